@@ -1,0 +1,5 @@
+"""`python -m oauth_proxy` is the command `oauth-proxy`."""
+
+from oauth_proxy.cli import main
+
+main()
