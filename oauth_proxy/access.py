@@ -1,0 +1,59 @@
+"""Who may enter, and what is public.
+
+The law: deny by default. Somebody no rule fits stays out, and a path that can be read in two ways is not public.
+"""
+
+import re
+from collections.abc import Sequence
+
+from oauth_proxy.identity import Identity
+from oauth_proxy.paths import Target
+from oauth_proxy.settings import AccountId, EmailPattern, Everyone, PublicRule, Rule, domain
+from oauth_proxy.settings.refusal import Refused
+
+_MAILBOX = re.compile(r"([^@\s\x00-\x1f\x7f]{1,64})@([^@\s\x00-\x1f\x7f]{1,253})")
+
+
+class Access:
+    """The rules of the configuration, asked for every request."""
+
+    def __init__(self, allow: Sequence[Rule], public: Sequence[PublicRule]) -> None:
+        self._allow = tuple(allow)
+        self._public_paths = {(method, rule.path) for rule in public if not rule.below for method in rule.methods}
+        self._public_folders = [rule for rule in public if rule.below]
+
+    def allows(self, identity: Identity) -> bool:
+        """Whether any rule lets this person in."""
+        return any(_fits(rule, identity) for rule in self._allow)
+
+    def is_public(self, method: str, target: Target) -> bool:
+        """Whether a request reaches the tool without a session; only ever for a path with a single reading."""
+        if not target.plain:
+            return False
+        return (method, target.path) in self._public_paths or any(
+            method in rule.methods and target.path.startswith(rule.path) for rule in self._public_folders
+        )
+
+
+def _fits(rule: Rule, identity: Identity) -> bool:
+    match rule:
+        case Everyone():
+            return True
+        case AccountId(id=account):
+            return identity.account_id is not None and identity.account_id.lower() == account
+        case EmailPattern():
+            return identity.email is not None and _fits_email(rule, identity.email)
+
+
+def _fits_email(pattern: EmailPattern, email: str) -> bool:
+    """One mailbox, one '@', domains compared label by label in their ASCII form (RFC 5890)."""
+    mailbox = _MAILBOX.fullmatch(email)
+    if mailbox is None:
+        return False
+    try:
+        host = domain(mailbox[2])
+    except Refused:
+        return False
+    if pattern.local is not None and mailbox[1].lower() != pattern.local:
+        return False
+    return host.endswith("." + pattern.domain) if pattern.subdomains else host == pattern.domain

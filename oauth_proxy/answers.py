@@ -1,0 +1,173 @@
+"""Answers of our own: a page for people, JSON for programs, a redirect for a login.
+
+The law: all of them are marked as ours and never stored, and a failure shows only the words it was given for the
+visitor.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from aiohttp import web
+
+from oauth_proxy.errors import (
+    FieldsTooLarge,
+    LoginRefused,
+    MethodNotAllowed,
+    Misdirected,
+    NotAllowed,
+    ProviderUnavailable,
+    ProxyError,
+    SignInRequired,
+)
+from oauth_proxy.headers import is_navigation, values
+from oauth_proxy.identity import Identity
+from oauth_proxy.pages import Page, Pages
+from oauth_proxy.paths import Site
+from oauth_proxy.telemetry import REQUEST_ID
+
+START = "/oauth2/start"
+SIGN_OUT = "/oauth2/sign_out"
+MARK = "X-OAuth-Proxy"
+"""On every answer of ours, so that a page's script can tell our 401 from the tool's."""
+
+SET_COOKIES = web.RequestKey("set_cookies", Sequence[str])
+"""Set-Cookie values that go out with this request's answer, whatever the answer will be."""
+
+RETURN_TO = web.RequestKey("return_to", str)
+"""Where this request's visitor was on their way to, an address of ours."""
+
+
+class Answers:
+    """Makes the answers of one site."""
+
+    def __init__(self, pages: Pages, site: Site) -> None:
+        self.pages = pages
+        self._site = site
+
+    def start_url(self, return_to: str, *, switch: bool = False) -> str:
+        """Where a login begins that returns to an address of ours; `switch` asks who it is once more."""
+        other = "&switch=1" if switch else ""
+        return self._site.url(START) + f"?rd={quote(return_to, safe='')}{other}"
+
+    def page(self, request: web.BaseRequest, page: Page, set_cookies: Iterable[str] = ()) -> web.Response:
+        """A page, as an answer."""
+        response = web.Response(status=page.status, body=page.body if request.method != "HEAD" else b"")
+        for name, value in page.headers:
+            response.headers[name] = value
+        return self._ours(request, response, set_cookies)
+
+    def redirect(self, request: web.BaseRequest, url: str, set_cookies: Iterable[str] = ()) -> web.Response:
+        """302 to an address that was checked or made by us; written as it is, never normalised."""
+        response = web.Response(status=302, headers={"Location": url, "Referrer-Policy": "no-referrer"})
+        return self._ours(request, response, set_cookies)
+
+    def json(
+        self, request: web.BaseRequest, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()
+    ) -> web.Response:
+        """An answer for programs."""
+        response = web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return self._ours(request, response, set_cookies)
+
+    def empty(
+        self, request: web.BaseRequest, status: int, headers: Mapping[str, str], set_cookies: Iterable[str] = ()
+    ) -> web.Response:
+        """An answer that is only a status and headers."""
+        return self._ours(request, web.Response(status=status, headers=headers), set_cookies)
+
+    def failure(self, request: web.BaseRequest, error: ProxyError) -> web.Response:
+        """What went wrong, in the visitor's words: a page where one can be shown, JSON elsewhere."""
+        if is_navigation(request.method, request.raw_headers):
+            response = self.page(request, self._failure_page(request, error))
+        else:
+            response = self.json(request, error.status, self._failure_json(request, error))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.allow)  # RFC 9110 15.5.6
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        if error.status == SignInRequired.status:
+            response.headers["WWW-Authenticate"] = 'Bearer realm="frameio-oauth-proxy"'  # RFC 9110 11.6.1
+        return response
+
+    def refusal(self, request: web.BaseRequest, error: ProxyError) -> web.Response:
+        """The page for bytes that were not a request, where nothing is known of what was wanted."""
+        response = self.page(request, self._failure_page(request, error))
+        if error.status == FieldsTooLarge.status:
+            # Without this a browser with too many cookies could never get in again.
+            response.headers["Clear-Site-Data"] = '"cookies"'
+        return response
+
+    def fault(self, request: web.BaseRequest) -> web.Response:
+        """The answer when a page itself cannot be made."""
+        return self._ours(
+            request, web.Response(status=500, text=f"{ProxyError.title}. {ProxyError.sentence}\n"), ()
+        )
+
+    def not_allowed(self, request: web.BaseRequest, identity: Identity) -> web.Response:
+        """403 for somebody who is signed in: as whom, and how to be somebody else."""
+        if not is_navigation(request.method, request.raw_headers):
+            return self.failure(request, NotAllowed("no rule of access.allow fits"))
+        page = self.pages.not_allowed(
+            email=identity.email,
+            name=identity.name,
+            switch_url=self.start_url(self._site.url("/"), switch=True),
+            request_id=request[REQUEST_ID],
+        )
+        return self.page(request, page)
+
+    def confirm_sign_out(self, request: web.BaseRequest) -> web.Response:
+        """The question another site's link to our sign-out leads to, instead of the sign-out it wanted."""
+        page = self.pages.error(
+            status=200,
+            title="Sign out?",
+            sentence="Another site sent you here to sign you out. You are still signed in.",
+            action=("Sign out", self._site.url(SIGN_OUT)),
+            request_id=request[REQUEST_ID],
+        )
+        return self.page(request, page)
+
+    def _failure_page(self, request: web.BaseRequest, error: ProxyError) -> Page:
+        return self.pages.error(
+            status=error.status,
+            title=error.title,
+            sentence=error.sentence,
+            action=self._way_on(request, error),
+            request_id=request[REQUEST_ID],
+        )
+
+    def _way_on(self, request: web.BaseRequest, error: ProxyError) -> tuple[str, str]:
+        if isinstance(error, Misdirected):
+            return f"Go to {self._site.host}", self._site.url("/")
+        if isinstance(error, LoginRefused | ProviderUnavailable | SignInRequired):
+            return "Sign in again", self.start_url(request.get(RETURN_TO, self._site.url("/")))
+        return "Go to the start page", self._site.url("/")
+
+    def _failure_json(self, request: web.BaseRequest, error: ProxyError) -> dict[str, object]:
+        content: dict[str, object] = {
+            "error": error.name,
+            "message": error.sentence,
+            "request_id": request[REQUEST_ID],
+        }
+        if error.status == SignInRequired.status:
+            content["login_url"] = self.start_url(request.get(RETURN_TO) or self._page_asking(request))
+        return content
+
+    def _page_asking(self, request: web.BaseRequest) -> str:
+        """The page whose script sent this request: that is where a person wants to return to."""
+        for referer in values(request.raw_headers, b"referer"):
+            if page := self._site.safe_return(referer.decode("latin-1")):
+                return page
+        return self._site.url("/")
+
+    def _ours(self, request: web.BaseRequest, response: web.Response, set_cookies: Iterable[str]) -> web.Response:
+        response.headers[MARK] = "answer"
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        response.headers["Server"] = "oauth-proxy"
+        for value in (*request.get(SET_COOKIES, ()), *set_cookies):
+            response.headers.add("Set-Cookie", value)
+        if request.headers.get("Upgrade"):
+            # What follows a refused upgrade may be the other protocol's bytes: never read it as a request.
+            response.force_close()
+        return response

@@ -1,0 +1,236 @@
+"""Every part is made here, once, and handed to those that need it; then the listeners open."""
+
+import logging
+import secrets
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+
+import aiohttp
+from aiohttp import HttpVersion10, HttpVersion11, web
+
+from oauth_proxy import server
+from oauth_proxy.access import Access
+from oauth_proxy.admin import Admin
+from oauth_proxy.answers import Answers
+from oauth_proxy.cookies import Cookies, SealedCookie
+from oauth_proxy.endpoints import PREFIX, Endpoints
+from oauth_proxy.errors import (
+    BadRequest,
+    ConfigurationError,
+    MethodNotAllowed,
+    Misdirected,
+    NotFound,
+    ProxyError,
+    SignInRequired,
+    VersionNotSupported,
+)
+from oauth_proxy.gateway import Gateway
+from oauth_proxy.headers import Peers, ToolHeaders, values
+from oauth_proxy.oauth import Client
+from oauth_proxy.pages import Pages
+from oauth_proxy.paths import Site, read_target
+from oauth_proxy.provider import APIS, Provider
+from oauth_proxy.seal import Sealer
+from oauth_proxy.session import Attempts, CookieStore, Refresher, Sessions
+from oauth_proxy.settings import Listen, Settings
+from oauth_proxy.settings import Upstream as UpstreamSettings
+from oauth_proxy.telemetry import CLIENT_CHAIN, REQUEST_ID, Metrics, access_logger
+from oauth_proxy.upstream.pool import Address
+from oauth_proxy.upstream.routes import Route, Upstreams
+from oauth_proxy.upstream.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+DRAIN = 25.0
+"""Seconds that requests under way get to finish after a stop; Kubernetes kills after 30."""
+
+
+class Proxy:
+    """All parts of one proxy; `clock` tells seconds since the epoch. Make it inside a running event loop."""
+
+    def __init__(self, settings: Settings, http: aiohttp.ClientSession, clock: Clock = time.time) -> None:
+        site = Site(settings.public_url, settings.session.cookie.domain)
+        cookies = _cookies(settings)
+        keys = settings.session.keys
+        self._site = site
+        self._peers = Peers(settings.trusted_proxies)
+        self.metrics = Metrics()
+        self.provider = _provider(settings, http, clock)
+        self.refresher = Refresher(self.provider, clock)
+        store = CookieStore(
+            SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
+            lifetime=settings.session.lifetime,
+            idle=settings.session.idle,
+            clock=clock,
+        )
+        sessions = Sessions(store, self.refresher, self.provider, clock)
+        access = Access(settings.access.allow, settings.access.public)
+        pages = Pages(name=settings.pages.name or site.host, templates=settings.pages.templates)
+        self.answers = Answers(pages, site)
+        self.upstreams = Upstreams(
+            [_route(prefix, each) for prefix, each in settings.upstreams.items()],
+            ToolHeaders(settings.headers),
+            site,
+        )
+        self._gateway = Gateway(site, access, cookies, sessions, self.upstreams, self.answers)
+        attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
+        self._endpoints = Endpoints(
+            site, access, cookies, sessions, attempts, self.provider, self.answers, self._peers, self.metrics
+        )
+        self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to any request. Every failure becomes one here, and nowhere else."""
+        self._introduce(request)
+        try:
+            return await self._dispatch(request)
+        except ProxyError as error:
+            return self._failure(request, error, self.answers.failure)
+        except ConnectionError:
+            raise  # the visitor hung up: nobody is left to answer
+        except Exception:  # the one place where a fault of ours becomes an answer
+            log.exception("a fault of ours", extra={"request_id": request[REQUEST_ID]})
+            return self.answers.fault(request)
+
+    def refuse(self, request: web.BaseRequest, error: BadRequest) -> web.StreamResponse:
+        """The answer to bytes that could not be read as a request."""
+        self._introduce(request)
+        return self._failure(request, error, self.answers.refusal)
+
+    def _introduce(self, request: web.BaseRequest) -> None:
+        request[REQUEST_ID] = next(self._request_ids)
+        request[CLIENT_CHAIN] = self._peers.chain(request.remote or "", request.raw_headers)
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.version not in (HttpVersion10, HttpVersion11):
+            raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
+        if request.method == "TRACE":
+            # It would echo what we add for the tool, the bearer among it.
+            raise MethodNotAllowed("TRACE", allow=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+        hosts = values(request.raw_headers, b"host")
+        if len(hosts) != 1:
+            raise BadRequest("not exactly one Host header")
+        if not self._site.is_ours(hosts[0].decode("latin-1")):
+            raise Misdirected("the Host header names another site")
+        target = read_target(request.raw_path, self._site.host)
+        ours = target.path.startswith(PREFIX)
+        return await (self._endpoints if ours else self._gateway).handle(request, target)
+
+    def _failure(
+        self,
+        request: web.BaseRequest,
+        error: ProxyError,
+        answer: Callable[[web.BaseRequest, ProxyError], web.StreamResponse],
+    ) -> web.StreamResponse:
+        if not isinstance(error, SignInRequired | NotFound):  # the access log tells those
+            log.warning(
+                "%s",
+                error.cause,
+                extra={"failure": error.name, "status": error.status, "request_id": request[REQUEST_ID]},
+            )
+        return answer(request, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A proxy that listens; the ports it got, for those that asked for any (0)."""
+
+    proxy: Proxy
+    listen: Listen
+    admin: Listen
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock = time.time) -> AsyncIterator[Running]:
+    """A proxy listening as `settings` say, until the context ends; then requests under way may finish.
+
+    Raises ConfigurationError for what cannot be used after all: a port, a certificate, a template.
+    """
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+        )
+        proxy = Proxy(settings, http, clock)
+        stack.push_async_callback(proxy.refresher.close)
+        stack.push_async_callback(proxy.upstreams.close)
+        log_class = access_logger(proxy.metrics, write=settings.log.access)
+        public = server.Server(proxy.handle, refusal=proxy.refuse, access_log_class=log_class)
+        draining = False
+        admin = web.Server(Admin(proxy.metrics, lambda: not draining).handle, access_log=None)
+        # The admin listener outlives the public one, to say that it is draining.
+        admin_listen = await _listen(stack, admin, settings.admin.listen, None, 0.1)
+        listen = await _listen(stack, public, settings.listen, _tls(settings), DRAIN)
+        try:
+            yield Running(proxy, listen, admin_listen)
+        finally:
+            draining = True
+
+
+async def _listen(
+    stack: AsyncExitStack, handler: web.Server, listen: Listen, tls: ssl.SSLContext | None, drain: float
+) -> Listen:
+    runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site: web.BaseSite
+    if listen.path:
+        site = web.UnixSite(runner, listen.path, ssl_context=tls)
+    else:
+        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=tls)
+    try:
+        await site.start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError([f"cannot listen on {listen}: {reason}"]) from None
+    return listen if listen.path else replace(listen, port=runner.addresses[0][1])
+
+
+def _cookies(settings: Settings) -> Cookies:
+    cookie = settings.session.cookie
+    return Cookies(
+        cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
+    )
+
+
+def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock) -> Provider:
+    app = settings.frameio
+    api = APIS[app.api]
+    api = replace(
+        api,
+        authorize_url=app.authorize_url or api.authorize_url,
+        token_url=app.token_url or api.token_url,
+        api_url=app.api_url or api.api_url,
+        revoke_url=app.revoke_url or api.revoke_url,
+    )
+    client = Client(
+        app.client_id,
+        f"{settings.public_url}{PREFIX}callback",
+        tuple(app.scopes),
+        app.client_secret.get_secret_value() if app.client_secret else None,
+    )
+    return Provider(api, client, http, clock)
+
+
+def _route(prefix: str, settings: UpstreamSettings) -> Route:
+    at = settings.url
+    address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
+    host = at.authority.encode("ascii") if settings.host == "upstream" else None
+    return Route(prefix, Upstream(address, timeout=settings.timeout), at.base, host)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls.cert, settings.tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError([f"tls: {settings.tls.cert} and {settings.tls.key}: {error}"]) from None
+    return context

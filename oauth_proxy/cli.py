@@ -1,0 +1,257 @@
+"""The command `oauth-proxy`. The only room that prints, reads the environment and exits."""
+
+import asyncio
+import http.client
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Literal, ParamSpec
+
+import click
+
+from oauth_proxy import __version__
+from oauth_proxy.app import running
+from oauth_proxy.demo.dialects import V2, V4
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.settings import Listen, Settings
+from oauth_proxy.settings.document import effective, schema
+from oauth_proxy.settings.loading import load
+from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.template import template
+from oauth_proxy.telemetry import configure_logging
+
+log = logging.getLogger("oauth_proxy")
+
+P = ParamSpec("P")
+Api = Literal["v2", "v4"]
+API = click.Choice(["v4", "v2"])
+CLIENT_ID = "demo"
+FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="oauth-proxy")
+def main() -> None:
+    """Frame.io sign-in in front of a web tool.
+
+    Begin with `oauth-proxy demo` to see it work, or with `oauth-proxy init` for a file of your own.
+    """
+
+
+def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
+    """What is wrong with a configuration is said in a line each, and the command ends with 2."""
+
+    @wraps(command)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            sys.exit(2)
+
+    return told
+
+
+@main.command()
+@FILE
+@_problems_told
+def run(file: Path) -> None:
+    """Serve as FILE says, until SIGTERM or Ctrl+C."""
+    settings = load(file, os.environ)
+    configure_logging(settings.log.format, sys.stderr)
+    for note in notes(settings, datetime.now(UTC).date()):
+        log.warning("%s", note)
+    _serve(settings, lambda listen: log.info("serving %s on %s", settings.public_url, listen))
+
+
+@main.command()
+@FILE
+@_problems_told
+def check(file: Path) -> None:
+    """Say what is wrong with FILE, or print the effective settings, secrets hidden."""
+    settings = load(file, os.environ)
+    click.echo(effective(settings), nl=False)
+    for note in notes(settings, datetime.now(UTC).date()):
+        click.echo(f"note: {note}", err=True)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path), default="oauth-proxy.yaml")
+@click.option("--api", type=API, default="v4", show_default=True, help="The Frame.io login your app is for.")
+@_problems_told
+def init(file: Path, api: Api) -> None:
+    """Write a commented FILE with a fresh secret to begin with [default: oauth-proxy.yaml]."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError([f"{file} is there already; nothing was written"]) from None
+    except OSError as error:
+        raise ConfigurationError([f"{file} cannot be written: {error.strerror}"]) from None
+    os.close(descriptor)
+    file.write_text(template(api, _new_secret()), encoding="utf-8")
+    click.echo(f"{file} is written, readable by you alone. Fill in what is marked, then: oauth-proxy check {file}")
+
+
+@main.command()
+def secret() -> None:
+    """Print a fresh value for session.secret."""
+    click.echo(_new_secret())
+
+
+@main.command(name="schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors."""
+    click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
+@main.command()
+@FILE
+@_problems_told
+def health(file: Path) -> None:
+    """Ask the proxy that FILE describes whether it is alive; for a container's health check."""
+    listen = load(file, os.environ).admin.listen
+    try:
+        status = _ask_health(listen)
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(f"no answer on {listen}: {error}") from None
+    if status != http.client.OK:
+        raise click.ClickException(f"{listen} answered {status}")
+    click.echo("ok")
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=4180, show_default=True, help="0 takes a free one.")
+@click.option("--api", type=API, default="v2", show_default=True, help="The Frame.io login to show.")
+@_problems_told
+def demo(port: int, api: Api) -> None:
+    """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
+    port = _free_port(port)
+    public_url = f"http://localhost:{port}"
+    client_secret = secrets.token_urlsafe(32)
+    with _cast(public_url, api, client_secret) as ports:
+        settings = load(_demo_file(), _demo_environment(port, public_url, api, client_secret, ports))
+        configure_logging(settings.log.format, sys.stderr)
+        _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"))
+
+
+def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:
+    """Serve until a signal; `tell` is called once listening. A second signal does not wait for anybody."""
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        async with running(settings) as up:
+            tell(up.listen)
+            await stop.wait()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            log.info("stopping; requests under way may finish")
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this platform
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def _new_secret() -> str:
+    return b64encode(secrets.token_bytes(32)).decode("ascii")
+
+
+def _ask_health(listen: Listen) -> int:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 to connect, not to bind
+    connection = http.client.HTTPConnection(host or "localhost", listen.port, timeout=3)
+    if listen.path:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(3)
+        connection.sock.connect(listen.path)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _free_port(wanted: int) -> int:
+    """The port, or a free one for 0. Raises ConfigurationError where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            raise ConfigurationError(
+                [f"port {wanted} is taken; choose another one with --port, or any free one with --port 0"]
+            ) from None
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _cast(public_url: str, api: Api, client_secret: str) -> Iterator[Mapping[str, int]]:
+    """The emulated Frame.io and the tool in a process that ends when this one does, however that ends."""
+    command = [sys.executable, "-m", "oauth_proxy.demo", "--api", api, "--client-id", CLIENT_ID]
+    its_input, our_end = os.pipe()
+    with subprocess.Popen(  # noqa: S603 our own module, no shell
+        [*command, "--public-url", public_url],
+        env={**os.environ, "FRAMEIO_CLIENT_SECRET": client_secret},
+        stdin=its_input,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl+C is for us; the cast goes when its standard input closes
+    ) as cast:
+        os.close(its_input)
+        try:
+            line = b"".join(islice(cast.stdout or (), 1))
+            if not line:
+                raise ConfigurationError(["the demo's emulated Frame.io did not start"])
+            yield json.loads(line)
+        finally:
+            os.close(our_end)
+
+
+def _demo_file() -> Path:
+    """The demo's configuration: beside the package in a checkout, inside it when installed."""
+    package = Path(str(files("oauth_proxy")))
+    checkout = package.parent / "config" / "demo.yaml"
+    return checkout if checkout.exists() else package / "demo" / "demo.yaml"
+
+
+def _demo_environment(
+    port: int, public_url: str, api: Api, client_secret: str, ports: Mapping[str, int]
+) -> dict[str, str]:
+    frameio = f"http://127.0.0.1:{ports['frameio']}"
+    dialect = V2 if api == "v2" else V4
+    return {
+        "DEMO_PUBLIC_URL": public_url,
+        "DEMO_LISTEN": f"127.0.0.1:{port}",
+        "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
+        "DEMO_API": api,
+        "DEMO_CLIENT_ID": CLIENT_ID,
+        "DEMO_CLIENT_SECRET": client_secret,
+        "DEMO_AUTHORIZE_URL": frameio + dialect.authorize,
+        "DEMO_TOKEN_URL": frameio + dialect.token,
+        "DEMO_REVOKE_URL": frameio + dialect.revoke,
+        "DEMO_API_URL": frameio,
+        "DEMO_TOOL_URL": f"http://127.0.0.1:{ports['tool']}",
+        "DEMO_SECRET": _new_secret(),
+    }

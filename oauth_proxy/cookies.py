@@ -1,0 +1,151 @@
+"""The cookie header in, Set-Cookie lines out: exact names, sealed values, split when long.
+
+The law: the raw header is split on ";" and nothing else (RFC 6265bis 5.6), a name of ours that stands twice is
+not believed, and whatever is not exactly a sealed value of ours is a stranger's.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from oauth_proxy.errors import SessionTooLarge
+from oauth_proxy.headers import Line, values
+from oauth_proxy.seal import Sealer, Unsealable
+
+PIECE_BYTES = 3800
+"""Name and value of one cookie; browsers keep 4096 with some of the attributes counted in."""
+MOST_PIECES = 16
+"""Together below the 64 KiB of header our own listener accepts."""
+
+_COUNTED = re.compile(r"([1-9][0-9]?)\.([A-Za-z0-9_-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a request brought: `ours` by exact name, without repeated ones; names `seen`; the tool's `others`."""
+
+    ours: dict[str, str]
+    seen: frozenset[str]
+    others: tuple[bytes, ...]
+
+
+class Cookies:
+    """Our cookies' names and attributes, and how to read and write them.
+
+    `secure` is whether the public URL is https; `domain`, where set, shares the cookies with its subdomains.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        secure: bool,
+        domain: str | None = None,
+        path: str = "/",
+        same_site: Literal["lax", "strict", "none"] = "lax",
+    ) -> None:
+        # A browser takes a __Host- cookie only from this very host, so no neighbour can plant one.
+        prefix = ("__Host-" if not domain and path == "/" else "__Secure-") if secure else ""
+        self.name = prefix + name
+        self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
+        self._family = name.encode()
+        self._domain = f"; Domain={domain}" if domain else ""
+        self._path = path
+        self._secure = "; Secure" if secure else ""
+        self._same_site = same_site.capitalize()
+
+    def read(self, sent: Iterable[Line]) -> Received:
+        """The request's cookies, ours told apart from the tool's, whose bytes stay as they are."""
+        ours: dict[str, str] = {}
+        seen: set[str] = set()
+        others: list[bytes] = []
+        for header in values(sent, b"cookie"):
+            if self._family not in header:
+                others.append(header)
+                continue
+            kept = []
+            for piece in header.split(b";"):
+                name, _, value = piece.strip(b" \t").partition(b"=")
+                if not self._ours.fullmatch(name):
+                    kept.append(piece)
+                elif (key := name.decode("ascii")) in seen:
+                    ours.pop(key, None)
+                else:
+                    seen.add(key)
+                    ours[key] = value.decode("latin-1")
+            if any(piece.strip(b" \t") for piece in kept):
+                others.append(b";".join(kept).lstrip(b" \t"))
+        return Received(ours, frozenset(seen), tuple(others))
+
+    def set(self, name: str, value: str, max_age: float) -> str:
+        """A Set-Cookie value (RFC 6265bis 4.1) that lasts `max_age` seconds."""
+        return (
+            f"{name}={value}; Max-Age={int(max_age)}; Path={self._path}{self._domain}"
+            f"; HttpOnly{self._secure}; SameSite={self._same_site}"
+        )
+
+    def clear(self, name: str) -> str:
+        """A Set-Cookie value that makes the browser forget `name`."""
+        return self.set(name, "", 0)
+
+
+class SealedCookie:
+    """One value, sealed under its cookie's name, over as many cookies as it takes.
+
+    The first cookie says how many there are; `name-1`, `name-2` … carry the rest.
+    """
+
+    def __init__(self, cookies: Cookies, sealer: Sealer, name: str) -> None:
+        self._cookies = cookies
+        self._sealer = sealer
+        self.name = name
+
+    def text(self, received: Received) -> str | None:
+        """The sealed text the request brought, joined; None where there is none or pieces are missing."""
+        first = received.ours.get(self.name)
+        counted = _COUNTED.fullmatch(first) if first else None
+        if not counted:
+            return None
+        count, text = int(counted[1]), counted[2]
+        if count > MOST_PIECES:
+            return None
+        pieces = [received.ours.get(f"{self.name}-{n}") for n in range(1, count)]
+        return None if None in pieces else text + "".join(filter(None, pieces))
+
+    def open(self, text: str) -> bytes | None:
+        """What was sealed, or None for a text that is not ours."""
+        try:
+            return self._sealer.open(text, self.name)
+        except Unsealable:
+            return None
+
+    def set(self, content: bytes, max_age: float, received: Received) -> list[str]:
+        """Set-Cookie values that store `content` and clear what a longer predecessor left behind.
+
+        Raises SessionTooLarge when `content` does not fit into the cookies a browser keeps.
+        """
+        try:
+            text = self._sealer.seal(content, self.name)
+        except ValueError as error:
+            raise SessionTooLarge(str(error)) from None
+        room = PIECE_BYTES - len(self.name) - len("-99=99.")
+        pieces = [text[at : at + room] for at in range(0, len(text), room)]
+        if len(pieces) > MOST_PIECES:
+            raise SessionTooLarge(f"{len(content)} bytes need {len(pieces)} cookies, {MOST_PIECES} are the limit")
+        names = [self.name] + [f"{self.name}-{n}" for n in range(1, len(pieces))]
+        pieces[0] = f"{len(pieces)}.{pieces[0]}"
+        stored = [self._cookies.set(name, piece, max_age) for name, piece in zip(names, pieces, strict=True)]
+        return stored + [self._cookies.clear(name) for name in self._pieces_seen(received) if name not in names]
+
+    def clear(self, received: Received) -> list[str]:
+        """Set-Cookie values that make the browser forget every piece it sent."""
+        return [self._cookies.clear(name) for name in self._pieces_seen(received)]
+
+    def is_due(self, text: str) -> bool:
+        """Whether an older key sealed this, so that it should be stored anew."""
+        return not self._sealer.is_current(text)
+
+    def _pieces_seen(self, received: Received) -> list[str]:
+        piece = re.compile(re.escape(self.name) + r"(?:-[0-9]{1,2})?")
+        return sorted(name for name in received.seen if piece.fullmatch(name))

@@ -1,0 +1,48 @@
+// The page's life: a clock, a feed, an upload and one call to Frame.io's API. No token is ever seen here.
+
+const $ = (id) => document.getElementById(id);
+const EVENTS_SHOWN = 5;
+
+// An answer of the proxy's own may be a 401 that says where to sign in.
+async function report(response) {
+  const text = await response.text();
+  try {
+    return `${response.status}\n${JSON.stringify(JSON.parse(text), null, 2)}`;
+  } catch {
+    return `${response.status}\n${text.slice(0, 500)}`;
+  }
+}
+
+async function show(place, answer) {
+  place.textContent = "Waiting…";
+  try {
+    place.textContent = await report(await answer);
+  } catch (error) {
+    place.textContent = `No answer: ${error.message}`;
+  }
+}
+
+const socket = new WebSocket(new URL("/clock", location.href.replace(/^http/, "ws")));
+socket.onopen = () => { $("clock-status").textContent = "Connected. UTC."; };
+socket.onmessage = (message) => { $("clock").textContent = message.data; };
+socket.onclose = () => { $("clock-status").textContent = "The connection has ended. Load the page again to go on."; };
+
+const feed = new EventSource("/feed");
+feed.onopen = () => { $("feed-status").textContent = "Connected."; };
+feed.onmessage = (event) => {
+  const line = document.createElement("li");
+  line.textContent = event.data;
+  $("feed").prepend(line);
+  while ($("feed").children.length > EVENTS_SHOWN) $("feed").lastChild.remove();
+};
+feed.onerror = () => {
+  const over = feed.readyState === EventSource.CLOSED;
+  $("feed-status").textContent = over ? "The feed has ended. Load the page again to go on." : "Connecting again…";
+};
+
+$("api").onclick = () => show($("api-result"), fetch($("api").dataset.url));
+
+$("upload").onsubmit = (event) => {
+  event.preventDefault();
+  show($("upload-result"), fetch("/upload", { method: "POST", body: $("file").files[0] }));
+};

@@ -1,0 +1,190 @@
+"""Our own routes under /oauth2/: sign in, come back, sign out, and say who somebody is."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from oauth_proxy.access import Access
+from oauth_proxy.answers import RETURN_TO, SET_COOKIES, SIGN_OUT, START, Answers
+from oauth_proxy.cookies import Cookies, Received
+from oauth_proxy.errors import (
+    AttemptUnknown,
+    BadRequest,
+    MethodNotAllowed,
+    NotAllowed,
+    NotFound,
+    ProxyError,
+    SignInRequired,
+)
+from oauth_proxy.headers import Peers, is_navigation, one_line, values
+from oauth_proxy.identity import Session
+from oauth_proxy.oauth import redeemable_code, single
+from oauth_proxy.paths import Site, Target
+from oauth_proxy.provider import Provider
+from oauth_proxy.session import Attempts, Sessions
+from oauth_proxy.telemetry import USER, Metrics
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/oauth2/"
+
+Query = dict[str, list[str]]
+Endpoint = Callable[[web.BaseRequest, Query, Received], Awaitable[web.StreamResponse]]
+
+
+class Endpoints:
+    """What a visitor's browser, and a front proxy's auth request, ask of us."""
+
+    def __init__(
+        self,
+        site: Site,
+        access: Access,
+        cookies: Cookies,
+        sessions: Sessions,
+        attempts: Attempts,
+        provider: Provider,
+        answers: Answers,
+        peers: Peers,
+        metrics: Metrics,
+    ) -> None:
+        self._site = site
+        self._access = access
+        self._cookies = cookies
+        self._sessions = sessions
+        self._attempts = attempts
+        self._provider = provider
+        self._answers = answers
+        self._peers = peers
+        self._metrics = metrics
+        self._routes: dict[str, tuple[tuple[str, ...], Endpoint]] = {
+            START: (("GET",), self.start),
+            "/oauth2/callback": (("GET",), self.callback),
+            "/oauth2/sign_in": (("GET", "HEAD"), self.sign_in),
+            SIGN_OUT: (("GET", "POST"), self.sign_out),
+            "/oauth2/auth": (("GET", "HEAD"), self.auth),
+            "/oauth2/userinfo": (("GET", "HEAD"), self.userinfo),
+        }
+
+    async def handle(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        """The answer of the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
+        methods, endpoint = self._routes.get(target.path, ((), None))
+        if endpoint is None or not target.plain:
+            raise NotFound("no such route of ours")
+        if request.method not in methods:
+            raise MethodNotAllowed("one of our routes, asked by another method", allow=methods)
+        try:
+            query = parse_qs(target.query.removeprefix("?"), keep_blank_values=True, max_num_fields=50)
+        except ValueError:
+            raise BadRequest("the query has too many fields") from None
+        return await endpoint(request, query, self._cookies.read(request.raw_headers))
+
+    async def start(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+        """To Frame.io, with an attempt's cookie. Only people are sent: a script would pile up cookies."""
+        request[RETURN_TO] = self._return_to(request, query)
+        if not is_navigation(request.method, request.raw_headers):
+            raise SignInRequired("a login was asked for by something that is not a navigation")
+        state, attempt, set_cookies = self._attempts.start(request[RETURN_TO], received)
+        url = self._provider.authorize_url(state, attempt, switch="switch" in query)
+        return self._answers.redirect(request, url, set_cookies)
+
+    async def callback(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+        """Back from Frame.io: a session and on to the target, or a page that says why not (RFC 6749 4.1.2)."""
+        state = single(query, "state") or ""
+        request[RETURN_TO] = self._attempts.target(state) or self._site.url("/")
+        attempt = self._attempts.find(state, received)
+        if attempt is None:
+            return await self._without_attempt(request, received)
+        request[SET_COOKIES] = self._attempts.finish(state, received)
+        try:
+            tokens = await self._provider.exchange(redeemable_code(query), attempt)
+            identity = await self._provider.profile(tokens.access)
+            visit = self._sessions.begin(identity, tokens, received)
+        except ProxyError as error:
+            self._metrics.logins.labels(error.name).inc()
+            raise
+        self._metrics.logins.labels("signed_in").inc()
+        log.info("signed in", extra={"user": identity.id})
+        return self._answers.redirect(request, request[RETURN_TO], visit.set_cookies)
+
+    async def _without_attempt(self, request: web.BaseRequest, received: Received) -> web.StreamResponse:
+        """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed."""
+        visit = await self._sessions.resume(received)
+        if visit.session is not None:
+            return self._answers.redirect(request, request[RETURN_TO], visit.set_cookies)
+        self._metrics.logins.labels("attempt_unknown").inc()
+        raise AttemptUnknown("no login attempt of this browser waits for the callback's state")
+
+    async def sign_in(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+        """The page that offers to sign in."""
+        start_url = self._answers.start_url(self._return_to(request, query))
+        return self._answers.page(request, self._answers.pages.sign_in(start_url=start_url))
+
+    async def sign_out(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+        """The session ends; on to `rd` where that is safe, else the page that says so."""
+        if b"cross-site" in values(request.raw_headers, b"sec-fetch-site"):
+            return self._answers.confirm_sign_out(request)
+        visit = await self._sessions.end(received)
+        self._metrics.sign_outs.inc()
+        if (url := self._wanted(request, query)) is not None:
+            return self._answers.redirect(request, url, visit.set_cookies)
+        start_url = self._answers.start_url(self._site.url("/"))
+        return self._answers.page(request, self._answers.pages.signed_out(start_url=start_url), visit.set_cookies)
+
+    async def auth(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+        """202, 401 or 403 for a front proxy that asks before it forwards; whose session it is, in headers.
+
+        The token is told only to a peer in `trusted_proxies`: anybody else may be a page's script.
+        """
+        session = await self._session(request, received)
+        if not self._access.allows(session.identity):
+            raise NotAllowed("no rule of access.allow fits")
+        headers = _identity_headers(session)
+        if self._peers.trusts(request.remote or ""):
+            token = session.tokens.access
+            headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
+        return self._answers.empty(request, 202, headers)
+
+    async def userinfo(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+        """Who is signed in, as JSON; never a token."""
+        session = await self._session(request, received)
+        who = session.identity
+        content = {
+            "id": who.id,
+            "email": who.email,
+            "name": who.name,
+            "account_id": who.account_id,
+            "expires_at": int(session.tokens.expires_at),
+        }
+        return self._answers.json(request, 200, content)
+
+    async def _session(self, request: web.BaseRequest, received: Received) -> Session:
+        visit = await self._sessions.resume(received)
+        request[SET_COOKIES] = visit.set_cookies
+        if visit.session is None:
+            raise SignInRequired("no session")
+        request[USER] = visit.session.identity.id
+        return visit.session
+
+    def _wanted(self, request: web.BaseRequest, query: Query) -> str | None:
+        """The first safe address of `rd` and `X-Auth-Request-Redirect`."""
+        named = values(request.raw_headers, b"x-auth-request-redirect")
+        for candidate in (*query.get("rd", ()), *(value.decode("latin-1") for value in named)):
+            if (url := self._site.safe_return(candidate)) is not None:
+                return url
+        return None
+
+    def _return_to(self, request: web.BaseRequest, query: Query) -> str:
+        return self._wanted(request, query) or self._site.url("/")
+
+
+def _identity_headers(session: Session) -> dict[str, str]:
+    """What nginx, Traefik and Caddy copy into the request for the tool; the names are oauth2-proxy's."""
+    who = session.identity
+    fields = {
+        "X-Auth-Request-User": who.id,
+        "X-Auth-Request-Email": who.email,
+        "X-Auth-Request-Preferred-Username": who.name,
+    }
+    return {name: one_line(value) for name, value in fields.items() if value}

@@ -1,0 +1,210 @@
+"""Everything that can go wrong, as a tree: a status, words for the visitor, words for the log.
+
+The law: `sentence` and `title` are fixed text of ours and may be shown to anybody; `cause` may hold what a
+peer or a visitor sent and goes to the log only.
+"""
+
+import re
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; `problems` holds one sentence for each thing to mend."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ProxyError(Exception):
+    """A request that ends in an answer of our own instead of the tool's."""
+
+    status = 500
+    title = "Something went wrong"
+    sentence = "This page could not be shown because of a fault on our side."
+    retry_after: int | None = None
+    """Seconds after which trying again makes sense (RFC 9110 10.2.3)."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    @property
+    def name(self) -> str:
+        """The failure's name for programs, such as `sign_in_required`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class BadRequest(ProxyError):
+    """The request cannot be understood in one way only."""
+
+    status = 400
+    title = "This address does not work"
+    sentence = "Your browser sent a request that this site cannot read."
+
+
+class LineTooLong(BadRequest):
+    """A request line longer than we read (RFC 9110 15.5.15)."""
+
+    status = 414
+    title = "This address is too long"
+    sentence = "The address your browser asked for is longer than this site can read."
+
+
+class FieldsTooLarge(BadRequest):
+    """A header section larger than we read (RFC 6585 5); nearly always cookies."""
+
+    status = 431
+    title = "Your cookies are too large"
+    sentence = (
+        "Your browser sent more cookies for this site than it can read. They have been cleared where your "
+        "browser allows that; otherwise clear this site's cookies yourself."
+    )
+
+
+class VersionNotSupported(BadRequest):
+    """Neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 15.6.6)."""
+
+    status = 505
+
+
+class SignInRequired(ProxyError):
+    """Nobody is signed in, and the request is not one that can be sent through a login."""
+
+    status = 401
+    title = "Please sign in"
+    sentence = "You are not signed in, or your session has ended."
+
+
+class LoginRefused(ProxyError):
+    """A login that did not end in a session."""
+
+    status = 403
+    title = "Sign-in did not complete"
+    sentence = "Frame.io did not sign you in. You can try again."
+
+
+class ConsentRefused(LoginRefused):
+    """The visitor, or Frame.io on their behalf, said no (RFC 6749 4.1.2.1)."""
+
+    title = "You did not allow access"
+    sentence = "To use this site, allow it to read your Frame.io account when you are asked."
+
+
+class AttemptUnknown(LoginRefused):
+    """A callback that no login attempt of this browser is waiting for."""
+
+    title = "This sign-in has expired"
+    sentence = (
+        "This sign-in page is too old, was opened twice, or your browser did not keep its cookie. "
+        "Starting again usually helps."
+    )
+
+
+class CodeRefused(LoginRefused):
+    """The provider would not redeem the authorization code (RFC 6749 5.2)."""
+
+    sentence = "Frame.io did not accept this sign-in: it may have been used already or taken too long."
+
+
+class GrantEnded(LoginRefused):
+    """The provider ended the grant: the refresh or access token is no longer good (`invalid_grant`)."""
+
+    sentence = "Your Frame.io session has ended. Please sign in again."
+
+
+class NotAllowed(ProxyError):
+    """Signed in, but not somebody the configuration lets in."""
+
+    status = 403
+    title = "You do not have access"
+    sentence = "You are signed in, but this account may not use this site."
+
+
+class NotFound(ProxyError):
+    """Nothing of ours, and no upstream, stands at this path."""
+
+    status = 404
+    title = "There is nothing here"
+    sentence = "This address leads nowhere."
+
+
+class MethodNotAllowed(ProxyError):
+    """One of our own routes, asked in a way it does not answer."""
+
+    status = 405
+    title = "This address does not work that way"
+    sentence = "This address cannot be used like this."
+
+    def __init__(self, cause: str, *, allow: tuple[str, ...]) -> None:
+        super().__init__(cause)
+        self.allow = allow
+
+
+class Misdirected(ProxyError):
+    """The request names a host that is not ours (RFC 9110 15.5.20)."""
+
+    status = 421
+    title = "Wrong address"
+    sentence = "This site lives at another address."
+
+
+class ProviderUnavailable(ProxyError):
+    """The provider cannot be reached, is overloaded, or failed; nothing is known about the visitor."""
+
+    status = 503
+    title = "Frame.io cannot be reached"
+    sentence = "Frame.io is not answering at the moment. Nothing is lost; please try again shortly."
+    retry_after = 10
+
+
+class ProviderNonsense(ProviderUnavailable):
+    """The provider answered something that is not what its documentation says."""
+
+    status = 502
+    title = "Frame.io gave an unexpected answer"
+    sentence = "Frame.io answered in a way this site does not understand. Please try again shortly."
+
+
+class ProviderRefusedUs(ProviderNonsense):
+    """The provider refuses this proxy's own credentials or request: a setting is wrong."""
+
+    title = "This site is not set up correctly"
+    sentence = "Frame.io does not accept this site's own credentials. Please tell the people who run it."
+
+
+class SessionTooLarge(ProxyError):
+    """The session does not fit into the cookies a browser will keep."""
+
+    title = "Your session is too large"
+    sentence = "Your sign-in is larger than a browser can store. Please tell the people who run this site."
+
+
+class UpstreamUnreachable(ProxyError):
+    """The tool cannot be connected to, or hung up before it answered."""
+
+    status = 502
+    title = "The tool is not answering"
+    sentence = "You are signed in, but the tool behind this page is not running right now."
+
+
+class UpstreamNonsense(UpstreamUnreachable):
+    """The tool's answer is not HTTP that can be passed on safely."""
+
+    title = "The tool gave a broken answer"
+    sentence = "The tool behind this page answered in a way that cannot be shown."
+
+
+class UpstreamTimeout(UpstreamUnreachable):
+    """The tool took longer than its timeout."""
+
+    status = 504
+    title = "The tool is too slow"
+    sentence = "The tool behind this page did not answer in time."
+
+
+class RequestTooSlow(ProxyError):
+    """The visitor's browser stopped sending in the middle of a request."""
+
+    status = 408
+    title = "The request took too long"
+    sentence = "Your browser stopped sending before the request was complete."

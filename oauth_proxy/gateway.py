@@ -1,0 +1,67 @@
+"""Every request for the tool: whose is it, may they, and off it goes."""
+
+from aiohttp import web
+
+from oauth_proxy.access import Access
+from oauth_proxy.answers import SET_COOKIES, Answers
+from oauth_proxy.cookies import Cookies, Received
+from oauth_proxy.errors import SignInRequired
+from oauth_proxy.headers import is_navigation
+from oauth_proxy.identity import Session
+from oauth_proxy.paths import Site, Target
+from oauth_proxy.session import Sessions
+from oauth_proxy.telemetry import USER
+from oauth_proxy.upstream.routes import Upstreams
+
+
+class Gateway:
+    """The guard at the door of the tool."""
+
+    def __init__(
+        self,
+        site: Site,
+        access: Access,
+        cookies: Cookies,
+        sessions: Sessions,
+        upstreams: Upstreams,
+        answers: Answers,
+    ) -> None:
+        self._site = site
+        self._access = access
+        self._cookies = cookies
+        self._sessions = sessions
+        self._upstreams = upstreams
+        self._answers = answers
+
+    async def handle(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+        """The tool's answer, or ours to whoever may not have it.
+
+        Raises SignInRequired for a stranger who cannot be sent through a login, and what resuming a session and
+        forwarding raise.
+        """
+        received = self._cookies.read(request.raw_headers)
+        if self._access.is_public(request.method, target):
+            return await self._forward(request, target, None, received)
+        visit = await self._sessions.resume(received)
+        request[SET_COOKIES] = visit.set_cookies
+        if visit.session is None:
+            return self._stranger(request, target, received)
+        request[USER] = visit.session.identity.id
+        if not self._access.allows(visit.session.identity):
+            request[SET_COOKIES] = self._sessions.forget(received)
+            return self._answers.not_allowed(request, visit.session.identity)
+        return await self._forward(request, target, visit.session, received)
+
+    async def _forward(
+        self, request: web.BaseRequest, target: Target, session: Session | None, received: Received
+    ) -> web.StreamResponse:
+        set_cookies = request.get(SET_COOKIES, ())
+        return await self._upstreams.forward(
+            request, target, session, cookies=received.others, set_cookies=set_cookies
+        )
+
+    def _stranger(self, request: web.BaseRequest, target: Target, received: Received) -> web.StreamResponse:
+        """A person goes to the login and comes back here; a program is told where the login is."""
+        if not is_navigation(request.method, request.raw_headers):
+            raise SignInRequired("no session" if not received.ours else "no session that is still good")
+        return self._answers.redirect(request, self._answers.start_url(self._site.back_to(target)))

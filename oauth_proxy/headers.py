@@ -1,0 +1,196 @@
+"""Header lines on their way to the tool: what crosses, what is struck, what we write.
+
+The law: hop-by-hop lines and lines named in `Connection` are struck first, ours are written after, so no visitor
+can have one of ours removed or forged. Lines are pairs of bytes in order, never a mapping: repeated names stay.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from string import Formatter
+
+Line = tuple[bytes, bytes]
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""RFC 9110 7.6.1, and the older names in its spirit."""
+
+# What the data path frames, the cookie room rewrites or this room writes anew. Some tools let a request name
+# another path (X-Original-URL) or another visitor (X-Real-IP, X-Auth-Request-User): nobody gets to.
+_REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"forwarded", b"x-request-id"})
+_SPOOFABLE = frozenset(
+    {
+        b"client-ip",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-http-method-override",
+        b"x-original-host",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    }
+)
+_SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+_REMEMBERED_NAMES = 1024
+
+
+def normal(name: bytes) -> bytes:
+    """The name as a CGI-style tool reads it: case and the difference of `_` and `-` are lost there."""
+    return name.lower().replace(b"_", b"-")
+
+
+def connection_options(lines: Iterable[Line]) -> set[bytes]:
+    """What the `Connection` lines name, in lower case (RFC 9110 7.6.1)."""
+    return {
+        option.strip(b" \t").lower()
+        for name, value in lines
+        if name.lower() == b"connection"
+        for option in value.split(b",")
+    }
+
+
+def values(lines: Iterable[Line], name: bytes) -> list[bytes]:
+    """Every value sent under `name` (given in lower case), in order."""
+    return [value for sent, value in lines if sent.lower() == name]
+
+
+def is_navigation(method: str, lines: Sequence[Line]) -> bool:
+    """Whether a person follows a link here, so that a login or a page makes sense as the answer.
+
+    Browsers say so (Fetch Metadata, `Sec-Fetch-Mode`); of others we go by what they accept. A prefetch is not one:
+    nobody is looking.
+    """
+    if method != "GET" or values(lines, b"upgrade"):
+        return False
+    if any(b"prefetch" in purpose for purpose in values(lines, b"sec-purpose") + values(lines, b"purpose")):
+        return False
+    if modes := values(lines, b"sec-fetch-mode"):
+        return modes == [b"navigate"]
+    return any(b"text/html" in accepted for accepted in values(lines, b"accept")) and not values(
+        lines, b"x-requested-with"
+    )
+
+
+class ToolHeaders:
+    """The lines a tool receives; `templates` maps header names to texts such as `Bearer {access_token}`."""
+
+    def __init__(self, templates: Mapping[str, str]) -> None:
+        self._templates = [(name.encode("ascii"), _compile(text)) for name, text in templates.items()]
+        self._ours = {normal(name) for name, _ in self._templates}
+        self._struck: dict[bytes, bool] = {}
+
+    def crossing(self, sent: Sequence[Line]) -> list[Line]:
+        """The visitor's own lines that may reach the tool."""
+        struck, crossing, options = self._struck, [], False
+        for line in sent:
+            name = line[0]
+            is_struck = struck.get(name)
+            if is_struck is None:
+                is_struck = self._is_struck(name)
+            if not is_struck:
+                crossing.append(line)
+            elif len(name) == len(b"connection") and name.lower() == b"connection":
+                options = True
+        return self._without_named(crossing, sent) if options else crossing
+
+    def ours(self, fields: Mapping[str, str]) -> list[Line]:
+        """The configured lines with `fields` filled in; a line that has nothing to say is left out."""
+        lines = []
+        for name, render in self._templates:
+            value = render(fields)
+            if value:
+                lines.append((name, value))
+        return lines
+
+    def _is_struck(self, name: bytes) -> bool:
+        folded = normal(name)
+        result = (
+            folded in HOP_BY_HOP
+            or folded in _REWRITTEN
+            or folded in _SPOOFABLE
+            or folded in self._ours
+            or folded.startswith(_SPOOFABLE_FAMILIES)
+        )
+        if len(self._struck) < _REMEMBERED_NAMES:
+            self._struck[name] = result
+        return result
+
+    @staticmethod
+    def _without_named(crossing: list[Line], sent: Sequence[Line]) -> list[Line]:
+        named = connection_options(sent) - {b"keep-alive", b"close", b"upgrade"}
+        return [line for line in crossing if line[0].lower() not in named] if named else crossing
+
+
+def _compile(template: str) -> Callable[[Mapping[str, str]], bytes]:
+    """A function that fills the template; its result is empty when any field it names is."""
+    parts = [(literal, field) for literal, field, _, _ in Formatter().parse(template)]
+
+    def render(fields: Mapping[str, str]) -> bytes:
+        text = ""
+        for literal, field in parts:
+            value = fields.get(field, "") if field else ""
+            if field and not value:
+                return b""
+            text += literal + value
+        return one_line(text).encode("utf-8", "replace")
+
+    return render
+
+
+def one_line(text: str) -> str:
+    """The text as a field value can hold it (RFC 9110 5.5): control characters become spaces."""
+    return _CONTROLS.sub(" ", text).strip()
+
+
+class Peers:
+    """Who may speak for somebody else: the front proxies whose X-Forwarded-For is believed."""
+
+    def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        self._trusted = trusted
+
+    def chain(self, peer: str, sent: Sequence[Line]) -> list[str]:
+        """Addresses from the visitor's to the nearest peer's; none for a peer on a Unix socket.
+
+        X-Forwarded-For is read from the right: what stands left of the first untrusted address is hearsay.
+        """
+        chain = [peer] if peer else []
+        if not self.trusts(peer):
+            return chain
+        believed = b",".join(values(sent, b"x-forwarded-for")).decode("latin-1").split(",")
+        for hop in reversed([hop.strip() for hop in believed if hop.strip()]):
+            if not _is_address(hop):
+                break
+            chain.insert(0, hop)
+            if not self.trusts(hop):
+                break
+        return chain
+
+    def trusts(self, address: str) -> bool:
+        """Whether this address is one of the front proxies."""
+        if not self._trusted or not _is_address(address):
+            return False
+        ip = ip_address(address)
+        return any(ip in network for network in self._trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

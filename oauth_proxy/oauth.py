@@ -1,0 +1,212 @@
+"""The authorization code flow (RFC 6749 4.1) with PKCE (RFC 7636) as values: what to send, what came back.
+
+The law: nothing here trusts an answer. Whatever is not what the RFC says becomes a named failure, and no failure
+carries a token, a code or a verifier.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from oauthlib.common import add_params_to_uri
+from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
+from oauthlib.oauth2.rfc6749.parameters import parse_token_response, prepare_token_request
+
+from oauth_proxy.errors import (
+    CodeRefused,
+    ConsentRefused,
+    GrantEnded,
+    LoginRefused,
+    ProviderNonsense,
+    ProviderRefusedUs,
+    ProviderUnavailable,
+)
+from oauth_proxy.identity import Tokens
+
+ATTEMPT_LIFETIME = 15 * 60
+"""Seconds a visitor may take between leaving for Frame.io and coming back."""
+
+_CLOCK_SKEW = 60
+_DEFAULT_EXPIRES_IN = 3600
+_LONGEST_EXPIRES_IN = 366 * 24 * 3600
+# RFC 6750 2.1 b64token, and what else Bearer tokens are seen to hold; nothing that could break a header line.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,30000}")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One login on its way: kept in the visitor's browser, sealed, until they come back from Frame.io.
+
+    Of the state only the SHA-256 digest is kept; `created` is in seconds since the epoch.
+    """
+
+    state_digest: str = field(repr=False)
+    verifier: str = field(repr=False)
+    created: float
+
+    @classmethod
+    def start(cls, state: str, now: float) -> "Attempt":
+        """A fresh attempt for a state nobody can guess, with a verifier of 64 characters (RFC 7636 4.1)."""
+        return cls(digest(state), WebApplicationClient("").create_code_verifier(64), now)
+
+    def goes_with(self, state: str) -> bool:
+        """Whether the provider's answer with this state is the one the attempt waits for."""
+        return hmac.compare_digest(digest(state), self.state_digest)
+
+    def is_live(self, now: float) -> bool:
+        """Whether the visitor may still come back with it."""
+        return -_CLOCK_SKEW <= now - self.created <= ATTEMPT_LIFETIME
+
+    def encode(self) -> bytes:
+        """The attempt as bytes fit for sealing."""
+        return json.dumps([self.state_digest, self.verifier, int(self.created)]).encode()
+
+    @classmethod
+    def decode(cls, content: bytes) -> "Attempt":
+        """The attempt that `encode` wrote; only ever called on what we sealed ourselves."""
+        return cls(*json.loads(content))
+
+
+def digest(state: str) -> str:
+    """SHA-256 of a state, base64url."""
+    hashed = hashlib.sha256(state.encode("utf-8", "surrogateescape")).digest()
+    return base64.urlsafe_b64encode(hashed).rstrip(b"=").decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """How the proxy is registered at Frame.io; without a secret it is a PKCE app (a public client)."""
+
+    client_id: str
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    client_secret: str | None = field(default=None, repr=False)
+
+
+def authorization_url(
+    endpoint: str, client: Client, state: str, attempt: Attempt, extra: Mapping[str, str]
+) -> str:
+    """Where to send the visitor (RFC 6749 4.1.1); the challenge is always S256 (RFC 7636 4.3)."""
+    challenge = WebApplicationClient(client.client_id).create_code_challenge(attempt.verifier, "S256")
+    parameters = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": client.redirect_uri,
+        "scope": " ".join(client.scopes),
+        "state": state,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        **extra,
+    }
+    return str(add_params_to_uri(endpoint, list(parameters.items())))
+
+
+def redeemable_code(query: Mapping[str, Sequence[str]]) -> str:
+    """The authorization code of a callback whose state was checked (RFC 6749 4.1.2).
+
+    `query` maps each parameter to all its values; unknown ones are ignored. Raises ConsentRefused when the
+    visitor said no, and LoginRefused or ProviderUnavailable for the provider's other errors.
+    """
+    if "error" in query:
+        _raise_for_callback(single(query, "error") or "", single(query, "error_description") or "")
+    code = single(query, "code")
+    if not code or not _TOKEN.fullmatch(code):
+        raise LoginRefused("the callback has no usable code")
+    return code
+
+
+def single(query: Mapping[str, Sequence[str]], name: str) -> str | None:
+    """The one value of a parameter; a repeated one counts as none (RFC 6749 3.1)."""
+    found = query.get(name, ())
+    return found[0] if len(found) == 1 else None
+
+
+def _raise_for_callback(error: str, description: str) -> None:
+    cause = f"callback error {error!r}: {description!r}"
+    if error == "access_denied":
+        raise ConsentRefused(cause)
+    if error in ("server_error", "temporarily_unavailable"):
+        raise ProviderUnavailable(cause)
+    raise LoginRefused(cause)
+
+
+def code_request(client: Client, code: str, verifier: str) -> str:
+    """The form that redeems a code (RFC 6749 4.1.3); a PKCE app names itself in it."""
+    return str(
+        prepare_token_request(
+            "authorization_code",
+            code=code,
+            redirect_uri=client.redirect_uri,
+            code_verifier=verifier,
+            client_id=client.client_id,
+            include_client_id=client.client_secret is None,
+        )
+    )
+
+
+def refresh_request(client: Client, refresh_token: str) -> str:
+    """The form that asks for successor tokens (RFC 6749 6); Frame.io wants the scope again."""
+    return str(
+        prepare_token_request(
+            "refresh_token",
+            refresh_token=refresh_token,
+            scope=list(client.scopes),
+            client_id=client.client_id,
+            include_client_id=client.client_secret is None,
+        )
+    )
+
+
+def granted_tokens(status: int, body: bytes, *, now: float, previous: Tokens | None = None) -> Tokens:
+    """The tokens of a token endpoint's answer (RFC 6749 5.1).
+
+    `previous` are the tokens being refreshed: their refresh token is kept where the answer brings none.
+    Raises CodeRefused or, when refreshing, GrantEnded for `invalid_grant`; ProviderRefusedUs when our own
+    credentials are refused; ProviderUnavailable for 429 and 5xx; ProviderNonsense for everything else.
+    """
+    if status == 429 or status >= 500:
+        raise ProviderUnavailable(f"the token endpoint answered {status}")
+    answer = _json_object(status, body)
+    try:
+        token = parse_token_response(body, scope=None)
+    except OAuth2Error as error:
+        raise _refusal(status, error, refreshing=previous is not None) from None
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        raise ProviderNonsense("the token endpoint's answer is not a token answer") from None
+    access, refresh = _usable(answer.get("access_token")), _usable(answer.get("refresh_token"))
+    if status != 200 or access is None or (refresh is None and answer.get("refresh_token") is not None):
+        raise ProviderNonsense(f"the token endpoint answered {status} without usable tokens")
+    if str(answer.get("token_type", "bearer")).lower() != "bearer":
+        raise ProviderNonsense("the token endpoint granted a token that is not a bearer token")
+    expires_in = token.get("expires_in", _DEFAULT_EXPIRES_IN)
+    if not 0 < expires_in <= _LONGEST_EXPIRES_IN:
+        raise ProviderNonsense("the token endpoint's expires_in is out of bounds")
+    kept = refresh or (previous.refresh if previous else None)
+    return Tokens(access, now, now + expires_in, kept, str(answer.get("scope", "")))
+
+
+def _json_object(status: int, body: bytes) -> dict[str, object]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise ProviderNonsense(f"the token endpoint answered {status} with something that is not a JSON object")
+    return answer
+
+
+def _usable(token: object) -> str | None:
+    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
+
+
+def _refusal(status: int, error: OAuth2Error, *, refreshing: bool) -> Exception:
+    cause = f"the token endpoint answered {status}: {error.error!r} {str(error.description)[:200]!r}"
+    if error.error == "invalid_grant":
+        return GrantEnded(cause) if refreshing else CodeRefused(cause)
+    if error.error in ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"):
+        return ProviderRefusedUs(cause)
+    return ProviderNonsense(cause)

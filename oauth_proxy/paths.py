@@ -1,0 +1,147 @@
+"""One reading of a request's address for every decision, and safe addresses to return to.
+
+The law: rules are asked about `Target.path` only, and only when `Target.plain` says that no server in the field
+would read the same bytes differently. What is forwarded is `Target.raw`, byte for byte.
+"""
+
+import posixpath
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+
+from oauth_proxy.errors import BadRequest, Misdirected
+
+LONGEST_RETURN = 2000
+"""Characters of a return address that fit into a login attempt's cookie beside the rest."""
+
+# RFC 3986 pchar without percent-encoding and without ";", which some servers cut a path at.
+_PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
+# Once decoded, what one server takes for a separator, an end or an escape and the next one does not.
+_AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/\.\.?(?:/|\Z)")
+_ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
+_DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
+_HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
+_OFF_SITE = re.compile(r"/\s*/")
+_UNSAFE_IN_URL = re.compile(r"[\\\x00-\x20\x7f-\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request-target (RFC 9112 3.2): `raw` path and `query` as sent, `path` as rules read it."""
+
+    raw: str
+    query: str
+    path: str
+    plain: bool
+
+    @property
+    def full(self) -> str:
+        """Path and query as they were sent."""
+        return self.raw + self.query
+
+    def climbs(self) -> bool:
+        """Whether some reader, decoding up to twice, finds a dot segment in the path."""
+        return not self.plain and any(_DOT_SEGMENT.search(form) for form in _forms(self.raw))
+
+
+def read_target(sent: str, host: str) -> Target:
+    """The target of a request line, given the site's own `host[:port]`.
+
+    Raises BadRequest for what is neither origin-form nor absolute-form, and Misdirected for an
+    absolute-form that names another site (RFC 9112 3.2.2).
+    """
+    if not sent.startswith("/"):
+        scheme, separator, rest = sent.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            raise BadRequest("the request-target is neither a path nor an http URL")
+        authority, slash, path = rest.partition("/")
+        if authority.lower() != host:
+            raise Misdirected("the request line names another host")
+        sent = slash + path or "/"
+    raw, question, query = sent.partition("?")
+    if _PLAIN.fullmatch(raw) and "//" not in raw and "/." not in raw:
+        return Target(raw, question + query, raw, plain=True)
+    decoded = unquote(raw, errors="replace")
+    plain = not _AMBIGUOUS.search(decoded) and not _ENCODED_SEPARATOR.search(raw) and "#" not in raw
+    return Target(raw, question + query, _resolve(decoded), plain)
+
+
+def _resolve(decoded: str) -> str:
+    """Dot segments and repeated slashes resolved (RFC 3986 5.2.4); a trailing slash is kept."""
+    path = posixpath.normpath("/" + decoded.replace("\\", "/").lstrip("/"))
+    ends_in_folder = decoded.endswith(("/", "/.", "/.."))
+    return path + "/" if ends_in_folder and path != "/" else path
+
+
+class Site:
+    """The public address, and which addresses may be returned to after a login or a sign-out.
+
+    `origin` is `scheme://host[:port]`; `domain`, where set, also allows that domain and its subdomains.
+    """
+
+    def __init__(self, origin: str, domain: str | None = None) -> None:
+        self.origin = origin
+        self.secure = origin.startswith("https://")
+        self.host = urlsplit(origin).netloc.lower()
+        self._default_port = ":443" if self.secure else ":80"
+        self._domain = domain.lstrip(".").lower() if domain else None
+
+    def is_ours(self, host: str) -> bool:
+        """Whether a Host header's value (RFC 9110 7.2) names this site, or one in its cookie domain."""
+        host = host.lower().removesuffix(self._default_port)
+        return host == self.host or (self._domain is not None and self._in_domain(host.partition(":")[0]))
+
+    def _in_domain(self, name: str) -> bool:
+        domain = self._domain
+        return (
+            domain is not None
+            and re.fullmatch(r"[a-z0-9.-]+", name) is not None
+            and (name == domain or name.endswith("." + domain))
+        )
+
+    def url(self, path: str) -> str:
+        """The absolute address of a path of this site, fit for a Location header.
+
+        Always absolute: no form of `path` can then name another host.
+        """
+        return self.origin + quote(path, safe="/?:@!$&'()*+,;=~%#[]-._", errors="surrogateescape")
+
+    def back_to(self, target: Target) -> str:
+        """Where a visitor who asked for `target` returns to after signing in."""
+        for path in (target.full, target.raw):
+            if len(url := self.url(path)) <= LONGEST_RETURN:
+                return url
+        return self.url("/")
+
+    def safe_return(self, candidate: str) -> str | None:
+        """The address to return to, absolute, or None where `candidate` could lead off this site."""
+        if len(candidate) > LONGEST_RETURN or not _reads_one_way(candidate):
+            return None
+        if candidate.startswith("/"):
+            return self.url(candidate)
+        try:
+            parts = urlsplit(candidate)
+            host = parts.netloc.lower()
+        except ValueError:
+            return None
+        schemes = ("https",) if self.secure else ("http", "https")
+        if parts.scheme in schemes and candidate.startswith(f"{parts.scheme}://") and self.is_ours(host):
+            return candidate if parts.path.startswith("/") or not parts.path else None
+        return None
+
+
+def _forms(path: str) -> tuple[str, str, str]:
+    """A path as readers see it that decode it never, once and twice."""
+    once = unquote_to_bytes(path).decode("utf-8", "replace")
+    return path, once, unquote(once)
+
+
+def _reads_one_way(candidate: str) -> bool:
+    """Whether no reader, decoding up to twice, sees another host or a hidden character in it."""
+    path = candidate.partition("?")[0].partition("#")[0]
+    authority = "" if candidate.startswith("/") else candidate.partition("://")[2].partition("/")[0]
+    return (
+        not _UNSAFE_IN_URL.search(candidate)
+        and "@" not in authority
+        and not any(_HIDDEN.search(form) or _OFF_SITE.match(form) for form in _forms(path))
+    )

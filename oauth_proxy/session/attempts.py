@@ -1,0 +1,84 @@
+"""Logins on their way: one short-lived sealed cookie each, so that tabs do not disturb one another.
+
+The law: the cookie binds a login to the browser that began it; the state carries, sealed, where it leads, so the
+target survives even when the cookie does not.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+
+from oauth_proxy.cookies import Cookies, Received
+from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
+from oauth_proxy.seal import Sealer, Unsealable
+
+MOST = 24
+"""Attempts a browser may have open; together their cookies stay below 8 KiB."""
+
+
+class Attempts:
+    """`clock` tells seconds since the epoch."""
+
+    def __init__(self, cookies: Cookies, sealer: Sealer, clock: Callable[[], float]) -> None:
+        self._cookies = cookies
+        self._sealer = sealer
+        self._clock = clock
+        self._prefix = f"{cookies.name}-login-"
+        self._named = re.compile(re.escape(self._prefix) + r"[A-Za-z0-9_-]{8}")
+
+    def start(self, return_to: str, received: Received) -> tuple[str, Attempt, list[str]]:
+        """A new attempt: its state, itself, and the Set-Cookie values that keep it and drop the oldest."""
+        nonce = secrets.token_urlsafe(16)
+        state = f"{nonce}.{self._sealer.seal(return_to.encode(), _target_of(nonce))}"
+        attempt = Attempt.start(state, self._clock())
+        name = self._name(state)
+        cookie = self._cookies.set(name, self._sealer.seal(attempt.encode(), name), ATTEMPT_LIFETIME)
+        return state, attempt, [cookie, *(self._cookies.clear(old) for old in self._surplus(received))]
+
+    def find(self, state: str, received: Received) -> Attempt | None:
+        """The attempt of this browser that waits for `state`, if there is a live one."""
+        attempt = self._open(self._name(state), received)
+        waits = attempt is not None and attempt.goes_with(state) and attempt.is_live(self._clock())
+        return attempt if waits else None
+
+    def target(self, state: str) -> str | None:
+        """Where the login with this state leads; None for a state that is not ours."""
+        nonce, _, sealed = state.partition(".")
+        try:
+            return self._sealer.open(sealed, _target_of(nonce)).decode()
+        except Unsealable:
+            return None
+
+    def finish(self, state: str, received: Received) -> list[str]:
+        """Set-Cookie values that forget this attempt and those nobody can come back with any more."""
+        done = {self._name(state)} & received.seen
+        return [self._cookies.clear(name) for name in sorted(done | set(self._dead(received)))]
+
+    def _name(self, state: str) -> str:
+        return self._prefix + digest(state)[:8]
+
+    def _open(self, name: str, received: Received) -> Attempt | None:
+        sealed = received.ours.get(name)
+        if sealed is None:
+            return None
+        try:
+            return Attempt.decode(self._sealer.open(sealed, name))
+        except Unsealable:
+            return None
+
+    def _waiting(self, received: Received) -> dict[str, Attempt | None]:
+        return {name: self._open(name, received) for name in received.seen if self._named.fullmatch(name)}
+
+    def _dead(self, received: Received) -> list[str]:
+        now = self._clock()
+        waiting = self._waiting(received)
+        return [name for name, attempt in waiting.items() if attempt is None or not attempt.is_live(now)]
+
+    def _surplus(self, received: Received) -> list[str]:
+        waiting = self._waiting(received)
+        by_age = sorted(waiting, key=lambda name: attempt.created if (attempt := waiting[name]) else 0.0)
+        return by_age[: max(0, len(by_age) - MOST + 1)]
+
+
+def _target_of(nonce: str) -> str:
+    return f"target {nonce}"

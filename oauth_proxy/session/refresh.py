@@ -1,0 +1,131 @@
+"""One refresh per session, its outcome shared by every request that waits or comes late.
+
+The law: no refresh token is sent twice. Frame.io's are single-use, and using one again may revoke the whole grant,
+so the newest tokens of every session are remembered, and an older cookie is answered with those.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable
+from oauth_proxy.identity import Identity, Session, Tokens
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED = 4096
+_PATIENCE = 3.0
+"""Seconds a request waits for a refresh while its present token is still good."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+
+class Refreshing(Protocol):
+    """What is needed of the provider."""
+
+    async def refresh(self, tokens: Tokens) -> Tokens:
+        """Successor tokens."""
+        ...
+
+    async def profile(self, access_token: str) -> Identity:
+        """Who the bearer is."""
+        ...
+
+
+class Refresher:
+    """Keeps sessions' tokens fresh. `clock` tells seconds since the epoch."""
+
+    def __init__(self, provider: Refreshing, clock: Callable[[], float]) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._flights: dict[str, asyncio.Task[Session]] = {}
+        self._newest: OrderedDict[str, Session] = OrderedDict()
+        self._unread: set[str] = set()
+        self._pause = 0.0
+        self._not_before = 0.0
+
+    async def fresh(self, session: Session) -> Session:
+        """The session with tokens that are good now: itself, or its successor.
+
+        Raises GrantEnded when the provider ended it, and ProviderUnavailable when its token has run out and
+        the provider cannot be asked.
+        """
+        session = self.newest(session)
+        now = self._clock()
+        flight = self._flights.get(session.id)
+        if flight is None:
+            if now < session.tokens.due_at and session.id not in self._unread:
+                return session
+            if now >= self._not_before:
+                flight = self._start(session)
+        return await self._outcome(session, flight)
+
+    def newest(self, session: Session) -> Session:
+        """The session as last refreshed here, should the request have brought an older one."""
+        known = self._newest.get(session.id)
+        if known is not None and known.tokens.granted_at > session.tokens.granted_at:
+            return known
+        return session
+
+    async def close(self) -> None:
+        """Let refreshes in flight finish: their tokens are spent already."""
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+
+    def _start(self, session: Session) -> asyncio.Task[Session]:
+        """A task of its own: a visitor who hangs up must not cancel what others wait for."""
+        flight = asyncio.create_task(self._refresh(session))
+        self._flights[session.id] = flight
+        flight.add_done_callback(lambda done: self._land(session.id, done))
+        return flight
+
+    def _land(self, session_id: str, flight: asyncio.Task[Session]) -> None:
+        del self._flights[session_id]
+        if not flight.cancelled():
+            flight.exception()  # nobody may be waiting any more; the cause was logged where it happened
+
+    async def _outcome(self, session: Session, flight: asyncio.Task[Session] | None) -> Session:
+        is_good = self._clock() < session.tokens.expires_at
+        if flight is None:
+            if is_good:
+                return session
+            raise ProviderUnavailable("the provider failed a moment ago and is not asked again yet")
+        try:
+            async with asyncio.timeout(_PATIENCE if is_good else None):
+                return await asyncio.shield(flight)
+        except (ProviderUnavailable, TimeoutError):
+            if self._clock() < session.tokens.expires_at:
+                return session
+            raise
+
+    async def _refresh(self, session: Session) -> Session:
+        """New tokens where they are due, and the profile read with them: whoever lost the account is out."""
+        try:
+            if self._clock() >= session.tokens.due_at:
+                tokens = await self._provider.refresh(session.tokens)
+                # Remembered before anything else can fail: the old refresh token is spent from here on.
+                session = self._remember(session.refreshed(tokens, session.identity, self._clock()))
+            identity = await self._provider.profile(session.tokens.access)
+        except ProviderUnavailable as error:
+            self._back_off(error)
+            raise
+        except NotAllowed as error:
+            raise GrantEnded(error.cause) from None
+        self._pause = 0.0
+        read = self._remember(session.refreshed(session.tokens, identity, self._clock()))
+        self._unread.discard(read.id)
+        return read
+
+    def _remember(self, successor: Session) -> Session:
+        self._newest[successor.id] = successor
+        self._newest.move_to_end(successor.id)
+        self._unread.add(successor.id)
+        if len(self._newest) > _REMEMBERED:
+            forgotten, _ = self._newest.popitem(last=False)
+            self._unread.discard(forgotten)
+        return successor
+
+    def _back_off(self, error: ProviderUnavailable) -> None:
+        self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+        self._not_before = self._clock() + self._pause
+        log.warning("tokens not refreshed, asking again in %.0f s: %s", self._pause, error.cause)

@@ -1,0 +1,98 @@
+"""Who is signed in: sessions begin, are resumed, and end."""
+
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from oauth_proxy.cookies import Received
+from oauth_proxy.errors import GrantEnded, ProviderUnavailable
+from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.session.refresh import Refresher
+from oauth_proxy.session.store import CookieStore
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED = 100_000
+
+
+class Revoking(Protocol):
+    """What is needed of the provider."""
+
+    async def revoke(self, tokens: Tokens) -> None:
+        """End the grant."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request's visitor: their session, None for a stranger, and the Set-Cookie values to answer with."""
+
+    session: Session | None
+    set_cookies: Sequence[str] = ()
+
+
+class Sessions:
+    """`clock` tells seconds since the epoch."""
+
+    def __init__(
+        self, store: CookieStore, refresher: Refresher, provider: Revoking, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._refresher = refresher
+        self._provider = provider
+        self._clock = clock
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
+        """A session of its own for somebody who has just signed in.
+
+        Its cookies replace those of whoever was signed in before. Raises SessionTooLarge.
+        """
+        now = self._clock()
+        session = Session(secrets.token_urlsafe(16), identity, tokens, created=now, seen=now)
+        return Visit(session, self._store.save(session, received))
+
+    async def resume(self, received: Received) -> Visit:
+        """The request's session with tokens that are good now.
+
+        Raises ProviderUnavailable when they have run out and the provider cannot be asked for others.
+        """
+        loaded = self._store.load(received)
+        if loaded is None or loaded.session.id in self._ended:
+            return Visit(None)
+        try:
+            session = await self._refresher.fresh(loaded.session)
+        except GrantEnded as error:
+            log.info("session ended by the provider: %s", error.cause, extra={"user": loaded.session.identity.id})
+            self._remember_ended(loaded.session.id)
+            return Visit(None, self._store.clear(received))
+        if session is loaded.session and not self._store.is_due(loaded):
+            return Visit(session)
+        session = replace(session, seen=self._clock())
+        return Visit(session, self._store.save(session, received))
+
+    async def end(self, received: Received) -> Visit:
+        """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible."""
+        loaded = self._store.load(received)
+        if loaded is not None and loaded.session.id not in self._ended:
+            self._remember_ended(loaded.session.id)
+            await self._revoke(self._refresher.newest(loaded.session))
+        return Visit(None, self._store.clear(received))
+
+    def forget(self, received: Received) -> list[str]:
+        """Set-Cookie values that make the browser forget the session it sent."""
+        return self._store.clear(received)
+
+    async def _revoke(self, session: Session) -> None:
+        try:
+            await self._provider.revoke(session.tokens)
+        except ProviderUnavailable as error:
+            log.warning("signed out here, but the tokens were not revoked at Frame.io: %s", error.cause)
+
+    def _remember_ended(self, session_id: str) -> None:
+        self._ended[session_id] = None
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)

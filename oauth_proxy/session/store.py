@@ -1,0 +1,95 @@
+"""Sessions kept in the visitor's own cookies, sealed; nothing is stored on this side.
+
+The law: a cookie that is old, foreign or garbled is a stranger's, never an error.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oauth_proxy.cookies import Received, SealedCookie
+from oauth_proxy.identity import Identity, Session, Tokens
+
+_VERSION = 1
+_REMEMBERED = 2048
+_REMEMBERED_LENGTH = 16 * 1024
+_TOUCHES_PER_IDLE = 10
+
+
+def encode(session: Session) -> bytes:
+    """The session as bytes fit for sealing."""
+    who, tokens = session.identity, session.tokens
+    fields = [
+        _VERSION,
+        [session.id, session.created, session.seen],
+        [who.id, who.email, who.name, who.account_id],
+        [tokens.access, tokens.granted_at, tokens.expires_at, tokens.refresh, tokens.scope],
+    ]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def decode(content: bytes) -> Session | None:
+    """The session that `encode` wrote, or None for one of another version."""
+    version, *fields = json.loads(content.decode("utf-8", "surrogatepass"))
+    if version != _VERSION:
+        return None
+    (session_id, created, seen), who, tokens = fields
+    return Session(session_id, Identity(*who), Tokens(*tokens), created, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A session as a cookie brought it; `by_old_key` when an older key of the ring had sealed it."""
+
+    session: Session
+    by_old_key: bool
+
+
+class CookieStore:
+    """Reads and writes sessions. `lifetime` and `idle` in seconds; `clock` tells seconds since the epoch."""
+
+    def __init__(self, cookie: SealedCookie, *, lifetime: float, idle: float, clock: Callable[[], float]) -> None:
+        self._cookie = cookie
+        self._lifetime = lifetime
+        self._idle = idle
+        self._clock = clock
+        self._opened: OrderedDict[str, Loaded] = OrderedDict()
+
+    def load(self, received: Received) -> Loaded | None:
+        """The session the request brought, or None for a stranger's."""
+        text = self._cookie.text(received)
+        if text is None:
+            return None
+        loaded = self._opened.get(text) or self._open(text)
+        return loaded if loaded and self._is_live(loaded.session) else None
+
+    def is_due(self, loaded: Loaded) -> bool:
+        """Whether the cookie should be written anew: to keep an idle limit sliding, or for a new key."""
+        return loaded.by_old_key or self._clock() - loaded.session.seen > self._idle / _TOUCHES_PER_IDLE
+
+    def save(self, session: Session, received: Received) -> list[str]:
+        """Set-Cookie values that keep the session. Raises SessionTooLarge when a browser would not keep it."""
+        remaining = session.created + self._lifetime - self._clock()
+        return self._cookie.set(encode(session), remaining, received)
+
+    def clear(self, received: Received) -> list[str]:
+        """Set-Cookie values that end whatever session the request brought."""
+        return self._cookie.clear(received)
+
+    def _is_live(self, session: Session) -> bool:
+        now = self._clock()
+        return now - session.created < self._lifetime and now - session.seen < self._idle
+
+    def _open(self, text: str) -> Loaded | None:
+        """Opening costs more than remembering; both the number and the size of what is remembered are bounded."""
+        content = self._cookie.open(text)
+        session = decode(content) if content is not None else None
+        if session is None:
+            return None
+        loaded = Loaded(session, by_old_key=self._cookie.is_due(text))
+        if len(text) <= _REMEMBERED_LENGTH:
+            self._opened[text] = loaded
+            if len(self._opened) > _REMEMBERED:
+                self._opened.popitem(last=False)
+        return loaded

@@ -1,0 +1,36 @@
+"""The configuration: one YAML file in, one frozen tree of typed values out, or every problem at once."""
+
+from oauth_proxy.settings.addresses import Address, Listen, domain
+from oauth_proxy.settings.document import effective, schema
+from oauth_proxy.settings.loading import load, parse
+from oauth_proxy.settings.model import Access, Admin, Cookie, Frameio, Log, Pages, Session, Settings, Tls, Upstream
+from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.rules import AccountId, EmailPattern, Everyone, PublicRule, Rule
+from oauth_proxy.settings.template import template
+
+__all__ = [
+    "Access",
+    "AccountId",
+    "Address",
+    "Admin",
+    "Cookie",
+    "EmailPattern",
+    "Everyone",
+    "Frameio",
+    "Listen",
+    "Log",
+    "Pages",
+    "PublicRule",
+    "Rule",
+    "Session",
+    "Settings",
+    "Tls",
+    "Upstream",
+    "domain",
+    "effective",
+    "load",
+    "notes",
+    "parse",
+    "schema",
+    "template",
+]

@@ -1,0 +1,171 @@
+"""What makes the smaller values good, alone and beside each other."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretBytes, ValidationInfo
+
+from oauth_proxy.settings.addresses import Listen, is_ip
+from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.rules import Everyone, Rule
+from oauth_proxy.settings.units import written_duration
+
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
+_REDIS = re.compile(r"rediss?://\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a value may depend on outside of itself: the file's folder, and the public URL where that is good."""
+
+    folder: Path
+    public_url: str | None = None
+
+
+def flag(text: str) -> bool:
+    """True or false; Refused for what YAML 1.1 also took for them."""
+    if text not in ("true", "false"):
+        meant = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
+        raise Refused(
+            "this must be true or false",
+            meant.get(text.lower(), text.lower() if text.lower() in ("true", "false") else None),
+        )
+    return text == "true"
+
+
+def file(path: Path, info: ValidationInfo) -> Path:
+    """The file's absolute path; Refused where it is not there."""
+    found = _reading(info).folder / path
+    if not found.is_file():
+        raise Refused("there is no such file")
+    return found
+
+
+def folder(path: Path, info: ValidationInfo) -> Path:
+    """The folder's absolute path; Refused where it is not there."""
+    found = _reading(info).folder / path
+    if not found.is_dir():
+        raise Refused("there is no such folder")
+    return found
+
+
+def scope(text: str) -> str:
+    """One scope-token (RFC 6749 3.3); Refused where it is several."""
+    if not _SCOPE.fullmatch(text):
+        raise Refused("each scope is one word; several stand in a list")
+    return text
+
+
+def cookie_name(text: str) -> str:
+    """A token (RFC 6265 4.1.1) to which the proxy may put a prefix; else Refused."""
+    if re.match("__(host|secure)-", text, re.IGNORECASE):
+        raise Refused(
+            "the proxy puts __Host- or __Secure- before the name itself", re.sub("^__[A-Za-z]+-", "", text) or None
+        )
+    if not _COOKIE_NAME.fullmatch(text):
+        raise Refused("a cookie's name is letters, digits, '-' and '_', at most 64 of them")
+    return text
+
+
+def cookie_path(text: str) -> str:
+    """The root; Refused for anything below it."""
+    if text != "/":
+        raise Refused("the cookie's path is always '/': elsewhere the routes under /oauth2/ would not get it", "/")
+    return text
+
+
+def cookie_domain(domain: str, info: ValidationInfo) -> str:
+    """A domain that the public host lies in (RFC 6265 5.1.3), and not a top-level one; else Refused."""
+    public_url = _reading(info).public_url
+    host = urlsplit(public_url).hostname if public_url else None
+    if "." not in domain or is_ip(domain):
+        raise Refused("a cookie's domain has a dot in it and is not an address")
+    if host and host != domain and not host.endswith(f".{domain}"):
+        raise Refused("the host of public_url does not lie in this domain, so browsers would drop the cookie")
+    return domain
+
+
+def not_strict(text: object) -> object:
+    """Anything but `strict`, which is Refused with the reason."""
+    if text == "strict":
+        raise Refused(
+            "strict cannot work: browsers do not send such a cookie on the way back from Frame.io, "
+            "so signing in would go round for ever",
+            "lax",
+        )
+    return text
+
+
+def same_site(text: str, info: ValidationInfo) -> str:
+    """The attribute; Refused where browsers would drop the cookie because of it."""
+    public_url = _reading(info).public_url
+    if text == "none" and public_url and not public_url.startswith("https://"):
+        raise Refused("none needs https: browsers drop such a cookie over http", "lax")
+    return text
+
+
+def several(value: object) -> object:
+    """A list, also from one text with an entry on each line, as a file for rotated secrets has them."""
+    return value.split() if isinstance(value, str) else value
+
+
+def different(secrets: tuple[SecretBytes, ...]) -> tuple[SecretBytes, ...]:
+    """The secrets; Refused where one stands twice."""
+    if len(set(secrets)) < len(secrets):
+        raise Refused("the same session secret stands here twice")
+    return secrets
+
+
+def idle(seconds: float, lifetime: float | None) -> float:
+    """The idle time; Refused where the lifetime (None: not known) ends first."""
+    if lifetime is not None and seconds > lifetime:
+        raise Refused("idle is longer than lifetime, so it would never end a session", written_duration(lifetime))
+    return seconds
+
+
+def store(text: str) -> str:
+    """`cookie`; Refused for Redis, which later versions know."""
+    if _REDIS.fullmatch(text):
+        raise Refused("the Redis store is not available in this version", "cookie")
+    if text != "cookie":
+        raise Refused("the store is cookie or redis://host:6379/0", "cookie")
+    return text
+
+
+def everyone_alone(allow: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """The rules; Refused where `everyone` makes the others pointless."""
+    if len(allow) > 1 and Everyone() in allow:
+        raise Refused("everyone lets everybody in, so the other rules would do nothing; keep one or the other")
+    return allow
+
+
+def names_differ(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers; Refused where a tool could take two names for one (case, or '_' for '-')."""
+    folded = [name.lower().replace("_", "-") for name in headers]
+    if len(set(folded)) < len(folded):
+        raise Refused("two of these names are the same header: case, and '_' for '-', make no difference to tools")
+    return headers
+
+
+def shown_name(text: str) -> str:
+    """One line of printable text of at most 80 characters; else Refused."""
+    if not text.isprintable() or len(text) > 80:
+        raise Refused("the name is one line of at most 80 characters")
+    return text
+
+
+def admin_apart(admin: Listen, public: Listen | None) -> None:
+    """Nothing; Refused where the admin pages would stand on the public listener."""
+    if admin == public and (admin.path or admin.port):
+        raise Refused("admin.listen is the public listener; the two must differ")
+
+
+def _reading(info: ValidationInfo) -> Reading:
+    reading = info.context
+    if not isinstance(reading, Reading):
+        raise TypeError("settings are read with a Reading as their context")
+    return reading

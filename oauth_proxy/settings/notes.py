@@ -1,0 +1,80 @@
+"""What is worth knowing about settings that are valid: said by `oauth-proxy check`, one sentence each."""
+
+from collections.abc import Iterator
+from datetime import date
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from oauth_proxy.settings.addresses import LOOPBACK, Listen, is_ip
+from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.rules import Everyone, placeholders
+
+V2_ENDS = date(2026, 12, 1)
+"""After this day v2 endpoints are removed, says Frame.io's forum."""
+
+
+def notes(settings: Settings, today: date) -> list[str]:
+    """Sentences for whoever runs the proxy; none of them is an error."""
+    return [*_login(settings, today), *_visitors(settings), *_addresses(settings)]
+
+
+def _login(settings: Settings, today: date) -> Iterator[str]:
+    frameio = settings.frameio
+    if frameio.api == "v2":
+        days = (V2_ENDS - today).days
+        when = f"{days} days from today" if days >= 0 else "which is past"
+        yield (
+            f"Frame.io has announced that v2 API endpoints are removed after 1 December 2026 ({when}), Camera to "
+            "Cloud exempt. Whether the v2 login goes with them is not known. Plan to move to api: v4."
+        )
+    refresh = {"v2": "offline", "v4": "offline_access"}[frameio.api]
+    if refresh not in frameio.scopes:
+        yield (
+            f"Without the scope {refresh} Frame.io grants no refresh token: "
+            "visitors sign in again whenever their access token ends, after an hour or so."
+        )
+    if frameio.client_secret is None:
+        yield "No client_secret: the proxy signs in as a PKCE (public) app."
+    for key in ("authorize_url", "token_url", "api_url", "revoke_url"):
+        url = getattr(frameio, key)
+        if url and _is_readable_on_the_way(url):
+            yield f"frameio.{key} is http: codes, tokens or the client secret can be read on the way."
+
+
+def _visitors(settings: Settings) -> Iterator[str]:
+    cookie = settings.session.cookie
+    if Everyone() in settings.access.allow:
+        yield "access.allow is everyone: that is everyone with a Frame.io account, not only your own people."
+    if any(rule.below and rule.path == "/" for rule in settings.access.public):
+        yield "access.public has a rule for /*: whatever it covers needs no sign-in."
+    if not any("access_token" in placeholders(template) for template in settings.headers.values()):
+        yield "No header carries {access_token}: the tool does not get the visitor's token."
+    if cookie.domain:
+        yield f"Every host in {cookie.domain} is sent the session cookie, and can set one of the same name."
+    if cookie.same_site == "none":
+        yield "same_site is none: other sites' pages can send signed-in requests, so the tool must withstand CSRF."
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
+    if not settings.secure:
+        yield "public_url is http: good for trying out on this machine, and for nothing else."
+    if any(network.prefixlen == 0 for network in settings.trusted_proxies):
+        yield "trusted_proxies has everybody in it: anybody can write any address into X-Forwarded-For."
+    if not _is_local(settings.admin.listen):
+        yield f"Whoever reaches {settings.admin.listen} can read the metrics; nobody signs in there."
+    for prefix, upstream in settings.upstreams.items():
+        if _is_readable_on_the_way(str(upstream.url)):
+            yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
+
+
+def _is_readable_on_the_way(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _is_local(listen: Listen) -> bool:
+    return listen.path is not None or _is_loopback(listen.host)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in LOOPBACK or (is_ip(host) and ip_address(host).is_loopback)

@@ -1,0 +1,206 @@
+"""What the file says about who enters, what is public and what the tool is told, as values."""
+
+import re
+from dataclasses import dataclass
+from string import Formatter
+from uuid import UUID
+
+from oauth_proxy.settings.addresses import domain, plain_path
+from oauth_proxy.settings.refusal import Refused, kind, nearest, one_of
+
+OUR_ROUTES = "/oauth2/"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at")
+
+RULE_SCHEMA = {
+    "anyOf": [
+        {"const": "everyone", "description": "Anybody with a Frame.io account."},
+        *(
+            {
+                "type": "object",
+                "properties": {word: {"type": "string", **more}},
+                "required": [word],
+                "additionalProperties": False,
+            }
+            for word, more in {
+                "email": {"description": "*@studio.example.com, a mailbox, or *@*.example.com."},
+                "account": {"description": "The UUID of a Frame.io account."},
+                "team": {"description": "The UUID of a Frame.io team. Not available in this version."},
+            }.items()
+        ),
+    ]
+}
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'+/=?^_`{|}~.-]{1,64}")
+_RULES = ("everyone", "email", "account", "team")
+# What frames a message or belongs to a connection (RFC 9110 7.6.1, RFC 9112 6), or to the sign-in itself.
+_FRAMING = re.compile(
+    "connection|content-length|cookie|expect|host|keep-alive|proxy-authenticate|proxy-authorization|"
+    "proxy-connection|set-cookie|te|trailer|transfer-encoding|upgrade"
+)
+_WRITTEN_BY_US = re.compile("forwarded|x-forwarded-(?:for|host|port|proto)|x-request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Everyone:
+    """Anybody with a Frame.io account."""
+
+    def written(self) -> str:
+        """As it stands in the file."""
+        return "everyone"
+
+
+@dataclass(frozen=True, slots=True)
+class EmailPattern:
+    """Mailboxes of one domain, or with `subdomains` of every domain below it; `local` None is any mailbox.
+
+    `local` is in lower case; `domain` is as `addresses.domain` folds it.
+    """
+
+    local: str | None
+    domain: str
+    subdomains: bool = False
+
+    def written(self) -> dict[str, str]:
+        """As it stands in the file."""
+        return {"email": f"{self.local or '*'}@{'*.' if self.subdomains else ''}{self.domain}"}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountId:
+    """The members of one Frame.io account; `id` is a UUID in lower case."""
+
+    id: str
+
+    def written(self) -> dict[str, str]:
+        """As it stands in the file."""
+        return {"account": self.id}
+
+
+Rule = Everyone | EmailPattern | AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class PublicRule:
+    """Requests that need no session: one path, or with `below` every path that begins with it (it ends in '/')."""
+
+    methods: frozenset[str]
+    path: str
+    below: bool = False
+
+    def written(self) -> str:
+        """As it stands in the file; GET and HEAD together are what a rule without a method means."""
+        path = self.path + ("*" if self.below else "")
+        return path if len(self.methods) > 1 else f"{next(iter(self.methods))} {path}"
+
+
+def rule(written: object) -> Rule:
+    """One entry of `access.allow`: `everyone`, or a mapping of one of email, account and team; else Refused."""
+    if written == "everyone":
+        return Everyone()
+    word, value = _entry(written)
+    if not isinstance(value, str):
+        raise Refused(f"one value is wanted here, not {kind(value)}")
+    if word == "email":
+        return email_pattern(value)
+    identifier = _uuid(value)
+    if word == "team":
+        raise Refused("rules for a team are not available in this version")
+    return AccountId(identifier)
+
+
+def _entry(written: object) -> tuple[str, object]:
+    """The only key and value of a rule that is a mapping."""
+    meant = None
+    if isinstance(written, dict) and len(written) == 1:
+        [(word, value)] = written.items()
+        if word in _RULES[1:]:
+            return word, value
+        meant = nearest(word, _RULES)
+    elif isinstance(written, str):
+        word, colon, value = written.partition(":")
+        meant = f'{word}: "{value.strip()}"' if colon else nearest(written, _RULES)
+        meant = f'email: "{written}"' if "@" in word else meant
+    raise Refused("a rule is everyone, or one of email:, account: and team: with its value", meant)
+
+
+def email_pattern(text: str) -> EmailPattern:
+    """`*@studio.example.com`, `jo@studio.example.com` or `*@*.example.com` (any subdomain); else Refused."""
+    local, at, host = text.partition("@")
+    if not at:
+        raise Refused("an email pattern has one '@' in it", f"*@{text.removeprefix('*')}" if "." in text else None)
+    if "@" in host or (local != "*" and not _LOCAL_PART.fullmatch(local)):
+        raise Refused("an email pattern is one mailbox or '*', one '@' and a domain")
+    subdomains = host.startswith("*.")
+    name = host.removeprefix("*.")
+    if "*" in name:
+        raise Refused("a '*' in the domain stands only as a whole first part, as in *@*.example.com")
+    if "." not in name:
+        raise Refused("an email pattern names a domain with a dot in it, such as *@studio.example.com")
+    return EmailPattern(None if local == "*" else local.lower(), domain(name), subdomains)
+
+
+def public_rule(text: str) -> PublicRule:
+    """`GET /healthz`, `/assets/*` (GET and HEAD); a path as `plain_path` wants it; else Refused."""
+    method, space, path = text.partition(" ") if not text.startswith("/") else ("", "", text)
+    if not space and method:
+        raise Refused("a public rule is a path, or a method and a path, such as GET /healthz", f"/{text}")
+    if method and method not in METHODS:
+        meant = nearest(method, METHODS)
+        raise Refused(f"the method of a rule is {one_of(METHODS)}", f"{meant} {path}" if meant else None)
+    below = path.endswith("*")
+    if "*" in path[:-1] or (below and not path.endswith("/*")):
+        folder = path.partition("*")[0]
+        raise Refused("a '*' stands only at the end, after a '/'", f"{method}{space}{folder.rstrip('/')}/*")
+    path = plain_path(path.removesuffix("*"))
+    if path.startswith(OUR_ROUTES):
+        raise Refused(f"{OUR_ROUTES} belongs to the proxy and needs no rule")
+    return PublicRule(frozenset({method} if method else {"GET", "HEAD"}), path, below)
+
+
+def prefix(text: str) -> str:
+    """A path prefix that upstreams are listed under: `/`, or like `/render/`; else Refused."""
+    if text.startswith("/") and not text.endswith("/"):
+        raise Refused("a path prefix ends with '/'", f"{text}/")
+    path = plain_path(text)
+    if path.startswith(OUR_ROUTES):
+        raise Refused(f"{OUR_ROUTES} belongs to the proxy and cannot have an upstream")
+    return path
+
+
+def header_name(text: str) -> str:
+    """A field name (RFC 9110 5.1) that may be set for the tool; else Refused."""
+    if not _TOKEN.fullmatch(text):
+        raise Refused("a header name is letters, digits and '-'")
+    folded = text.lower().replace("_", "-")
+    if _FRAMING.fullmatch(folded):
+        raise Refused("this header belongs to the connection and cannot be set")
+    if _WRITTEN_BY_US.fullmatch(folded):
+        raise Refused("this header is written by the proxy itself")
+    return text
+
+
+def header_template(text: str) -> str:
+    """Text with placeholders such as `Bearer {access_token}`; else Refused."""
+    if not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?", text):
+        raise Refused("a header's value is printable ASCII, without spaces at its ends")
+    for name in re.findall(r"\{([^{}]*)\}", text):
+        if name not in PLACEHOLDERS:
+            meant = nearest(name, PLACEHOLDERS)
+            known = one_of([f"{{{each}}}" for each in PLACEHOLDERS])
+            raise Refused(f"a placeholder is {known}", f"{{{meant}}}" if meant else None)
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
+        raise Refused("braces only enclose a placeholder, such as {email}")
+    return text
+
+
+def placeholders(template: str) -> set[str]:
+    """The names that a checked template asks for."""
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
+
+
+def _uuid(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", text):
+        raise Refused("an id of Frame.io is a UUID, such as 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20")
+    return str(UUID(text))

@@ -1,0 +1,89 @@
+"""The commented file that `oauth-proxy init` writes, and that config/ shows for each api."""
+
+from typing import Literal
+
+_APP = {
+    "v2": (
+        "The app that you made in Frame.io's developer portal; its redirect URI is {public_url}/oauth2/callback.",
+        "[offline, account.read]",
+    ),
+    "v4": (
+        "The OAuth Web App credential of your project in Adobe's Developer Console, with the Frame.io API added;\n"
+        "# its redirect URI is {public_url}/oauth2/callback.",
+        "[openid, email, profile, offline_access, additional_info.roles]",
+    ),
+}
+
+_TEMPLATE = """\
+# yaml-language-server: $schema=schema.json
+# Frame.io sign-in in front of a web tool. Lines that begin with # and a key show the default of that key.
+# `oauth-proxy check` says what is wrong with a file or worth knowing about it; `oauth-proxy schema > schema.json`
+# lets editors explain every key. ${NAME} is an environment variable, and $$ a dollar sign.
+
+# What visitors type.
+public_url: https://review.example.com
+
+# Where the proxy listens: host:port, or unix:/run/oauth-proxy.sock.
+#listen: 127.0.0.1:4180
+
+# Serve https here, where nothing in front of the proxy does: tls: {cert: tls.crt, key: tls.key}
+
+# @APP@
+frameio:
+  api: @API@
+  client_id: ${FRAMEIO_CLIENT_ID}
+  # Or client_secret_file: a path. A PKCE app has no secret: then remove the line.
+  client_secret: ${FRAMEIO_CLIENT_SECRET}
+  #scopes: @SCOPES@
+
+session:
+  # 32 random bytes in base64, as `oauth-proxy secret` prints them; or secret_file: a path.
+  # To change it without signing anybody out, make it a list, the new one first.
+  secret: @SECRET@
+  # Sign in again after this long at the latest, and after this long without a request.
+  #lifetime: 7d
+  #idle: 24h
+  #cookie: {name: oauth_proxy, same_site: lax, path: /}
+  #store: cookie
+
+# Path prefix: URL, or {url: …, timeout: 30s, host: pass}; the longest prefix wins. host: upstream sends the tool
+# its own name instead of the one that visitors type. Unix sockets are unix:/run/tool.sock.
+upstreams:
+  /: http://127.0.0.1:3000
+
+access:
+  # Who may enter: [everyone] (with a Frame.io account), or rules, of which one must fit:
+  #   - email: "*@studio.example.com"
+  #   - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
+  allow:
+    - email: "*@example.com"
+  # What needs no sign-in, such as ["GET /healthz", "/assets/*"].
+  #public: []
+
+# What the tool is told about the visitor. Headers of your own take the place of these.
+#headers:
+#  Authorization: "Bearer {access_token}"
+#  X-Forwarded-User: "{id}"
+#  X-Forwarded-Email: "{email}"
+#  X-Forwarded-Preferred-Username: "{name}"
+
+# Proxies in front of this one whose X-Forwarded-For is believed, such as [10.0.0.0/8].
+#trusted_proxies: []
+
+# /metrics, /healthz and /readyz, for machines only.
+#admin: {listen: 127.0.0.1:4181}
+
+#log: {format: text, access: true}
+
+# What the pages call your tool, and a folder with templates in place of ours: pages: {name: …, templates: …}
+"""
+
+
+def template(api: Literal["v2", "v4"], secret: str) -> str:
+    """A configuration to begin with; `secret` is a fresh one in base64, or a ${VARIABLE}."""
+    app, scopes = _APP[api]
+    filled = {"@API@": api, "@APP@": app, "@SCOPES@": scopes, "@SECRET@": secret}
+    text = _TEMPLATE
+    for mark, value in filled.items():
+        text = text.replace(mark, value)
+    return text

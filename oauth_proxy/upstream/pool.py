@@ -1,0 +1,222 @@
+"""The connections to one tool: how many there may be, which is used next, and when an idle one is let go.
+
+The law: every connection is counted from the moment it is made until the loop says it is lost, so the counts are
+the truth; what was promised to a request that went away goes to the next in the queue.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+
+from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.upstream.connection import Connection
+
+
+class UpstreamBusy(UpstreamUnreachable):
+    """As many requests wait for the tool as may wait."""
+
+    status = 503
+    title = "The tool is too busy"
+    sentence = "Too many people are using the tool behind this page right now. Please try again shortly."
+    retry_after = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a tool listens: `host` and `port`, with TLS or without, or the path of a `unix` socket."""
+
+    host: str = ""
+    port: int = 0
+    tls: bool = False
+    unix: str | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix:{self.unix}" if self.unix else f"{host}:{self.port}"
+
+
+class Pool:
+    """At most `limit` connections for exchanges; as many requests again may wait for one.
+
+    All times are seconds: `timeout` is the tool's patience and a waiting request's, `idle` how long an unused
+    connection is kept.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        timeout: float,
+        connect_timeout: float,
+        limit: int,
+        idle: float,
+    ) -> None:
+        self._address = address
+        self._ssl = (ssl_context or ssl.create_default_context()) if address.tls else None
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._limit = limit
+        self._idle_time = idle
+        self._tick = min(1.0, timeout, idle) / 4
+        self._open: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._tunnels: set[Connection] = set()
+        self._connecting = 0
+        self._dialling = 0
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def open(self) -> int:
+        """Connections in use or idle."""
+        return len(self._open)
+
+    @property
+    def idle(self) -> int:
+        """Connections nobody uses."""
+        return len(self._idle)
+
+    @property
+    def tunnels(self) -> int:
+        """Connections that are, or are about to become, tunnels."""
+        return len(self._tunnels)
+
+    @property
+    def waiting(self) -> int:
+        """Requests waiting for a connection."""
+        return len(self._waiters)
+
+    def at_rest(self) -> Connection | None:
+        """The connection that came to rest last, if one is idle: it is the least likely to be stale."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    async def connect(self) -> Connection:
+        """A new connection, or whichever comes free first when there are `limit` already.
+
+        Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBusy.
+        """
+        if len(self._open) + self._connecting < self._limit:
+            self._connecting += 1
+        elif (freed := await self._wait_for_one()) is not None and freed.usable:
+            return freed
+        try:
+            return await self._dial(self._open)
+        finally:
+            self._connecting -= 1
+            self._offer_slot()
+
+    async def connect_tunnel(self) -> Connection:
+        """A new connection to become a tunnel; there may be `limit` of these beside the others."""
+        if len(self._tunnels) + self._dialling >= self._limit:
+            raise UpstreamBusy(f"{self._address}: there are {self._limit} tunnels already")
+        self._dialling += 1
+        try:
+            return await self._dial(self._tunnels)
+        finally:
+            self._dialling -= 1
+
+    async def _dial(self, kind: set[Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        address = self._address
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                if address.unix:
+                    _, connection = await loop.create_unix_connection(self._new, address.unix)
+                else:
+                    _, connection = await loop.create_connection(
+                        self._new, address.host, address.port, ssl=self._ssl
+                    )
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"{address}: no connection in {self._connect_timeout:g} s") from error
+        except OSError as error:
+            raise UpstreamUnreachable(f"{address}: {error}") from error
+        if connection.usable:  # else the loop has already reported it lost
+            kind.add(connection)
+        if self._watch is None:
+            self._watch = loop.call_later(self._tick, self._look_after)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """An exchange is over: keep its connection for the next, or cut it."""
+        if not connection.reusable:
+            connection.abort()
+            return
+        connection.rest(self._idle_time)
+        if not self._promise(connection):
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Cut every connection."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        for connection in [*self._open, *self._tunnels]:
+            connection.abort()
+
+    def _new(self) -> Connection:
+        return Connection(self._lost, self._timeout)
+
+    def _lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._tunnels.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._offer_slot()
+
+    def _offer_slot(self) -> None:
+        if len(self._open) + self._connecting < self._limit and self._promise(None):
+            self._connecting += 1
+
+    def _promise(self, connection: Connection | None) -> bool:
+        """Hand a connection, or with None the right to make one, to whoever has waited longest."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    async def _wait_for_one(self) -> Connection | None:
+        """A connection; None when the caller may make one, already counted in `_connecting`."""
+        if len(self._waiters) >= self._limit:
+            raise UpstreamBusy(f"{self._address}: {self._limit} requests are waiting already")
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._timeout):
+                freed = await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():
+                self._pass_on(waiter.result())
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if isinstance(error, TimeoutError):
+                raise UpstreamTimeout(
+                    f"{self._address}: no connection came free in {self._timeout:g} s"
+                ) from error
+            raise
+        if freed is not None and not freed.usable:
+            self._connecting += 1
+        return freed
+
+    def _pass_on(self, freed: Connection | None) -> None:
+        if freed is None:
+            self._connecting -= 1
+            self._offer_slot()
+        else:
+            self.give_back(freed)
+
+    def _look_after(self) -> None:
+        """End whatever has outlived its deadline. One timer for all: a request costs no timer of its own."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in [each for each in (*self._open, *self._tunnels) if each.deadline < now]:
+            connection.expire()
+        watched = self._open or self._tunnels
+        self._watch = loop.call_later(self._tick, self._look_after) if watched else None

@@ -1,0 +1,112 @@
+"""A visitor's request as the tool gets it: one head, and a body in hand or still to come."""
+
+import asyncio
+
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
+
+from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout
+from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.response import STALL, Lines
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+def request_head(method: str, target: bytes, headers: Lines, framing: bytes) -> bytes:
+    """A request's head with its empty line; `framing` is whole lines with their ends, written last.
+
+    Raises BadRequest when a line would become two, whoever wrote it: this is the last place to see it.
+    """
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target), *map(b": ".join, headers)]
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
+        raise BadRequest("a line of the request's head holds a line end or a NUL")
+    return b"%b\r\n%b\r\n" % (head, framing)
+
+
+class Body:
+    """A request's body: its `framing` lines, and what there is of it when the request starts.
+
+    `in_hand` is all of it as it goes over the wire, or None when it is still to come.
+    """
+
+    __slots__ = ("_chunked", "_request", "framing", "in_hand")
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._chunked = False
+        self.framing = b""
+        self.in_hand: bytes | None = b""
+        length = request.headers.get(hdrs.CONTENT_LENGTH)
+        if length is not None:
+            self.framing = b"Content-Length: %b\r\n" % length.encode("ascii")
+        elif request.body_exists:
+            self._chunked = True
+            self.framing = b"Transfer-Encoding: chunked\r\n"
+            if request.headers[hdrs.TRANSFER_ENCODING].lower() != "chunked":
+                raise BadRequest("a transfer coding other than chunked")
+        if request.body_exists:
+            self.in_hand = self._whole(request.content)
+
+    def _whole(self, content: StreamReader) -> bytes | None:
+        if not content.is_eof():
+            return None
+        body = content.read_nowait()
+        if self._chunked:
+            body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
+        return body
+
+    async def send(self, connection: Connection) -> None:
+        """Send the body as the visitor sends it, no faster than the tool takes it.
+
+        Whatever goes wrong becomes the failure of the exchange.
+        """
+        try:
+            await self._send(connection)
+        except (BadRequest, RequestTooSlow, UpstreamTimeout) as error:
+            connection.fail(error)
+        except (web.RequestPayloadError, OSError) as error:
+            connection.fail(BadRequest(f"the request's body broke off: {error}"))
+
+    async def _send(self, connection: Connection) -> None:
+        content = self._request.content
+        if self._is_awaited() and connection.head is None:
+            self._say_continue()
+        while piece := await self._next(content):
+            if self._chunked:
+                connection.write(b"%x\r\n" % len(piece), piece, b"\r\n")
+            else:
+                connection.write(piece)
+            if connection.writing_paused:
+                await self._drain(connection)
+        if self._chunked:
+            connection.write(_LAST_CHUNK)
+        connection.sending = False
+
+    async def _next(self, content: StreamReader) -> bytes:
+        try:
+            async with asyncio.timeout(STALL):
+                return await content.readany()
+        except TimeoutError as error:
+            raise RequestTooSlow(f"nothing of the request's body came for {STALL:g} s") from error
+
+    async def _drain(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(connection.timeout):
+                await connection.drain()
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"the tool took nothing of the request for {connection.timeout:g} s") from error
+
+    def _is_awaited(self) -> bool:
+        """The visitor holds its body back until it hears that it is welcome (RFC 9110 10.1.1)."""
+        request = self._request
+        return (
+            request.version >= HttpVersion11
+            and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+            and not request.content.total_bytes
+        )
+
+    def _say_continue(self) -> None:
+        transport = self._request.transport
+        if transport is not None:
+            transport.write(_CONTINUE)

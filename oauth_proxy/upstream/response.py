@@ -1,0 +1,132 @@
+"""A tool's answer on its way to the visitor: framed anew, otherwise the bytes that came.
+
+The law: after the first byte there is no error page. An answer that cannot be finished is cut with a reset, so
+that no visitor takes the part for the whole.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Sequence
+from email.utils import formatdate
+
+from aiohttp import HttpVersion11, web
+
+from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.head import Head
+
+Lines = Sequence[tuple[bytes, bytes]]
+
+STALL = 60.0
+"""Seconds a visitor may take to send, or to accept, the next bytes."""
+_RESET = struct.pack("ii", 1, 0)
+
+_log = logging.getLogger(__name__)
+
+
+class Forwarded(web.StreamResponse):
+    """What has been sent of an answer: by the time a handler returns it, everything is on the wire."""
+
+    def __init__(self, status: int, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to prepare."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+    def count(self, size: int) -> None:
+        """`size` more bytes of body were sent; the access log reads the sum as `body_length`."""
+        self._body_length += size
+
+
+class _CutShort(Exception):
+    """The answer cannot be finished."""
+
+
+async def pass_on(
+    request: web.BaseRequest, connection: Connection, head: Head, *, added: Lines, keep_alive: bool
+) -> Forwarded:
+    """Send the answer that has begun with `head`, and the lines `added` after its own.
+
+    A small complete answer goes out in one write. An answer that was cut closes the visitor's connection, and one
+    line in the log says why.
+    """
+    chunked = head.chunked or head.until_close
+    if chunked and request.version < HttpVersion11:
+        chunked = keep_alive = False  # the end of the connection is the end of the body
+    opening = answer_head(head, request, added, chunked=chunked, keep_alive=keep_alive)
+    response = Forwarded(head.status, keep_alive=keep_alive)
+    try:
+        await _stream(request, connection, response, opening, chunked=chunked)
+    except _CutShort as cut:
+        _log.warning("an answer was cut short: %s", cut)
+        response.force_close()
+        _reset(request.transport)
+    return response
+
+
+def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: bool, keep_alive: bool) -> bytes:
+    """Status line, header lines and the empty line, as the visitor gets them."""
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.lines]
+    if added:
+        lines += map(b": ".join, added)
+    if not head.dated:
+        lines.append(b"Date: " + formatdate(usegmt=True).encode())  # RFC 9110 6.6.1
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    if not keep_alive:
+        lines.append(b"Connection: close")
+    elif request.version < HttpVersion11:
+        lines.append(b"Connection: keep-alive")
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+async def _stream(
+    request: web.BaseRequest, connection: Connection, response: Forwarded, opening: bytes, *, chunked: bool
+) -> None:
+    """The head and the body's bytes as they come, no faster than the visitor takes them."""
+    transport, protocol = request.transport, request.protocol
+    pending = [opening]
+    while True:
+        pieces = connection.take()
+        if pieces:
+            size = sum(map(len, pieces))
+            response.count(size)
+            pending += [b"%x\r\n" % size, *pieces, b"\r\n"] if chunked else pieces
+        complete = connection.complete
+        if complete and chunked:
+            pending.append(b"0\r\n\r\n")
+        if pending:
+            if transport is None or transport.is_closing():
+                raise _CutShort("the visitor hung up")
+            transport.writelines(pending)
+            pending = []
+        if complete:
+            return
+        if connection.error is not None:
+            raise _CutShort(connection.error.cause)
+        if protocol.writing_paused:
+            await _drain(request)
+        await connection.more()
+
+
+async def _drain(request: web.BaseRequest) -> None:
+    try:
+        async with asyncio.timeout(STALL):
+            await request.writer.drain()
+    except TimeoutError as error:
+        raise _CutShort(f"the visitor took nothing for {STALL:g} s") from error
+
+
+def _reset(transport: asyncio.Transport | None) -> None:
+    """End a visitor's connection so that it cannot be taken for the end of a body."""
+    if transport is not None:
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()

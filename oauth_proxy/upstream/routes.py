@@ -1,0 +1,127 @@
+"""Which tool a request is for, and what that tool gets to see of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from oauth_proxy.errors import BadRequest, NotFound
+from oauth_proxy.headers import Line, ToolHeaders, connection_options, values
+from oauth_proxy.identity import Identity, Session
+from oauth_proxy.paths import Site, Target
+from oauth_proxy.telemetry import CLIENT_CHAIN, FORWARDED, REQUEST_ID
+from oauth_proxy.upstream.upstream import Upstream
+
+_REMEMBERED = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path prefix and the tool behind it; `base` replaces the prefix, `host` the visitor's Host unless None."""
+
+    prefix: str
+    upstream: Upstream
+    base: str = ""
+    host: bytes | None = None
+
+    def request_target(self, target: Target) -> bytes:
+        """The request-target for the tool: what follows the prefix, and the query, byte for byte.
+
+        Raises BadRequest where the bytes could be read as leading out of the prefix or the base.
+        """
+        rest = target.raw.removeprefix(self.prefix)
+        if self.prefix != "/" or self.base:
+            if not target.raw.startswith(self.prefix) or target.climbs():
+                raise BadRequest("the path can be read as leading out of its prefix")
+        elif not target.raw.startswith("/"):
+            raise BadRequest("the path does not begin with a slash")
+        return f"{self.base}/{rest}{target.query}".encode("utf-8", "surrogateescape")
+
+
+class Upstreams:
+    """Every tool behind this proxy. `routes` may come in any order: the longest prefix wins."""
+
+    def __init__(self, routes: Iterable[Route], headers: ToolHeaders, site: Site) -> None:
+        self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
+        self._headers = headers
+        self._proto = b"https" if site.secure else b"http"
+        self._ours: dict[tuple[str, Identity], list[Line]] = {}
+
+    async def forward(
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        session: Session | None,
+        *,
+        cookies: Sequence[bytes],
+        set_cookies: Sequence[str],
+    ) -> web.StreamResponse:
+        """The tool's answer to a visitor's request; `session` is None only where a rule makes the path public.
+
+        `cookies` are the Cookie lines meant for the tool, `set_cookies` go out with its answer. Raises NotFound
+        where no upstream stands, and what an upstream raises.
+        """
+        route = self._route(target)
+        request_target = route.request_target(target)
+        lines = self._lines(request, route, session, cookies)
+        added = [(b"Set-Cookie", value.encode("ascii")) for value in set_cookies]
+        request[FORWARDED] = True
+        ask = route.upstream.tunnel if _is_websocket(request) else route.upstream.forward
+        return await ask(request, target=request_target, headers=lines, added=added)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        for route in self._routes:
+            await route.upstream.close()
+
+    def _route(self, target: Target) -> Route:
+        for route in self._routes:
+            if target.path.startswith(route.prefix):
+                return route
+        raise NotFound("no upstream has a prefix of this path")
+
+    def _lines(
+        self, request: web.BaseRequest, route: Route, session: Session | None, cookies: Sequence[bytes]
+    ) -> list[Line]:
+        sent = request.raw_headers
+        host = values(sent, b"host")[0]
+        lines: list[Line] = [(b"Host", route.host or host), *self._headers.crossing(sent)]
+        lines.extend((b"Cookie", value) for value in cookies)
+        if chain := request[CLIENT_CHAIN]:
+            lines.append((b"X-Forwarded-For", ", ".join(chain).encode("ascii")))
+        lines.append((b"X-Forwarded-Proto", self._proto))
+        lines.append((b"X-Forwarded-Host", host))
+        lines.append((b"X-Request-Id", request[REQUEST_ID].encode("ascii")))
+        if route.prefix != "/":
+            lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
+        if session is not None:
+            lines.extend(self._written(session))
+        return lines
+
+    def _written(self, session: Session) -> list[Line]:
+        who, tokens = session.identity, session.tokens
+        key = (tokens.access, who)
+        lines = self._ours.get(key)
+        if lines is None:
+            lines = self._headers.ours(
+                {
+                    "access_token": tokens.access,
+                    "id": who.id,
+                    "email": who.email or "",
+                    "name": who.name or "",
+                    "account_id": who.account_id or "",
+                    "expires_at": str(int(tokens.expires_at)),
+                }
+            )
+            if len(self._ours) >= _REMEMBERED:
+                self._ours.clear()
+            self._ours[key] = lines
+        return lines
+
+
+def _is_websocket(request: web.BaseRequest) -> bool:
+    """Whether this asks for a WebSocket (RFC 6455 4.1), however its `Connection` line is filled otherwise."""
+    upgrades = values(request.raw_headers, b"upgrade")
+    return any(value.lower() == b"websocket" for value in upgrades) and b"upgrade" in connection_options(
+        request.raw_headers
+    )

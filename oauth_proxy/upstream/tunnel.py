@@ -1,0 +1,182 @@
+"""A WebSocket as two streams of bytes, once both sides have agreed to it (RFC 6455 4).
+
+The law: no frame is read here, so what the two agreed on (extensions, subprotocols) holds end to end. Neither side
+is read faster than the other takes it, and the end of either is the end of both.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from math import inf
+from typing import cast
+
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.http import WebSocketReader
+
+from oauth_proxy.errors import BadRequest, UpstreamNonsense
+from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.pool import Pool
+from oauth_proxy.upstream.request import request_head
+from oauth_proxy.upstream.response import Forwarded, Lines, pass_on
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+_LAST_WORDS = 10.0
+"""Seconds that one side has left to speak when the other has said its last."""
+
+
+async def tunnel(
+    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+) -> Forwarded:
+    """Ask the tool for a WebSocket and carry it until it ends; see `Upstream.tunnel`."""
+    accept = expected_accept(request)
+    wire = request_head("GET", target, headers, _UPGRADE)
+    connection = await pool.connect_tunnel()
+    try:
+        await connection.ask(wire, upgrading=True)
+        head = connection.answer()
+        if head.status != 101:
+            answer = await pass_on(request, connection, head, added=added, keep_alive=False)
+            connection.abort()
+            return answer
+        _check_switch(head, accept)
+        await request.writer.drain()
+    except BaseException:
+        connection.abort()
+        raise
+    await _carry(request, connection, _switching(head, added))
+    return Forwarded(101, keep_alive=False)
+
+
+def expected_accept(request: web.BaseRequest) -> bytes:
+    """What the tool must answer to the visitor's key; BadRequest unless this is a handshake (RFC 6455 4.2.1)."""
+    headers = request.headers
+    options = {
+        option.strip().lower() for line in headers.getall(hdrs.CONNECTION, []) for option in line.split(",")
+    }
+    keys = headers.getall(hdrs.SEC_WEBSOCKET_KEY, [])
+    try:
+        key_size = len(base64.b64decode(keys[0], validate=True)) if len(keys) == 1 else 0
+    except (binascii.Error, ValueError):
+        key_size = 0
+    if request.method != "GET" or request.version != HttpVersion11 or request.body_exists:
+        raise BadRequest("a WebSocket handshake is a GET of HTTP/1.1 without a body")
+    if headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket" or "upgrade" not in options:
+        raise BadRequest("a WebSocket handshake without Upgrade: websocket and Connection: Upgrade")
+    if headers.get(hdrs.SEC_WEBSOCKET_VERSION) != "13":
+        raise BadRequest("a WebSocket version other than 13")
+    if key_size != 16:
+        raise BadRequest("a Sec-WebSocket-Key that is not 16 bytes")
+    return base64.b64encode(hashlib.sha1(keys[0].encode("ascii") + _GUID, usedforsecurity=False).digest())
+
+
+def _check_switch(head: Head, accept: bytes) -> None:
+    accepted = [line[21:].strip(b" \t") for line in head.lines if line[:21].lower() == b"sec-websocket-accept:"]
+    if accepted != [accept]:
+        raise UpstreamNonsense("101 with another Sec-WebSocket-Accept than the key asks for")
+    if head.upgrade.lower() != b"websocket":
+        raise UpstreamNonsense("101 to another protocol than WebSocket")
+
+
+def _switching(head: Head, added: Lines) -> bytes:
+    lines = [b"HTTP/1.1 101 %b" % head.reason, *head.lines, *map(b": ".join, added), _UPGRADE, b""]
+    return b"\r\n".join(lines)
+
+
+async def _carry(request: web.BaseRequest, connection: Connection, opening: bytes) -> None:
+    """Join the two sockets until either ends; `opening` is the visitor's 101."""
+    visitor, tool = request.transport, connection.transport
+    if visitor is None:
+        return
+    early = _Early()
+    # aiohttp hands the bytes behind the handshake to whatever has the two methods of its WebSocket reader.
+    request.protocol.set_parser(cast(WebSocketReader, early))
+    request.protocol.keep_alive(False)
+    connection.deadline = inf
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    silent: set[_End] = set()
+    visitor.set_protocol(_End(request.protocol, visitor, tool, over, silent))
+    tool.set_protocol(_End(connection, tool, visitor, over, silent))
+    try:
+        visitor.write(opening + connection.early)
+        tool.write(bytes(early.received))
+        tool.resume_reading()
+        await over
+    finally:
+        _let_go(tool)
+        _let_go(visitor)
+
+
+def _let_go(transport: asyncio.Transport) -> None:
+    """Close once everything is sent, and cut when that takes too long."""
+    transport.close()
+    asyncio.get_running_loop().call_later(_LAST_WORDS, transport.abort)
+
+
+class _Early:
+    """What the visitor sent behind its handshake, in the shape in which aiohttp gives it away."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Keep `data`."""
+        self.received += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The visitor is gone; the handler learns of it by its cancellation."""
+
+
+class _End(asyncio.Protocol):
+    """One end of a tunnel: whatever comes in here goes out at the `other` one.
+
+    `before` had the socket until now. It learns of the socket's loss, so that its owner's books stay right.
+    """
+
+    __slots__ = ("_before", "_other", "_over", "_own", "_silent")
+
+    def __init__(
+        self,
+        before: asyncio.Protocol,
+        own: asyncio.Transport,
+        other: asyncio.Transport,
+        over: asyncio.Future[None],
+        silent: set["_End"],
+    ) -> None:
+        self._before = before
+        self._own = own
+        self._other = other
+        self._over = over
+        self._silent = silent
+
+    def data_received(self, data: bytes) -> None:
+        self._other.write(data)
+
+    def pause_writing(self) -> None:
+        self._other.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._other.resume_reading()
+
+    def eof_received(self) -> bool:
+        """This side has said its last; the other may still finish its sentence, unless TLS is in the way."""
+        self._silent.add(self)
+        if len(self._silent) == 2 or not self._other.can_write_eof():
+            self._end()
+        else:
+            self._other.write_eof()
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._end)
+        return self._own.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._other.abort()
+        self._end()
+        self._before.connection_lost(exc)
+
+    def _end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)

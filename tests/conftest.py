@@ -1,0 +1,28 @@
+"""What every test gets: the event loop the proxy runs on, and a stage where one is asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import uvloop
+
+from tests.cast import Stage, on_stage
+from tests.visitor import Visitor
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """The proxy in its plain configuration before the demo's tool, with a stopped clock."""
+    async with on_stage() as plain:
+        yield plain
+
+
+@pytest.fixture
+async def visitor() -> AsyncIterator[Visitor]:
+    """Somebody with a browser of their own."""
+    async with Visitor() as somebody:
+        yield somebody

@@ -1,0 +1,307 @@
+"""The pages as a browser gets them: their structure, their words, their policy, and hostile values in them."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from functools import cache
+from html.parser import HTMLParser
+from itertools import chain
+
+import pytest
+
+from oauth_proxy.pages import Page, Pages
+
+URL = "/oauth2/start?rd=%2Freel%3Fa%3D1%26b%3D2"
+
+
+class Seen(HTMLParser):
+    """What a parser that is not ours makes of a page: its elements in order, and the text in each kind."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.all_text = ""
+        self._open: list[str] = []
+        self.feed(page.body.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "link"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, "elements are nested and closed"
+
+    def handle_data(self, data: str) -> None:
+        self.all_text += data
+        for tag in self._open:
+            self.texts[tag] = self.texts.get(tag, "") + data
+
+    def every(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    @property
+    def shape(self) -> list[tuple[str, list[str]]]:
+        return [(tag, list(attrs)) for tag, attrs in self.elements]
+
+    @property
+    def links(self) -> list[str | None]:
+        return [attrs["href"] for attrs in self.every("a")]
+
+
+@cache
+def site(name: str = "Harbour Review") -> Pages:
+    return Pages(name=name)
+
+
+def denied(email: str | None = "ann@studio.example.com", name: str | None = "Ann", url: str = URL) -> Page:
+    return site().not_allowed(email=email, name=name, switch_url=url, request_id="4f1c")
+
+
+def failed(
+    title: str = "It broke",
+    sentence: str = "Sorry.",
+    label: str = "Again",
+    url: str = URL,
+    request_id: str = "4f1c",
+) -> Page:
+    return site().error(status=502, title=title, sentence=sentence, action=(label, url), request_id=request_id)
+
+
+EVERY_PAGE: dict[str, Callable[[], Page]] = {
+    "sign_in": lambda: site().sign_in(start_url=URL),
+    "signed_out": lambda: site().signed_out(start_url=URL),
+    "not_allowed": denied,
+    "not_allowed, nameless": lambda: denied(email=None, name=None),
+    "error": failed,
+    "error, no way on": lambda: site().error(status=421, title="T", sentence="S", action=None, request_id="r"),
+}
+each_page = pytest.mark.parametrize("page", [make() for make in EVERY_PAGE.values()], ids=list(EVERY_PAGE))
+
+
+@each_page
+def test_a_screen_reader_finds_its_way(page: Page) -> None:
+    seen = Seen(page)
+    assert page.body.startswith(b"<!doctype html>")
+    assert seen.every("html") == [{"lang": "en"}]
+    assert [len(seen.every(tag)) for tag in ("header", "main", "h1", "title")] == [1, 1, 1, 1]
+    assert not any(seen.every(tag) for tag in ("h2", "h3", "h4"))
+    assert seen.texts["header"].strip() == "Harbour Review"
+    assert seen.texts["title"].endswith(" · Harbour Review")
+    assert seen.texts["h1"].strip() in seen.texts["main"]
+    assert all(attrs["href"] for attrs in seen.every("a"))
+
+
+@each_page
+def test_a_phone_shows_the_page_at_its_own_width(page: Page) -> None:
+    metas = {attrs.get("name"): attrs.get("content") for attrs in Seen(page).every("meta")}
+    assert metas["viewport"] == "width=device-width, initial-scale=1"
+    assert metas["color-scheme"] == "light dark"
+
+
+@each_page
+def test_a_page_runs_and_loads_nothing(page: Page) -> None:
+    seen = Seen(page)
+    assert not {tag for tag, _ in seen.elements} & {"script", "form", "iframe", "object", "img", "base"}
+    names = set(chain.from_iterable(attrs for _, attrs in seen.elements))
+    assert not {name for name in names if name.startswith("on")} | names & {"style", "src", "srcset"}
+    assert [attrs["href"] for attrs in seen.every("link")] == ["data:,"]
+    assert "url(" not in seen.texts["style"]
+    assert "@import" not in seen.texts["style"]
+
+
+@each_page
+def test_nothing_on_a_page_moves(page: Page) -> None:
+    assert not re.search(r"animation|transition|@keyframes", Seen(page).texts["style"])
+
+
+@each_page
+def test_the_policy_lets_in_the_style_of_the_page_and_nothing_else(page: Page) -> None:
+    [style] = re.findall(rb"<style>(.*?)</style>", page.body, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    policy = dict(page.headers)["Content-Security-Policy"]
+    assert policy.split("; ") == [
+        "default-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+
+
+@each_page
+def test_the_headers_keep_browsers_from_guessing_framing_and_telling(page: Page) -> None:
+    headers = dict(page.headers)
+    assert len(headers) == len(page.headers)
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_each_page_has_its_status() -> None:
+    assert [make().status for make in EVERY_PAGE.values()] == [200, 200, 403, 403, 502, 421]
+
+
+@pytest.mark.parametrize("page", ["sign_in", "signed_out", "not_allowed", "error"])
+def test_the_way_on_is_one_link_with_its_query_intact(page: str) -> None:
+    assert Seen(EVERY_PAGE[page]()).links == [URL]
+
+
+def test_a_failure_without_a_way_on_has_no_link() -> None:
+    assert Seen(EVERY_PAGE["error, no way on"]()).links == []
+
+
+def test_a_failure_says_what_happened_and_what_to_tell_the_people_who_read_the_log() -> None:
+    seen = Seen(failed(title="The tool is too slow", sentence="It did not answer.", request_id="4f1c-9"))
+    assert seen.texts["h1"] == "The tool is too slow"
+    assert "It did not answer." in seen.texts["main"]
+    assert "502" in seen.texts["main"]
+    assert seen.texts["code"] == "4f1c-9"
+
+
+@pytest.mark.parametrize(
+    ("email", "name", "shown"),
+    [
+        ("ann@studio.example.com", "Ann", "Annann@studio.example.com"),
+        ("ann@studio.example.com", None, "ann@studio.example.com"),
+        (None, "Ann", "Ann"),
+        (None, None, None),
+        ("", "", None),
+    ],
+)
+def test_whoever_is_not_allowed_reads_as_whom_they_are_signed_in(
+    email: str | None, name: str | None, shown: str | None
+) -> None:
+    seen = Seen(denied(email=email, name=name))
+    assert seen.texts.get("bdi") == shown
+    assert ("You are signed in as" in seen.all_text) == (shown is not None)
+    assert "None" not in seen.all_text
+    assert seen.texts["code"] == "4f1c"
+
+
+def test_half_a_surrogate_pair_in_a_profile_does_not_break_the_page() -> None:
+    assert Seen(denied(name="Ann \ud83d")).texts["dl"].split()[5:7] == ["Ann", "?"]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</style><style>*{display:none}</style>",
+    "</h1></main><img src=x onerror=alert(1)>",
+    "--><svg/onload=alert(1)>",
+    '" onmouseover="alert(1)',
+    "' onmouseover='alert(1)",
+    '"><iframe srcdoc="<script>alert(1)</script>">',
+    "` onclick=alert(1) x=`",
+    " autofocus onfocus=alert(1) ",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "&#60;script>alert(1)&#60;/script>",
+    "{{ 7 * 7 }}{% include 'error.html' %}",
+    "%s %d %(x)s {0} {request_id}",
+    "\u202e<b>\u2066'\"\x85\u2028",
+    "＜script＞alert(1)＜/script＞",
+]
+FIELDS: dict[str, Callable[[str], Page]] = {
+    "site, sign_in": lambda text: site(text).sign_in(start_url=URL),
+    "site, signed_out": lambda text: site(text).signed_out(start_url=URL),
+    "site, not_allowed": lambda text: site(text).not_allowed(email="e", name="n", switch_url=URL, request_id="r"),
+    "site, error": lambda text: site(text).error(status=500, title="T", sentence="S", action=None, request_id="r"),
+    "email": lambda text: denied(email=text),
+    "name": lambda text: denied(name=text),
+    "request_id, not_allowed": lambda text: site().not_allowed(
+        email=None, name=None, switch_url=URL, request_id=text
+    ),
+    "title": lambda text: failed(title=text),
+    "sentence": lambda text: failed(sentence=text),
+    "label": lambda text: failed(label=text),
+    "request_id, error": lambda text: failed(request_id=text),
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_it_is_and_changes_no_element(field: str, text: str) -> None:
+    kind, hostile = Seen(FIELDS[field]("plain")), Seen(FIELDS[field](text))
+    assert hostile.shape == kind.shape
+    assert text in hostile.all_text
+    assert hostile.texts["style"] == kind.texts["style"]
+
+
+LINKED: dict[str, Callable[[str], Page]] = {
+    "sign_in": lambda url: site().sign_in(start_url=url),
+    "signed_out": lambda url: site().signed_out(start_url=url),
+    "not_allowed": lambda url: denied(url=url),
+    "error": lambda url: failed(url=url),
+}
+
+
+@pytest.mark.parametrize("page", LINKED)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        " javascript:alert(1)",
+        "\x01javascript:alert(1)",
+        "java\tscript:alert(1)",
+        "java\nscript:alert(1)",
+        "javascript&colon;alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:msgbox(1)",
+        "blob:https://review.example.com/1",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "\\\\evil.example",
+        "https:evil.example",
+        "https://ok.example/\r\nx",
+        "",
+    ],
+)
+def test_a_link_that_is_not_a_web_address_leads_to_the_front_door(page: str, url: str) -> None:
+    assert Seen(LINKED[page](url)).links == ["/"]
+
+
+@pytest.mark.parametrize("page", LINKED)
+@pytest.mark.parametrize(
+    "url", ["/", "/a?b=c&d=e#f", "https://review.example.com/ä", "HTTP://x/", "/\"'><script>&quot;"]
+)
+def test_a_web_address_is_linked_as_it_is_whatever_it_contains(page: str, url: str) -> None:
+    seen = Seen(LINKED[page](url))
+    assert seen.links == [url]
+    assert seen.shape == Seen(LINKED[page](URL)).shape
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, WCAG 2.2."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _contrast(one: str, other: str) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("front", "back", "least"),
+    [
+        ("text", "card", 4.5),
+        ("soft", "card", 4.5),
+        ("soft", "backdrop", 4.5),
+        ("on-accent", "accent", 4.5),
+        ("accent", "card", 3.0),  # the button and its focus ring (WCAG 1.4.11)
+    ],
+)
+def test_the_colours_can_be_told_apart(scheme: int, front: str, back: str, least: float) -> None:
+    style = Seen(EVERY_PAGE["sign_in"]()).texts["style"]
+    palettes = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in style.split(":root {")[1:]]
+    assert len(palettes) == 2
+    assert _contrast(palettes[scheme][front], palettes[scheme][back]) >= least

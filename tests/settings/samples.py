@@ -1,0 +1,45 @@
+"""A good file in pieces, and short ways to read one and to hear what is wrong with one."""
+
+import base64
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.settings import Settings, parse
+
+KEY = base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+
+PARTS = {
+    "public_url": "public_url: https://review.example.com",
+    "frameio": "frameio: {api: v4, client_id: an-app}",
+    "session": f"session: {{secret: {KEY}}}",
+    "upstreams": "upstreams: {/: http://127.0.0.1:3000}",
+    "access": "access: {allow: [everyone]}",
+}
+
+
+def file(**parts: str) -> str:
+    """A good file in which these top-level keys (whole pieces of YAML) take the place of the good ones."""
+    return "\n".join({**PARTS, **parts}.values()) + "\n"
+
+
+def read(text: str, environ: Mapping[str, str] | None = None, folder: Path = Path("/nowhere")) -> Settings:
+    """The settings in this text."""
+    return parse(text, filename="proxy.yaml", environ=environ or {}, folder=folder)
+
+
+def problems(text: str, environ: Mapping[str, str] | None = None, folder: Path = Path("/nowhere")) -> list[str]:
+    """Every problem of this text, without the file's name in front."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(text, environ, folder)
+    assert all(each.startswith("proxy.yaml:") for each in caught.value.problems)
+    return [each.removeprefix("proxy.yaml:") for each in caught.value.problems]
+
+
+def problem(**parts: str) -> str:
+    """The one problem of an otherwise good file, without its position."""
+    [only] = problems(file(**parts))
+    return only.split(": ", 1)[1]

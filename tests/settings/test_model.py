@@ -1,0 +1,342 @@
+"""The typed tree: defaults, what belongs together, and what is refused."""
+
+import json
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.settings import Everyone, Listen, Settings, effective
+from tests.settings.samples import KEY, PARTS, file, problem, problems, read
+
+
+def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> None:
+    settings = read(file())
+    assert settings.public_url == "https://review.example.com"
+    assert (settings.host, settings.secure, settings.shown_name) == (
+        "review.example.com",
+        True,
+        "review.example.com",
+    )
+    assert settings.listen == Listen("127.0.0.1", 4180)
+    assert settings.tls is None
+    assert settings.frameio.client_secret is None
+    assert (settings.session.lifetime, settings.session.idle, settings.session.store) == (
+        604_800,
+        86_400,
+        "cookie",
+    )
+    cookie = settings.session.cookie
+    assert (cookie.name, cookie.domain, cookie.same_site, cookie.path) == ("oauth_proxy", None, "lax", "/")
+    assert (settings.upstreams["/"].timeout, settings.upstreams["/"].host) == (30, "pass")
+    assert settings.access.allow == (Everyone(),)
+    assert settings.access.public == ()
+    assert settings.headers == {
+        "Authorization": "Bearer {access_token}",
+        "X-Forwarded-User": "{id}",
+        "X-Forwarded-Email": "{email}",
+        "X-Forwarded-Preferred-Username": "{name}",
+    }
+    assert settings.trusted_proxies == ()
+    assert settings.admin.listen == Listen("127.0.0.1", 4181)
+    assert (settings.log.format, settings.log.access) == ("text", True)
+    assert (settings.pages.name, settings.pages.templates) == (None, None)
+
+
+EVERY_KEY = f"""\
+public_url: https://review.example.com
+listen: unix:/run/oauth-proxy.sock
+tls: {{cert: tls.crt, key: tls.key}}
+frameio:
+  api: v2
+  client_id: an-app
+  client_secret: a-secret
+  scopes: [offline, account.read, asset.read]
+  authorize_url: https://staging.example.com/oauth2/auth
+  token_url: https://staging.example.com/oauth2/token
+  api_url: https://api.staging.example.com
+  revoke_url: https://staging.example.com/oauth2/revoke
+session:
+  secret: [{KEY}, "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="]
+  lifetime: 8h
+  idle: 1h30m
+  cookie: {{name: review, domain: example.com, same_site: none, path: /}}
+  store: cookie
+upstreams:
+  /: http://127.0.0.1:3000
+  /render/: {{url: "unix:/run/render.sock", timeout: 5m, host: upstream}}
+access:
+  allow:
+    - email: "*@studio.example.com"
+    - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
+  public: ["GET /healthz", "/assets/*"]
+headers: {{Authorization: "Bearer {{access_token}}", X-Expires: "{{expires_at}}"}}
+trusted_proxies: [10.0.0.0/8, "::1"]
+admin: {{listen: "[::1]:4181"}}
+log: {{format: json, access: false}}
+pages: {{name: Review room, templates: pages}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with everything that EVERY_KEY names."""
+    (tmp_path / "tls.crt").touch()
+    (tmp_path / "tls.key").touch()
+    (tmp_path / "pages").mkdir()
+    return tmp_path
+
+
+def test_every_key_of_the_contract_is_read(folder: Path) -> None:
+    settings = read(EVERY_KEY, folder=folder)
+    assert settings.listen.path == "/run/oauth-proxy.sock"
+    assert settings.tls is not None
+    assert (settings.tls.cert, settings.tls.key) == (folder / "tls.crt", folder / "tls.key")
+    assert settings.frameio.scopes == ("offline", "account.read", "asset.read")
+    assert settings.frameio.revoke_url == "https://staging.example.com/oauth2/revoke"
+    assert [len(key) for key in settings.session.keys] == [32, 32]
+    assert (settings.session.lifetime, settings.session.idle) == (28_800, 5_400)
+    assert settings.session.cookie.domain == "example.com"
+    assert settings.upstreams["/render/"].url.socket == "/run/render.sock"
+    assert (settings.upstreams["/render/"].timeout, settings.upstreams["/render/"].host) == (300, "upstream")
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert (settings.log.format, settings.log.access) == ("json", False)
+    assert settings.shown_name == "Review room"
+    assert settings.pages.templates == folder / "pages"
+
+
+def test_what_is_in_effect_loads_again_to_the_same_settings(folder: Path) -> None:
+    settings = read(EVERY_KEY, folder=folder)
+    written = effective(settings).replace("<hidden>", "a-secret")
+    for key in (KEY, "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="):
+        written = written.replace("<hidden, 32 bytes>", key, 1)
+    assert read(written) == settings
+
+
+def test_the_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        read(file()).frameio.api = "v2"
+
+
+def test_nothing_printable_shows_a_secret() -> None:
+    secret = "the-clients-own-secret"
+    settings = read(file(frameio=f"frameio: {{api: v4, client_id: a, client_secret: {secret}}}"))
+    raw = settings.session.keys[0]
+    shown = [repr(settings), str(settings), effective(settings), json.dumps(settings.model_dump(mode="json"))]
+    shown += [repr(settings.session), repr(settings.frameio), str(settings.model_dump())]
+    for text in shown:
+        assert secret not in text
+        assert KEY not in text
+        assert repr(raw)[2:-1] not in text
+
+
+@pytest.mark.parametrize(
+    ("api", "scopes"),
+    [("v2", "offline account.read"), ("v4", "openid email profile offline_access additional_info.roles")],
+)
+def test_each_api_has_scopes_of_its_own(api: str, scopes: str) -> None:
+    assert read(file(frameio=f"frameio: {{api: {api}, client_id: a}}")).frameio.scopes == tuple(scopes.split())
+
+
+def test_a_short_lifetime_shortens_the_idle_time_that_nobody_set() -> None:
+    assert read(file(session=f"session: {{secret: {KEY}, lifetime: 1h}}")).session.idle == 3600
+
+
+def test_an_idle_time_beyond_the_lifetime_is_refused() -> None:
+    assert problem(session=f"session: {{secret: {KEY}, lifetime: 1h, idle: 2h}}") == (
+        "idle is longer than lifetime, so it would never end a session (did you mean 1h?)"
+    )
+
+
+def test_a_lifetime_with_a_problem_is_one_problem() -> None:
+    assert problem(session=f"session: {{secret: {KEY}, lifetime: 1}}").startswith("a duration needs a unit")
+
+
+def test_the_same_secret_twice_rotates_nothing() -> None:
+    assert problem(session=f"session: {{secret: [{KEY}, {KEY}]}}") == "the same session secret stands here twice"
+
+
+@pytest.mark.parametrize(
+    ("secrets", "sentence"),
+    [("[]", "at least one is needed here"), (f"[{', '.join([KEY] * 11)}]", "these are too many")],
+)
+def test_a_key_ring_has_one_to_ten_keys(secrets: str, sentence: str) -> None:
+    assert problem(session=f"session: {{secret: {secrets}}}") == sentence
+
+
+@pytest.mark.parametrize(
+    ("cookie", "sentence"),
+    [
+        ("name: __Host-x", "the proxy puts __Host- or __Secure- before the name itself (did you mean x?)"),
+        ("name: __secure-x", "the proxy puts __Host- or __Secure- before the name itself (did you mean x?)"),
+        ("name: a b", "a cookie's name is letters, digits, '-' and '_', at most 64 of them"),
+        ('name: "a;b"', "a cookie's name is letters, digits, '-' and '_', at most 64 of them"),
+        ("domain: com", "a cookie's domain has a dot in it and is not an address"),
+        ("domain: 127.0.0.1", "a cookie's domain has a dot in it and is not an address"),
+        ("domain: .example.com", "a domain name is wanted, such as studio.example.com"),
+        (
+            "domain: view.example.com",
+            "the host of public_url does not lie in this domain, so browsers would drop the cookie",
+        ),
+        (
+            "domain: w.example.com",
+            "the host of public_url does not lie in this domain, so browsers would drop the cookie",
+        ),
+        (
+            "domain: xample.com",
+            "the host of public_url does not lie in this domain, so browsers would drop the cookie",
+        ),
+        ("same_site: Lax", "this must be lax or none (did you mean lax?)"),
+        (
+            "same_site: strict",
+            "strict cannot work: browsers do not send such a cookie on the way back from Frame.io, "
+            "so signing in would go round for ever (did you mean lax?)",
+        ),
+        (
+            "path: /tool/",
+            "the cookie's path is always '/': elsewhere the routes under /oauth2/ would not get it (did you mean /?)",
+        ),
+    ],
+)
+def test_a_cookie_that_browsers_would_drop_or_confuse_is_refused(cookie: str, sentence: str) -> None:
+    assert problem(session=f"session: {{secret: {KEY}, cookie: {{{cookie}}}}}") == sentence
+
+
+@pytest.mark.parametrize("domain", ["review.example.com", "example.com"])
+def test_a_cookie_may_be_shared_with_the_domain_the_public_host_lies_in(domain: str) -> None:
+    settings = read(file(session=f"session: {{secret: {KEY}, cookie: {{domain: {domain}}}}}"))
+    assert settings.session.cookie.domain == domain
+
+
+def test_same_site_none_needs_https() -> None:
+    line = problem(
+        public_url="public_url: http://localhost:4180",
+        session=f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}",
+    )
+    assert line == "none needs https: browsers drop such a cookie over http (did you mean lax?)"
+
+
+@pytest.mark.parametrize(
+    ("store", "sentence"),
+    [
+        ("redis://host:6379/0", "the Redis store is not available in this version (did you mean cookie?)"),
+        (
+            "rediss://:password@host:6379/0",
+            "the Redis store is not available in this version (did you mean cookie?)",
+        ),
+        ("memory", "the store is cookie or redis://host:6379/0 (did you mean cookie?)"),
+    ],
+)
+def test_a_store_that_this_version_does_not_have_is_refused_and_not_ignored(store: str, sentence: str) -> None:
+    assert problem(session=f'session: {{secret: {KEY}, store: "{store}"}}') == sentence
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"upstreams": "upstreams: {}"}, "at least one is needed here"),
+        ({"upstreams": "upstreams: http://a"}, "keys with values are wanted here, not a single value"),
+        ({"upstreams": "upstreams: {/: [http://a]}"}, "keys with values are wanted here, not a list"),
+        ({"upstreams": "upstreams: {/: {timeout: 1s}}"}, "'upstreams./.url' is missing"),
+        ({"upstreams": "upstreams: {/: {url: [http://a]}}"}, "one value is wanted here, not a list"),
+        ({"upstreams": "upstreams: {/a: http://a}"}, "a path prefix ends with '/' (did you mean /a/?)"),
+        ({"upstreams": "upstreams: {/: {url: http://a, host: visitor}}"}, "this must be pass or upstream"),
+        ({"access": "access: {allow: []}"}, "at least one is needed here"),
+        ({"access": "access: {}"}, "'access.allow' is missing"),
+        (
+            {"access": "access: {allow: everyone}"},
+            "a list is wanted here, not a single value (did you mean [everyone]?)",
+        ),
+        (
+            {"access": 'access: {allow: [everyone, {email: "*@example.com"}]}'},
+            "everyone lets everybody in, so the other rules would do nothing; keep one or the other",
+        ),
+        ({"frameio": "frameio: v4"}, "keys with values are wanted here, not a single value"),
+        ({"frameio": "frameio: {api: [v4], client_id: a}"}, "one value is wanted here, not a list"),
+        ({"frameio": "frameio: {api: v5, client_id: a}"}, "this must be v2 or v4"),
+        ({"frameio": "frameio: {api: v4, client_id: a, scopes: []}"}, "at least one is needed here"),
+        (
+            {"frameio": "frameio: {api: v4, client_id: a, scopes: [openid email]}"},
+            "each scope is one word; several stand in a list",
+        ),
+        (
+            {"extra": "headers: {X-A: a, x_a: b}"},
+            "two of these names are the same header: case, and '_' for '-', make no difference to tools",
+        ),
+        ({"extra": "headers: [X-A]"}, "keys with values are wanted here, not a list"),
+        (
+            {"extra": "trusted_proxies: 10.0.0.0/8"},
+            "a list is wanted here, not a single value (did you mean [10.0.0.0/8]?)",
+        ),
+        ({"extra": "listen: [a]"}, "one value is wanted here, not a list"),
+        ({"extra": "log: {access: yes}"}, "this must be true or false (did you mean true?)"),
+        ({"extra": "log: {access: False}"}, "this must be true or false (did you mean false?)"),
+        ({"extra": "log: {access: maybe}"}, "this must be true or false"),
+        ({"extra": "admin: {listen: 127.0.0.1:4180}"}, "admin.listen is the public listener; the two must differ"),
+        ({"extra": "listen: 127.0.0.1:4181"}, "admin.listen is the public listener; the two must differ"),
+        ({"extra": "tls: {cert: a.crt, key: a.key}"}, "there is no such file"),
+        ({"extra": "pages: {templates: nowhere}"}, "there is no such folder"),
+        ({"extra": f"pages: {{name: {'x' * 81}}}"}, "the name is one line of at most 80 characters"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_in_one_sentence(part: dict[str, str], sentence: str) -> None:
+    lines = problems(file(**part))
+    assert {line.split(": ", 1)[1] for line in lines} == {sentence}
+
+
+def test_both_listeners_may_take_free_ports() -> None:
+    assert read(file(extra="listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}")).admin.listen.port == 0
+
+
+KNOWN = [
+    "public_url",
+    "frameio",
+    "session",
+    "upstreams",
+    "access",
+    "headers",
+    "log",
+    "api",
+    "secret",
+    "client_secret_file",
+    "cookie",
+    "domain",
+    "allow",
+    "/",
+    "url",
+    "email",
+    "x",
+]
+VALUES = st.sampled_from(
+    ["", "x", "v4", "30", "everyone", "https://a.example", "/a/*", "${A}", "$", "{email}", "true", KEY]
+)
+TREES = st.recursive(
+    VALUES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KNOWN), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KNOWN), TREES, max_size=6))
+def test_no_shape_whatever_raises_anything_but_a_configuration_error(tree: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(json.dumps(tree), {"A": "the-value-of-a"})
+    assert caught.value.problems
+    for line in caught.value.problems:
+        assert line.startswith("proxy.yaml:1:")
+        assert "the-value-of-a" not in line
+        assert KEY not in line
+
+
+@given(st.sampled_from(sorted(PARTS)), TREES)
+def test_one_part_of_any_shape_is_settings_or_a_configuration_error(part: str, tree: object) -> None:
+    try:
+        settings = read(file(**{part: json.dumps({part: tree})[1:-1]}), {"A": "the-value-of-a"})
+    except ConfigurationError as error:
+        assert all("the-value-of-a" not in line for line in error.problems)
+    else:
+        assert isinstance(settings, Settings)

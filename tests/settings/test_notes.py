@@ -1,0 +1,71 @@
+"""What `check` says besides: true for these settings, silent for good ones."""
+
+from datetime import date
+
+import pytest
+
+from oauth_proxy.settings import notes
+from tests.settings.samples import KEY, file, read
+
+TODAY = date(2026, 11, 23)
+QUIET = {
+    "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
+    "access": 'access: {allow: [{email: "*@example.com"}]}',
+}
+
+
+def said(today: date = TODAY, **parts: str) -> list[str]:
+    """The notes on a file that has none but for these parts."""
+    return notes(read(file(**{**QUIET, **parts})), today)
+
+
+def test_settings_without_a_catch_are_not_commented_on() -> None:
+    assert said() == []
+    assert said(extra="admin: {listen: unix:/run/admin.sock}") == []
+    assert said(upstreams="upstreams: {/: unix:/run/tool.sock, /a/: https://tool, /b/: 'http://127.9.9.9'}") == []
+
+
+@pytest.mark.parametrize(
+    ("today", "when"),
+    [(TODAY, "8 days from today"), (date(2026, 12, 1), "0 days from today"), (date(2026, 12, 2), "which is past")],
+)
+def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: str) -> None:
+    assert said(today, frameio="frameio: {api: v2, client_id: a, client_secret: b}") == [
+        f"Frame.io has announced that v2 API endpoints are removed after 1 December 2026 ({when}), Camera to "
+        "Cloud exempt. Whether the v2 login goes with them is not known. Plan to move to api: v4."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "beginning"),
+    [
+        (
+            {"access": "access: {allow: [everyone]}"},
+            "access.allow is everyone: that is everyone with a Frame.io account",
+        ),
+        ({"public_url": "public_url: http://localhost:4180"}, "public_url is http: good for trying out"),
+        ({"frameio": "frameio: {api: v4, client_id: a}"}, "No client_secret: the proxy signs in as a PKCE"),
+        (
+            {"frameio": "frameio: {api: v4, client_id: a, client_secret: b, scopes: [openid]}"},
+            "Without the scope offline_access",
+        ),
+        (
+            {"frameio": "frameio: {api: v4, client_id: a, client_secret: b, token_url: 'http://staging'}"},
+            "frameio.token_url is http",
+        ),
+        (
+            {"access": 'access: {allow: [{email: "*@example.com"}], public: ["/*"]}'},
+            "access.public has a rule for /*",
+        ),
+        ({"extra": "headers: {X-User: '{id}'}"}, "No header carries {access_token}"),
+        ({"extra": "headers: {}"}, "No header carries {access_token}"),
+        ({"session": f"session: {{secret: {KEY}, cookie: {{domain: example.com}}}}"}, "Every host in example.com"),
+        ({"session": f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}"}, "same_site is none"),
+        ({"extra": "trusted_proxies: ['::/0']"}, "trusted_proxies has everybody in it"),
+        ({"extra": "admin: {listen: 0.0.0.0:4181}"}, "Whoever reaches 0.0.0.0:4181 can read the metrics"),
+        ({"upstreams": "upstreams: {/: http://tool:3000}"}, "The upstream of / is http on another machine"),
+    ],
+)
+def test_what_is_worth_knowing_is_said_once(parts: dict[str, str], beginning: str) -> None:
+    [only] = said(**parts)
+    assert only.startswith(beginning)

@@ -1,0 +1,256 @@
+"""Who enters, what is public, what the tool is told: read strictly."""
+
+import pytest
+
+from oauth_proxy.settings import AccountId, EmailPattern, Everyone, PublicRule
+from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.rules import (
+    email_pattern,
+    header_name,
+    header_template,
+    placeholders,
+    prefix,
+    public_rule,
+    rule,
+)
+
+ID = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
+A_RULE = "a rule is everyone, or one of email:, account: and team: with its value"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("everyone", Everyone()),
+        ({"email": "*@Studio.Example.com"}, EmailPattern(None, "studio.example.com")),
+        ({"email": "Jo.Doe+x@example.com"}, EmailPattern("jo.doe+x", "example.com")),
+        ({"email": "*@*.example.com"}, EmailPattern(None, "example.com", subdomains=True)),
+        ({"email": "*@bücher.example"}, EmailPattern(None, "xn--bcher-kva.example")),
+        ({"account": ID.upper()}, AccountId(ID)),
+    ],
+)
+def test_a_rule_is_read(written: object, expected: object) -> None:
+    assert rule(written) == expected
+
+
+@pytest.mark.parametrize(
+    "read", [Everyone(), EmailPattern("jo", "a.example"), EmailPattern(None, "a.example", True), AccountId(ID)]
+)
+def test_a_rule_is_written_back(read: Everyone | EmailPattern | AccountId) -> None:
+    assert rule(read.written()) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("everybody", "everyone"),
+        ("jo@example.com", 'email: "jo@example.com"'),
+        ("email: *@example.com", 'email: "*@example.com"'),
+        ("nobody at all", None),
+        ({"emial": "x"}, "email"),
+        ({"role": "admin"}, None),
+        ({"email": "a@b.example", "account": ID}, None),
+        ({}, None),
+        ([], None),
+        (["everyone"], None),
+    ],
+)
+def test_what_is_not_a_rule_is_refused(written: object, meant: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        rule(written)
+    assert (refused.value.sentence, refused.value.meant) == (A_RULE, meant)
+
+
+def test_the_value_of_a_rule_is_one_text() -> None:
+    with pytest.raises(Refused, match="one value is wanted here, not a list"):
+        rule({"email": ["*@example.com"]})
+
+
+def test_an_account_is_a_uuid() -> None:
+    with pytest.raises(Refused, match="an id of Frame.io is a UUID"):
+        rule({"account": "studio"})
+
+
+def test_rules_for_a_team_are_refused_and_not_ignored() -> None:
+    with pytest.raises(Refused, match="rules for a team are not available in this version"):
+        rule({"team": ID})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "example.com",
+        "*example.com",
+        "a@evil@example.com",
+        "@example.com",
+        "*jo@example.com",
+        "j*@example.com",
+        "*@*",
+        "*@*example.com",
+        "*@a.*.com",
+        "*@*.*.example.com",
+        "*@com",
+        "*@*.com",
+        "*@",
+        "*@.com",
+        "*@example.com ",
+        "jo doe@example.com",
+        '"jo"@example.com',
+        "jo\n@example.com",
+        "*@straße.example",
+        "jö@example.com",
+    ],
+)
+def test_an_email_pattern_that_could_let_others_in_is_refused(pattern: str) -> None:
+    with pytest.raises(Refused):
+        email_pattern(pattern)
+
+
+def test_a_domain_alone_is_answered_with_the_pattern_for_it() -> None:
+    with pytest.raises(Refused) as refused:
+        email_pattern("example.com")
+    assert refused.value.meant == "*@example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GET /healthz", PublicRule(frozenset({"GET"}), "/healthz")),
+        ("POST /hooks/*", PublicRule(frozenset({"POST"}), "/hooks/", below=True)),
+        ("/assets/*", PublicRule(frozenset({"GET", "HEAD"}), "/assets/", below=True)),
+        ("/*", PublicRule(frozenset({"GET", "HEAD"}), "/", below=True)),
+        ("/favicon.ico", PublicRule(frozenset({"GET", "HEAD"}), "/favicon.ico")),
+    ],
+)
+def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule) -> None:
+    assert public_rule(text) == expected
+    assert expected.written() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("healthz", "/healthz"),
+        ("get /healthz", "GET /healthz"),
+        ("GTE /healthz", "GET /healthz"),
+        ("SUBSCRIBE /healthz", None),
+        ("GET  /healthz", None),
+        ("/assets*", "/assets/*"),
+        ("GET /assets*", "GET /assets/*"),
+        ("/*/public", "/*"),
+        ("/a/*/*", "/a/*"),
+        ("/a//b", None),
+        ("/a/../b", None),
+        ("/a/./b", None),
+        ("/a/..", None),
+        ("/a%2fb", None),
+        ("/a?x=/healthz", None),
+        ("/a#b", None),
+        ("/a;b", None),
+        ("/a\\b", None),
+        ("/healthz ", None),
+        ("/oauth2/start", None),
+        ("*", "/*"),
+    ],
+)
+def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, meant: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        public_rule(text)
+    assert refused.value.meant == meant
+
+
+@pytest.mark.parametrize("text", ["/", "/render/", "/a/b-c/"])
+def test_a_prefix_is_a_folder(text: str) -> None:
+    assert prefix(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("/render", "/render/"),
+        ("render/", "/render/"),
+        ("/a//", None),
+        ("/../", None),
+        ("/%61/", None),
+        ("/oauth2/", None),
+        ("/oauth2/x/", None),
+    ],
+)
+def test_a_prefix_that_is_not_a_plain_folder_of_the_tool_is_refused(text: str, meant: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        prefix(text)
+    assert refused.value.meant == meant
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Forwarded-User", "X_Studio"])
+def test_a_header_for_the_tool_is_a_token(name: str) -> None:
+    assert header_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["X Studio", "X:", "", "X-\r\nEvil", "Ü", "X-(a)"])
+def test_a_header_name_that_is_no_token_is_refused(name: str) -> None:
+    with pytest.raises(Refused, match="a header name is letters, digits and '-'"):
+        header_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "transfer-encoding",
+        "Transfer_Encoding",
+        "CONTENT-LENGTH",
+        "Host",
+        "Cookie",
+        "Upgrade",
+        "TE",
+        "Trailer",
+        "Expect",
+        "Keep-Alive",
+        "Proxy-Connection",
+    ],
+)
+def test_a_header_that_frames_the_message_cannot_be_set(name: str) -> None:
+    with pytest.raises(Refused, match="belongs to the connection"):
+        header_name(name)
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "x_forwarded_proto", "X-Forwarded-Host", "Forwarded"])
+def test_a_header_that_the_proxy_writes_cannot_be_set(name: str) -> None:
+    with pytest.raises(Refused, match="written by the proxy itself"):
+        header_name(name)
+
+
+def test_a_template_names_what_it_wants_to_know() -> None:
+    text = "{name} <{email}>; account={account_id}"
+    assert header_template(text) == text
+    assert placeholders(text) == {"name", "email", "account_id"}
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("Bearer {token}", None),
+        ("Bearer {acess_token}", "{access_token}"),
+        ("{Email}", "{email}"),
+        ("{email!r}", None),
+        ("{email.__class__}", None),
+        ("{0}", None),
+        ("{}", None),
+        ("{{email}", None),
+        ("{email}}", None),
+        ("{{email}}", None),
+        ("}{", None),
+        ("a\r\nX-Evil: b", None),
+        ("a\x00b", None),
+        (" a", None),
+        ("a\t", None),
+        ("Grüße {name}", None),
+        ("", None),
+    ],
+)
+def test_a_template_that_asks_for_something_else_is_refused(text: str, meant: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        header_template(text)
+    if meant:
+        assert refused.value.meant == meant

@@ -1,0 +1,122 @@
+"""A person with a browser, as far as a login needs one: cookies, redirects followed by hand, buttons pressed."""
+
+import ssl
+from html.parser import HTMLParser
+from types import TracebackType
+from typing import Self
+
+from aiohttp import ClientResponse, ClientSession, CookieJar, TCPConnector
+from yarl import URL
+
+# What a browser says when somebody follows a link (Fetch Metadata).
+NAVIGATION = {
+    "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Site": "none",
+}
+MOST_HOPS = 20
+
+
+class Visitor:
+    """A browser of one's own; an async context manager. `hops` is every answer so far, bodies read.
+
+    Cookies ignore ports, as in browsers. `ssl` is what a test's certificate authority needs.
+    """
+
+    def __init__(self, ssl: ssl.SSLContext | None = None) -> None:
+        self.hops: list[ClientResponse] = []
+        self.cookies = CookieJar(unsafe=True, quote_cookie=False)
+        self.session = ClientSession(
+            cookie_jar=self.cookies, connector=TCPConnector(ssl=True if ssl is None else ssl)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.session.close()
+
+    async def get(self, url: str | URL) -> ClientResponse:
+        """One navigation, no redirect followed."""
+        return await self._go("GET", URL(url, encoded=True) if isinstance(url, str) else url)
+
+    async def follow(self, url: str | URL) -> ClientResponse:
+        """A navigation and the redirects after it."""
+        return await self._follow(await self.get(url))
+
+    async def press(self, page: ClientResponse, button: str) -> ClientResponse:
+        """The button with that label on one of the emulated Frame.io's pages; no redirect followed."""
+        form = _Form(await page.text())
+        if button not in form.choices:
+            raise LookupError(f"no button {button!r} on {page.url}, only {sorted(form.choices)}")
+        return await self._go("POST", page.url, {"csrf": form.csrf, "choice": form.choices[button]})
+
+    async def login(self, url: str | URL, person: str = "Editor", *, consent: bool = True) -> ClientResponse:
+        """From a page of the proxy through Frame.io's pages to wherever that ends; the last answer."""
+        page = await self.follow(url)
+        for _ in range(MOST_HOPS):
+            match page.headers.get("X-Emulated-Page"):
+                case "login":
+                    button = person
+                case "consent" if page.headers["X-Emulated-Person"] != person:
+                    button = "Use another account"
+                case "consent":
+                    button = "Allow" if consent else "Deny"
+                case _:
+                    return page
+            page = await self._follow(await self.press(page, button))
+        raise AssertionError(f"a login without end: {self.trail()}")
+
+    def trail(self) -> list[str]:
+        """Every hop in a line: method, address, status."""
+        return [f"{hop.method} {hop.url} {hop.status}" for hop in self.hops]
+
+    async def _follow(self, response: ClientResponse) -> ClientResponse:
+        for _ in range(MOST_HOPS):
+            if response.status not in (301, 302, 303) or "Location" not in response.headers:
+                return response
+            response = await self.get(response.url.join(URL(response.headers["Location"], encoded=True)))
+        raise AssertionError(f"redirects without end: {self.trail()}")
+
+    async def _go(self, method: str, url: URL, form: dict[str, str] | None = None) -> ClientResponse:
+        response = await self.session.request(method, url, data=form, headers=NAVIGATION, allow_redirects=False)
+        await response.read()
+        self.hops.append(response)
+        return response
+
+
+class _Form(HTMLParser):
+    """The hidden csrf value of a page, and what each of its buttons sends by its label."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.csrf = ""
+        self.choices: dict[str, str] = {}
+        self._value: str | None = None
+        self._words: dict[str | None, str] = {}
+        self._id: str | None = None
+        self._label_id: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        fields = dict(attrs)
+        self._id = fields.get("id")
+        if tag == "input" and fields.get("name") == "csrf":
+            self.csrf = fields["value"] or ""
+        if tag == "button":
+            self._value, self._label_id, self._words = fields.get("value"), fields.get("aria-labelledby"), {}
+
+    def handle_data(self, data: str) -> None:
+        self._words[self._id] = self._words.get(self._id, "") + data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._id = None
+        if tag == "button" and self._value is not None:
+            self.choices[self._words.get(self._label_id, "").strip()] = self._value
+            self._value = None
