@@ -116,9 +116,10 @@ class Proxy:
         hosts = values(request.raw_headers, b"host")
         if len(hosts) != 1:
             raise BadRequest("not exactly one Host header")
-        if not self._site.is_ours(hosts[0].decode("latin-1")):
+        host = hosts[0].decode("latin-1")
+        if not self._site.is_ours(host):
             raise Misdirected("the Host header names another site")
-        target = read_target(request.raw_path, self._site.host)
+        target = read_target(request.raw_path, host)
         ours = target.path.startswith(PREFIX)
         return await (self._endpoints if ours else self._gateway).handle(request, target)
 

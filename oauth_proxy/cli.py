@@ -115,7 +115,7 @@ def secret() -> None:
 @main.command(name="schema")
 def print_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
-    click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(schema(), indent=2))
 
 
 @main.command()

@@ -35,6 +35,8 @@ _DEFAULT_EXPIRES_IN = 3600
 _LONGEST_EXPIRES_IN = 366 * 24 * 3600
 # RFC 6750 2.1 b64token, and what else Bearer tokens are seen to hold; nothing that could break a header line.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,30000}")
+_SCOPE = re.compile(r"[\x20-\x7e]{1,2000}")
+_LONGEST_QUOTE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def single(query: Mapping[str, Sequence[str]], name: str) -> str | None:
 
 
 def _raise_for_callback(error: str, description: str) -> None:
-    cause = f"callback error {error!r}: {description!r}"
+    cause = f"callback error {_quoted(error)}: {_quoted(description)}"
     if error == "access_denied":
         raise ConsentRefused(cause)
     if error in ("server_error", "temporarily_unavailable"):
@@ -148,23 +150,30 @@ def code_request(client: Client, code: str, verifier: str) -> str:
     )
 
 
-def refresh_request(client: Client, refresh_token: str) -> str:
-    """The form that asks for successor tokens (RFC 6749 6); Frame.io wants the scope again."""
+def refresh_request(client: Client, refresh_token: str, scope: str = "") -> str:
+    """The form that asks for successor tokens (RFC 6749 6); Frame.io wants the scope again.
+
+    `scope` is what was granted, where the provider said so: it may be less than was asked for, and a refresh
+    cannot ask for more.
+    """
     return str(
         prepare_token_request(
             "refresh_token",
             refresh_token=refresh_token,
-            scope=list(client.scopes),
+            scope=scope.split() or list(client.scopes),
             client_id=client.client_id,
             include_client_id=client.client_secret is None,
         )
     )
 
 
-def granted_tokens(status: int, body: bytes, *, now: float, previous: Tokens | None = None) -> Tokens:
+def granted_tokens(
+    status: int, body: bytes, *, now: float, previous: Tokens | None = None, sent: Sequence[str] = ()
+) -> Tokens:
     """The tokens of a token endpoint's answer (RFC 6749 5.1).
 
-    `previous` are the tokens being refreshed: their refresh token is kept where the answer brings none.
+    `previous` are the tokens being refreshed: their refresh token and scope are kept where the answer brings
+    none. `sent` are the secrets of the request, which no failure repeats even if the answer does.
     Raises CodeRefused or, when refreshing, GrantEnded for `invalid_grant`; ProviderRefusedUs when our own
     credentials are refused; ProviderUnavailable for 429 and 5xx; ProviderNonsense for everything else.
     """
@@ -174,7 +183,9 @@ def granted_tokens(status: int, body: bytes, *, now: float, previous: Tokens | N
     try:
         token = parse_token_response(body, scope=None)
     except OAuth2Error as error:
-        raise _refusal(status, error, refreshing=previous is not None) from None
+        described = _quoted(answer.get("error_description", ""), sent)
+        cause = f"the token endpoint answered {status}: {_quoted(error.error, sent)} {described}"
+        raise _refusal(error.error, cause, refreshing=previous is not None) from None
     except (ValueError, OverflowError, TypeError, AttributeError):
         raise ProviderNonsense("the token endpoint's answer is not a token answer") from None
     access, refresh = _usable(answer.get("access_token")), _usable(answer.get("refresh_token"))
@@ -182,11 +193,12 @@ def granted_tokens(status: int, body: bytes, *, now: float, previous: Tokens | N
         raise ProviderNonsense(f"the token endpoint answered {status} without usable tokens")
     if str(answer.get("token_type", "bearer")).lower() != "bearer":
         raise ProviderNonsense("the token endpoint granted a token that is not a bearer token")
-    expires_in = token.get("expires_in", _DEFAULT_EXPIRES_IN)
+    # oauthlib drops a zero, which is not the same as saying nothing.
+    expires_in = _DEFAULT_EXPIRES_IN if answer.get("expires_in") is None else token.get("expires_in", 0)
     if not 0 < expires_in <= _LONGEST_EXPIRES_IN:
         raise ProviderNonsense("the token endpoint's expires_in is out of bounds")
-    kept = refresh or (previous.refresh if previous else None)
-    return Tokens(access, now, now + expires_in, kept, str(answer.get("scope", "")))
+    kept, granted = (previous.refresh, previous.scope) if previous else (None, "")
+    return Tokens(access, now, now + expires_in, refresh or kept, _scope(answer.get("scope")) or granted)
 
 
 def _json_object(status: int, body: bytes) -> dict[str, object]:
@@ -203,10 +215,21 @@ def _usable(token: object) -> str | None:
     return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
 
 
-def _refusal(status: int, error: OAuth2Error, *, refreshing: bool) -> Exception:
-    cause = f"the token endpoint answered {status}: {error.error!r} {str(error.description)[:200]!r}"
-    if error.error == "invalid_grant":
+def _scope(scope: object) -> str:
+    return scope if isinstance(scope, str) and _SCOPE.fullmatch(scope) else ""
+
+
+def _quoted(text: object, secrets: Sequence[str] = ()) -> str:
+    """What a stranger wrote, fit for a log line: short, quoted, and without our secrets."""
+    shown = str(text)
+    for secret in secrets:
+        shown = shown.replace(secret, "…")
+    return repr(shown[:_LONGEST_QUOTE])
+
+
+def _refusal(error: object, cause: str, *, refreshing: bool) -> ProviderNonsense | LoginRefused:
+    if error == "invalid_grant":
         return GrantEnded(cause) if refreshing else CodeRefused(cause)
-    if error.error in ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"):
+    if error in ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"):
         return ProviderRefusedUs(cause)
     return ProviderNonsense(cause)

@@ -18,6 +18,7 @@ LONGEST_RETURN = 2000
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
 # Once decoded, what one server takes for a separator, an end or an escape and the next one does not.
 _AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/\.\.?(?:/|\Z)")
+_AUTHORITY = re.compile(r"[^/?#]+")
 _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
 _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
@@ -45,7 +46,7 @@ class Target:
 
 
 def read_target(sent: str, host: str) -> Target:
-    """The target of a request line, given the site's own `host[:port]`.
+    """The target of a request line, given the Host header's value.
 
     Raises BadRequest for what is neither origin-form nor absolute-form, and Misdirected for an
     absolute-form that names another site (RFC 9112 3.2.2).
@@ -54,10 +55,11 @@ def read_target(sent: str, host: str) -> Target:
         scheme, separator, rest = sent.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
             raise BadRequest("the request-target is neither a path nor an http URL")
-        authority, slash, path = rest.partition("/")
-        if authority.lower() != host:
+        authority = _AUTHORITY.match(rest)
+        if authority is None or authority[0].lower() != host.lower():
             raise Misdirected("the request line names another host")
-        sent = slash + path or "/"
+        sent = rest[authority.end() :]
+        sent = sent if sent.startswith("/") else "/" + sent
     raw, question, query = sent.partition("?")
     if _PLAIN.fullmatch(raw) and "//" not in raw and "/." not in raw:
         return Target(raw, question + query, raw, plain=True)

@@ -176,11 +176,13 @@ async def on_stage(
     tool: web.Application | None = None,
     clock: Clock | None = None,
     frameio: Mapping[str, Any] | None = None,
+    app: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Stage]:
     """A stage whose configuration is the plain one with `changes` merged in (upstreams and headers replaced).
 
-    In `changes` the text TOOL and FRAMEIO stand for those two's URLs. `frameio` goes to the emulator.
+    In `changes` the text TOOL and FRAMEIO stand for those two's URLs. `frameio` goes to the emulator, `app`
+    is merged into the configuration's frameio section.
     """
     clock = clock or Clock()
     emulator = FrameIO(clock, **{"calls_per_minute": 100_000, **(frameio or {})})
@@ -196,7 +198,7 @@ async def on_stage(
         emulator.register(App("studio", client_secret, (f"{public_url}/oauth2/callback",), api=api))
         keys = [a_secret()]
         plain = settings_tree(public_url, api, frameio_url, tool_url, client_secret=client_secret, keys=keys)
-        text = yaml.safe_dump(_merged(plain, changes))
+        text = yaml.safe_dump(_merged(plain, {"frameio": app or {}, **changes}))
         text = text.replace("TOOL", tool_url).replace("FRAMEIO", frameio_url)
         settings = parse(text, filename="stage.yaml", environ={}, folder=Path.cwd())
         async with running(settings, clock) as up:

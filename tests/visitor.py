@@ -73,6 +73,11 @@ class Visitor:
             page = await self._follow(await self.press(page, button))
         raise AssertionError(f"a login without end: {self.trail()}")
 
+    def cookie_line(self, url: str) -> str:
+        """The Cookie header line this browser would send to `url` now."""
+        kept = self.cookies.filter_cookies(URL(url))
+        return "Cookie: " + "; ".join(f"{name}={morsel.value}" for name, morsel in kept.items())
+
     def trail(self) -> list[str]:
         """Every hop in a line: method, address, status."""
         return [f"{hop.method} {hop.url} {hop.status}" for hop in self.hops]

@@ -60,16 +60,16 @@ class Provider:
         form = oauth.code_request(self._client, code, attempt.verifier)
         now = self._clock()
         status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
-        return oauth.granted_tokens(status, body, now=now)
+        return oauth.granted_tokens(status, body, now=now, sent=(code, attempt.verifier))
 
     async def refresh(self, tokens: Tokens) -> Tokens:
         """The successors of `tokens`. Raises GrantEnded when there can be none."""
         if tokens.refresh is None:
             raise GrantEnded("the provider granted no refresh token")
-        form = oauth.refresh_request(self._client, tokens.refresh)
+        form = oauth.refresh_request(self._client, tokens.refresh, tokens.scope)
         now = self._clock()
         status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
-        return oauth.granted_tokens(status, body, now=now, previous=tokens)
+        return oauth.granted_tokens(status, body, now=now, previous=tokens, sent=(tokens.refresh,))
 
     async def profile(self, access_token: str) -> Identity:
         """Who the bearer is.

@@ -5,6 +5,7 @@ from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load, parse
 from oauth_proxy.settings.model import Access, Admin, Cookie, Frameio, Log, Pages, Session, Settings, Tls, Upstream
 from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.refusal import Refused
 from oauth_proxy.settings.rules import AccountId, EmailPattern, Everyone, PublicRule, Rule
 from oauth_proxy.settings.template import template
 
@@ -21,6 +22,7 @@ __all__ = [
     "Log",
     "Pages",
     "PublicRule",
+    "Refused",
     "Rule",
     "Session",
     "Settings",

@@ -175,11 +175,22 @@ def _why_not_a_url(text: str) -> Refused:
     if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) and not re.match("https?://", text, re.IGNORECASE):
         return Refused("a URL here begins with http:// or https://")
     if not re.match("https?:", text, re.IGNORECASE):
-        bare = _URL.fullmatch(f"https://{text}")
-        return Refused("a URL begins with http:// or https://", f"https://{text}" if bare else None)
+        return Refused("a URL begins with http:// or https://", _with_scheme(text))
     if "@" in text:
         return Refused("a URL here has no user name or password in it")
     return Refused("this is not a URL such as https://host or http://host:3000")
+
+
+def _with_scheme(text: str) -> str | None:
+    """The URL that a host, perhaps with a port, stands for; None for what looks like neither."""
+    if not re.search(r"[.:]|^localhost$", text):
+        return None
+    meant = f"http{'' if ':' in text else 's'}://{text}"
+    try:
+        _http(meant)
+    except Refused:
+        return None
+    return meant
 
 
 def _host(text: str) -> str:

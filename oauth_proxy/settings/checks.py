@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretBytes, ValidationInfo
 
 from oauth_proxy.settings.addresses import Listen, is_ip
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.refusal import Refused, why
 from oauth_proxy.settings.rules import Everyone, Rule
 from oauth_proxy.settings.units import written_duration
 
@@ -38,18 +38,22 @@ def flag(text: str) -> bool:
 
 
 def file(path: Path, info: ValidationInfo) -> Path:
-    """The file's absolute path; Refused where it is not there."""
+    """The file's absolute path; Refused where it cannot be read."""
     found = _reading(info).folder / path
-    if not found.is_file():
-        raise Refused("there is no such file")
-    return found
+    try:
+        with found.open("rb"):
+            return found
+    except OSError as error:
+        raise Refused(f"the file cannot be read: {why(error)}") from None
 
 
 def folder(path: Path, info: ValidationInfo) -> Path:
-    """The folder's absolute path; Refused where it is not there."""
+    """The folder's absolute path; Refused where it cannot be read."""
     found = _reading(info).folder / path
-    if not found.is_dir():
-        raise Refused("there is no such folder")
+    try:
+        next(found.iterdir(), None)
+    except OSError as error:
+        raise Refused(f"the folder cannot be read: {why(error)}") from None
     return found
 
 
@@ -74,7 +78,7 @@ def cookie_name(text: str) -> str:
 def cookie_path(text: str) -> str:
     """The root; Refused for anything below it."""
     if text != "/":
-        raise Refused("the cookie's path is always '/': elsewhere the routes under /oauth2/ would not get it", "/")
+        raise Refused("the cookie's path is always '/': elsewhere routes under /oauth2/ would not get it", "/")
     return text
 
 

@@ -10,7 +10,7 @@ from oauth_proxy.settings import problems, source, syntax
 from oauth_proxy.settings.addresses import public_url
 from oauth_proxy.settings.checks import Reading
 from oauth_proxy.settings.model import Settings
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.refusal import Refused, why
 
 LARGEST_FILE = 1024 * 1024
 
@@ -24,7 +24,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise ConfigurationError([f"{path}: the file cannot be read: {source.why(error)}"]) from None
+        raise ConfigurationError([f"{path}: the file cannot be read: {why(error)}"]) from None
     if len(content) > LARGEST_FILE:
         raise ConfigurationError([f"{path}: the file is larger than 1MiB, so it is not a configuration"])
     try:

@@ -42,3 +42,8 @@ def kind(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, list) else "a single value"
+
+
+def why(error: OSError) -> str:
+    """The system's reason, as the end of a sentence."""
+    return (error.strerror or "the system gives no reason").lower()

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from oauth_proxy.settings import syntax
-from oauth_proxy.settings.refusal import Refused, nearest, quoted
+from oauth_proxy.settings.refusal import Refused, nearest, quoted, why
 from oauth_proxy.settings.syntax import Place
 
 Where = tuple[str | int, ...]
@@ -184,11 +184,6 @@ class _Reader:
                 where, f"the file is larger than {LARGEST_SECRET // 1024}KiB, so it is not this secret"
             )
         return ""
-
-
-def why(error: OSError) -> str:
-    """The system's reason, as the end of a sentence."""
-    return (error.strerror or "the system gives no reason").lower()
 
 
 def _named(where: Where) -> str:

@@ -1,0 +1,118 @@
+"""The commands that end by themselves, as their users meet them: what they print and what they end with."""
+
+import base64
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from oauth_proxy import __version__
+from tests.command import APP, said, written
+
+COMMANDS = ("run", "check", "init", "secret", "schema", "health", "demo")
+SCHEMA = Path(__file__).parents[1] / "config" / "schema.json"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, None])
+def test_every_command_explains_itself(command: str | None) -> None:
+    done = said(*filter(None, [command]), "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    if command is None:
+        assert re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE) == sorted(COMMANDS)
+
+
+def test_the_version_is_told() -> None:
+    assert said("--version").stdout == f"oauth-proxy, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["runn"], "No such command 'runn'"),
+        (["run"], "Missing argument 'FILE'"),
+        (["run", "no-such.yaml"], "no-such.yaml: the file cannot be read: no such file or directory"),
+        (["check", "no-such.yaml"], "no-such.yaml: the file cannot be read: no such file or directory"),
+        (["health", "no-such.yaml"], "no-such.yaml: the file cannot be read: no such file or directory"),
+        (["init", "--api", "v3", "new.yaml"], "'v3' is not one of 'v4', 'v2'"),
+        (
+            ["init", "no-such-folder/new.yaml"],
+            "no-such-folder/new.yaml cannot be written: No such file or directory",
+        ),
+        (["demo", "--port", "65536"], "65536 is not in the range 0<=x<=65535"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_and_a_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    done = said(*arguments, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_every_problem_of_a_file_is_a_line_with_its_place(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(
+        "public_url: review.example.com\nfrmaeio: {api: v2}\nsession: {secret: changeme, lifetime: 7}\n"
+    )
+    done = said(command, "proxy.yaml", folder=tmp_path)
+    lines = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert all(re.match(r"proxy\.yaml:[1-3]:\d+: \S", line) for line in lines), lines
+    assert [line.split(":")[1] for line in lines].count("3") == 2
+    assert any(line.startswith("proxy.yaml:2:1: ") and "(did you mean 'frameio'?)" in line for line in lines), (
+        lines
+    )
+
+
+def test_check_shows_what_is_in_effect_and_no_secret(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    secret = yaml.safe_load(file.read_text())["session"]["secret"]
+    done = said("check", file)
+    assert done.returncode == 0
+    assert yaml.safe_load(done.stdout)["session"]["lifetime"] == "7d"
+    for each in (secret, base64.b64decode(secret).hex(), "the-client-secret"):
+        assert each not in done.stdout + done.stderr
+
+
+def test_check_says_what_is_known_of_the_end_of_v2(tmp_path: Path) -> None:
+    done = said("check", written(tmp_path))
+    assert done.stderr.startswith("note: ")
+    assert "1 December 2026" in done.stderr
+
+
+@pytest.mark.parametrize("api", ["v2", "v4"])
+def test_the_file_that_init_writes_is_private_and_good_once_the_app_is_known(api: str, tmp_path: Path) -> None:
+    done = said("init", "--api", api, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    file = tmp_path / "oauth-proxy.yaml"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    named = set(re.findall(r"environment variable (\w+) is not set", said("check", file).stderr))
+    assert named == set(APP)
+    assert yaml.safe_load(said("check", file, environ=APP).stdout)["frameio"]["api"] == api
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("mine")
+    done = said("init", file)
+    assert (done.returncode, file.read_text()) == (2, "mine")
+    assert done.stderr == f"{file} is there already; nothing was written\n"
+
+
+def test_secret_prints_32_random_bytes_another_time_others() -> None:
+    first, second = said("secret").stdout, said("secret").stdout
+    assert first != second
+    assert len(base64.b64decode(first, validate=False)) == 32
+    assert first.count("\n") == 1
+
+
+def test_schema_prints_the_committed_one_even_where_nothing_but_ascii_can_be_printed() -> None:
+    done = said("schema", environ={"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    assert done.returncode == 0
+    assert done.stdout == SCHEMA.read_text("utf-8")
+    assert json.loads(done.stdout)["title"] == "oauth-proxy"

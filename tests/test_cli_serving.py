@@ -1,0 +1,146 @@
+"""The commands that go on until they are stopped, as processes: how they begin, drain and end."""
+
+import asyncio
+import signal
+import socket
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+
+from tests.cast import PATIENCE, free_port, serving
+from tests.command import ended, said, started, written
+
+
+@pytest.mark.parametrize("admin", ["0.0.0.0:PORT", "unix:FOLDER/admin.sock"])
+async def test_health_is_ok_while_the_proxy_runs_and_1_after_it(admin: str, tmp_path: Path) -> None:
+    admin = admin.replace("PORT", str(free_port())).replace("FOLDER", str(tmp_path))
+    file = written(tmp_path, port=free_port(), admin=admin)
+    async with started("run", file, sign=b"serving") as proxy:
+        healthy = await asyncio.to_thread(said, "health", file)
+        assert (healthy.returncode, healthy.stdout, healthy.stderr) == (0, "ok\n", "")
+        proxy.terminate()
+        assert (await ended(proxy))[0] == 0
+    done = await asyncio.to_thread(said, "health", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: no answer on {admin}: ")
+
+
+async def test_health_is_1_where_something_else_answers(tmp_path: Path) -> None:
+    async with serving(web.Application()) as url:
+        done = await asyncio.to_thread(said, "health", written(tmp_path, admin=url.removeprefix("http://")))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(" answered 404\n")
+
+
+@pytest.mark.parametrize("taken", ["listen", "admin"])
+def test_run_on_a_taken_port_is_one_sentence(taken: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        file = (
+            written(tmp_path, port=port)
+            if taken == "listen"
+            else written(tmp_path, port=free_port(), admin=f"127.0.0.1:{port}")
+        )
+        done = said("run", file)
+    assert (done.returncode, done.stdout) == (2, "")
+    *notes, sentence = done.stderr.splitlines()
+    assert all(" WARNING " in note for note in notes)
+    assert sentence.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    assert sentence.endswith("address already in use")
+
+
+async def test_a_stop_lets_no_one_in_and_requests_under_way_finish(tmp_path: Path) -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        asked.set()
+        await may_answer.wait()
+        return web.Response(text="all of it")
+
+    tool = web.Application()
+    tool.router.add_get("/open", slow)
+    port, admin = free_port(), f"127.0.0.1:{free_port()}"
+    async with serving(tool) as url, ClientSession() as browser:
+        file = written(tmp_path, port=port, tool=url, admin=admin)
+        async with started("run", file, sign=b"serving") as proxy, asyncio.timeout(60):
+            request = asyncio.create_task(browser.get(f"http://localhost:{port}/open"))
+            await asked.wait()
+            proxy.terminate()
+            await refused(port)
+            async with browser.get(f"http://{admin}/readyz") as ready:
+                assert ready.status == 503
+            may_answer.set()
+            async with await request as answer:
+                assert await answer.text() == "all of it"
+            code, told = await ended(proxy)
+    assert code == 0
+    assert "stopping; requests under way may finish" in told
+
+
+async def test_a_second_stop_waits_for_nobody(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    tool = web.Application()
+    tool.router.add_get("/open", never)
+    port = free_port()
+    async with (
+        serving(tool) as url,
+        started("run", written(tmp_path, port=port, tool=url), sign=b"serving") as proxy,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /open HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % port)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
+        proxy.terminate()
+        await refused(port)
+        proxy.terminate()
+        assert (await ended(proxy))[0] == -signal.SIGTERM
+        writer.close()
+
+
+async def refused(port: int) -> None:
+    """Wait until nothing listens there any more."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("api", "stop"), [("v2", signal.SIGINT), ("v4", signal.SIGTERM)])
+async def test_demo_prints_one_url_that_answers_until_it_is_told_to_stop(api: str, stop: signal.Signals) -> None:
+    port = free_port()
+    async with started("demo", "--api", api, "--port", str(port), sign=b"(Ctrl+C ends it)") as demo:
+        connection = HTTPConnection("localhost", port, timeout=PATIENCE)
+        connection.request("GET", "/", headers={"Accept": "text/html"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("X-OAuth-Proxy")) == (302, "answer")
+        connection.close()
+        demo.send_signal(stop)
+        assert (await ended(demo))[0] == 0
+
+
+async def test_demo_takes_a_free_port_and_its_cast_dies_with_it_even_when_it_is_killed() -> None:
+    async with started("demo", "--port", "0", sign=b"The demo is at http://localhost:") as demo:
+        demo.kill()
+        # The cast holds the same standard error: it ends here only when the last of them is gone.
+        assert (await ended(demo))[0] == -signal.SIGKILL
+
+
+def test_demo_on_a_taken_port_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = said("demo", "--port", str(port))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"port {port} is taken; choose another one with --port, or any free one with --port 0\n"
+    )

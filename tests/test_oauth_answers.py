@@ -1,0 +1,211 @@
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth_proxy import oauth
+from oauth_proxy.errors import (
+    CodeRefused,
+    GrantEnded,
+    LoginRefused,
+    ProviderNonsense,
+    ProviderRefusedUs,
+    ProviderUnavailable,
+    ProxyError,
+)
+from oauth_proxy.identity import Tokens
+
+NOW = 1_800_000_000.0
+TOKEN = "SECRET." + "t" * 60
+REFRESH = "SECRET." + "r" * 60
+HELD = Tokens("old-access", NOW - 3600, NOW, "old-refresh", "account.read")
+
+GRANTED: dict[str, Any] = {
+    "access_token": TOKEN,
+    "expires_in": 3600,
+    "refresh_token": REFRESH,
+    "scope": "account.read offline",
+    "token_type": "bearer",
+}
+
+
+def answer(**fields: object) -> bytes:
+    return json.dumps({key: value for key, value in {**GRANTED, **fields}.items() if value is not ...}).encode()
+
+
+def test_the_documented_answer_becomes_tokens() -> None:
+    tokens = oauth.granted_tokens(200, answer(), now=NOW)
+    assert tokens == Tokens(TOKEN, NOW, NOW + 3600, REFRESH, "account.read offline")
+    assert "SECRET" not in repr(tokens)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"refresh_token": ...}, Tokens(TOKEN, NOW, NOW + 3600, None, "account.read offline")),
+        ({"refresh_token": None}, Tokens(TOKEN, NOW, NOW + 3600, None, "account.read offline")),
+        ({"expires_in": 3599}, Tokens(TOKEN, NOW, NOW + 3599, REFRESH, "account.read offline")),
+        ({"expires_in": "3599"}, Tokens(TOKEN, NOW, NOW + 3599, REFRESH, "account.read offline")),
+        ({"expires_in": 3599.5}, Tokens(TOKEN, NOW, NOW + 3599, REFRESH, "account.read offline")),
+        ({"expires_in": ...}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH, "account.read offline")),
+        ({"expires_in": None}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH, "account.read offline")),
+        ({"token_type": "Bearer"}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH, "account.read offline")),
+        ({"token_type": ...}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH, "account.read offline")),
+        ({"scope": ...}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH)),
+        ({"scope": None}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH)),
+        ({"scope": ["account.read"]}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH)),
+        ({"scope": "x" * 2001}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH)),
+        ({"id_token": "x", "new": {"a": 1}}, Tokens(TOKEN, NOW, NOW + 3600, REFRESH, "account.read offline")),
+    ],
+)
+def test_an_answer_may_vary_where_the_rfc_lets_it(fields: dict[str, object], expected: Tokens) -> None:
+    assert oauth.granted_tokens(200, answer(**fields), now=NOW) == expected
+
+
+def test_a_refresh_without_a_new_refresh_token_or_scope_keeps_the_ones_it_had() -> None:
+    tokens = oauth.granted_tokens(200, answer(refresh_token=..., scope=...), now=NOW, previous=HELD)
+    assert tokens == Tokens(TOKEN, NOW, NOW + 3600, "old-refresh", "account.read")
+
+
+def test_a_refresh_takes_the_new_refresh_token() -> None:
+    assert oauth.granted_tokens(200, answer(), now=NOW, previous=HELD).refresh == REFRESH
+
+
+def refusal(error: str) -> bytes:
+    return json.dumps({"error": error, "error_description": "Because.", "status_code": 400}).encode()
+
+
+MALFORMED = [
+    b"",
+    b"\x00\xff",
+    b"null",
+    b"7",
+    b'"' + TOKEN.encode() + b'"',
+    b"[]",
+    b"{}",
+    b"<!doctype html><h1>Down for maintenance</h1>",
+    b"access_token=" + TOKEN.encode() + b"&token_type=bearer",
+    b'{"access_token": "' + TOKEN.encode(),
+    b"[" * 100_000,
+    b'{"access_token": "' + TOKEN.encode() + b'", "expires_in": 1e999}',
+    b'{"access_token": "' + TOKEN.encode() + b'", "expires_in": NaN}',
+    b'{"access_token": "' + TOKEN.encode() + b'", "expires_in": ' + b"1" * 5000 + b"}",
+    answer(access_token=...),
+    answer(access_token=None),
+    answer(access_token=""),
+    answer(access_token=7),
+    answer(access_token=[TOKEN]),
+    answer(access_token=f"{TOKEN} {TOKEN}"),
+    answer(access_token=f"{TOKEN}\r\nX-Forged: 1"),
+    answer(access_token=f"{TOKEN}\u00e9"),
+    answer(access_token=f"{TOKEN}\ud800"),
+    answer(access_token="x" * 30_001),
+    answer(refresh_token=""),
+    answer(refresh_token=7),
+    answer(refresh_token=f"{REFRESH}\n"),
+    answer(expires_in=0),
+    answer(expires_in=0.5),
+    answer(expires_in=-1),
+    answer(expires_in=10**30),
+    answer(expires_in="soon"),
+    answer(expires_in=[3600]),
+    answer(expires_in={}),
+    answer(token_type="mac"),
+    answer(token_type=None),
+    answer(token_type=["bearer"]),
+    answer(error="surprise"),
+    answer(error=None),
+    answer(error=7),
+    answer(error={}),
+    answer(error=["invalid_grant"]),
+    refusal("invalid_request"),
+    refusal("x" * 100_000),
+]
+
+
+@pytest.mark.parametrize("previous", [None, HELD], ids=["exchange", "refresh"])
+@pytest.mark.parametrize("body", MALFORMED, ids=lambda body: repr(body[:40]))
+def test_a_malformed_answer_is_nonsense_and_the_failure_tells_no_token(
+    body: bytes, previous: Tokens | None
+) -> None:
+    with pytest.raises(ProxyError) as caught:
+        oauth.granted_tokens(200, body, now=NOW, previous=previous)
+    assert type(caught.value) is ProviderNonsense
+    assert "SECRET" not in f"{caught.value!r} {caught.value}"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert len(caught.value.cause) < 700
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (400, refusal("invalid_grant"), CodeRefused),
+        (401, refusal("invalid_client"), ProviderRefusedUs),
+        (400, refusal("invalid_client"), ProviderRefusedUs),
+        (400, refusal("unauthorized_client"), ProviderRefusedUs),
+        (400, refusal("unsupported_grant_type"), ProviderRefusedUs),
+        (400, refusal("invalid_scope"), ProviderRefusedUs),
+        (400, refusal("invalid_request"), ProviderNonsense),
+        (400, b"no JSON", ProviderNonsense),
+        (404, b"", ProviderNonsense),
+        (201, answer(), ProviderNonsense),
+        (204, b"", ProviderNonsense),
+        (302, b"", ProviderNonsense),
+        (401, answer(), ProviderNonsense),
+        (429, refusal("invalid_grant"), ProviderUnavailable),
+        (500, refusal("invalid_grant"), ProviderUnavailable),
+        (503, answer(), ProviderUnavailable),
+        (599, b"", ProviderUnavailable),
+    ],
+)
+def test_a_status_and_an_error_say_together_what_failed(
+    status: int, body: bytes, failure: type[ProxyError]
+) -> None:
+    with pytest.raises(ProxyError) as caught:
+        oauth.granted_tokens(status, body, now=NOW)
+    assert type(caught.value) is failure
+    assert str(status) in caught.value.cause
+
+
+def test_invalid_grant_ends_the_grant_that_was_being_refreshed() -> None:
+    with pytest.raises(GrantEnded, match=r"invalid_grant' 'Because\."):
+        oauth.granted_tokens(400, refusal("invalid_grant"), now=NOW, previous=HELD)
+
+
+def test_a_provider_that_repeats_our_secrets_in_its_error_does_not_put_them_into_ours() -> None:
+    body = json.dumps({"error": "invalid_grant", "error_description": "No code c0de-c0de for v3rifier."}).encode()
+    with pytest.raises(CodeRefused) as caught:
+        oauth.granted_tokens(400, body, now=NOW, sent=("c0de-c0de", "v3rifier"))
+    assert "No code … for …." in caught.value.cause
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+ANSWERS = st.fixed_dictionaries({}, optional={key: st.just(value) | JSON for key, value in GRANTED.items()}) | (
+    st.dictionaries(st.sampled_from([*GRANTED, "error", "error_description", "error_uri", "expires_at"]), JSON)
+)
+BODIES = (
+    st.binary()
+    | JSON.map(json.dumps).map(str.encode)
+    | ANSWERS.map(json.dumps).map(str.encode)
+    | st.builds(lambda body, at: body[:at], st.just(answer()), st.integers(0, 200))
+)
+
+
+@given(st.sampled_from([200, 201, 302, 400, 401, 403, 429, 500]), BODIES, st.sampled_from([None, HELD]))
+def test_any_bytes_become_usable_tokens_or_a_named_failure(
+    status: int, body: bytes, previous: Tokens | None
+) -> None:
+    with suppress(LoginRefused, ProviderUnavailable):
+        tokens = oauth.granted_tokens(status, body, now=NOW, previous=previous)
+        assert status == 200
+        assert tokens.access.isascii()
+        assert tokens.access.isprintable()
+        assert " " not in tokens.access
+        assert NOW < tokens.expires_at <= NOW + 366 * 24 * 3600
