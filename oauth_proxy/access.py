@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from oauth_proxy.identity import Identity
 from oauth_proxy.paths import Target
-from oauth_proxy.settings import AccountId, EmailPattern, Everyone, PublicRule, Rule, domain
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings import AccountId, EmailPattern, Everyone, PublicRule, Refused, Rule, domain
 
 _MAILBOX = re.compile(r"([^@\s\x00-\x1f\x7f]{1,64})@([^@\s\x00-\x1f\x7f]{1,253})")
 
@@ -54,6 +53,7 @@ def _fits_email(pattern: EmailPattern, email: str) -> bool:
         host = domain(mailbox[2])
     except Refused:
         return False
-    if pattern.local is not None and mailbox[1].lower() != pattern.local:
+    # Only ASCII folds to ASCII for certain: the Kelvin sign's lower case is a plain k.
+    if pattern.local is not None and (not mailbox[1].isascii() or mailbox[1].lower() != pattern.local):
         return False
     return host.endswith("." + pattern.domain) if pattern.subdomains else host == pattern.domain

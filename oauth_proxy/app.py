@@ -89,9 +89,10 @@ class Proxy:
         """The answer to any request. Every failure becomes one here, and nowhere else."""
         self._introduce(request)
         try:
-            return await self._dispatch(request)
-        except ProxyError as error:
-            return self._failure(request, error, self.answers.failure)
+            try:
+                return await self._dispatch(request)
+            except ProxyError as error:
+                return self._failure(request, error, self.answers.failure)
         except ConnectionError:
             raise  # the visitor hung up: nobody is left to answer
         except Exception:  # the one place where a fault of ours becomes an answer

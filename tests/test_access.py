@@ -52,6 +52,7 @@ def test_everyone_lets_in_whoever_signed_in() -> None:
         ("jo@studio.example.com", "jo@studio.example.com", True),
         ("jo@studio.example.com", "Jo@studio.example.com", True),
         ("jo@studio.example.com", "mojo@studio.example.com", False),
+        ("kim@studio.example.com", "\u212aim@studio.example.com", False),
         ("*@*.example.com", "jo@studio.example.com", True),
         ("*@*.example.com", "jo@a.b.example.com", True),
         ("*@*.example.com", "jo@example.com", False),

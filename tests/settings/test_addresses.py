@@ -69,7 +69,10 @@ def test_the_case_the_default_port_and_the_last_slash_of_a_url_make_no_differenc
 @pytest.mark.parametrize(
     ("text", "sentence", "meant"),
     [
-        ("127.0.0.1:3000", "a URL begins with http:// or https://", "https://127.0.0.1:3000"),
+        ("127.0.0.1:3000", "a URL begins with http:// or https://", "http://127.0.0.1:3000"),
+        ("tool.example.com", "a URL begins with http:// or https://", "https://tool.example.com"),
+        ("not a url:", "a URL begins with http:// or https://", None),
+        ("tool", "a URL begins with http:// or https://", None),
         ("ftp://host", "a URL here begins with http:// or https://", None),
         ("http://user:pass@host", "a URL here has no user name or password in it", None),
         ("http://host/?a=b", "a URL here has no query and no fragment", None),
@@ -187,6 +190,9 @@ def test_a_domain_is_folded(text: str, folded: str) -> None:
         "a b.example",
         "a" * 64 + ".example",
         "é" * 300,
+        "é..example",
+        "xn--é.example",
+        "אa.example",
         "a." * 130 + "example",
         "",
     ],

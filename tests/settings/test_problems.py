@@ -125,6 +125,23 @@ def test_what_a_variable_holds_is_never_shown(part: dict[str, str], value: str) 
     assert "did you mean" not in only
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"session": "session: {secret: s3cret-s3cret}"},
+        {"session": "session: {secret: {s3cret: s3cret}}"},
+        {"session": "session: {secret: [[s3cret]]}"},
+        {"session": "session: s3cret"},
+        {"frameio": "frameio: {api: v4, client_id: a, client_secret: [s3cret]}"},
+        {"frameio": "frameio: {api: v4, client_id: a, client_secret: a s3cret}"},
+        {"frameio": "frameio: {api: v4, client_id: a, client_secret_file: [s3cret]}"},
+    ],
+)
+def test_a_bad_secret_is_never_shown(part: dict[str, str]) -> None:
+    [only] = problems(file(**part))
+    assert "s3cret" not in only
+
+
 def test_a_suggestion_is_short_or_not_made() -> None:
     [only] = problems(file(upstreams=f"upstreams: {{/: {'a' * 60}.{'b' * 60}}}"))
     assert only == "4:16: a URL begins with http:// or https://"

@@ -67,7 +67,7 @@ def test_the_value_of_a_rule_is_one_text() -> None:
 
 
 def test_an_account_is_a_uuid() -> None:
-    with pytest.raises(Refused, match="an id of Frame.io is a UUID"):
+    with pytest.raises(Refused, match=r"an id of Frame.io is a UUID"):
         rule({"account": "studio"})
 
 

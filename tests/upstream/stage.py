@@ -1,7 +1,9 @@
 """A stage for the data path: a tool that says what it is told to, byte for byte, and a visitor with a bare socket."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,7 +14,7 @@ from oauth_proxy.errors import ProxyError
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.upstream import Upstream
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds after which a test that waits has failed."""
 _FRAMING = {b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"}
 
@@ -55,7 +57,10 @@ class Peer:
             return True
 
     def hang_up(self) -> None:
-        """Cut the connection."""
+        """Cut the connection with a reset, as a process does that dies with bytes unread."""
+        sock = self.writer.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def close(self) -> None:

@@ -1,0 +1,65 @@
+"""Debian's Chromium, driven by Playwright, and the demo in front of it."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from tests.browser.demo import demo
+from tests.browser.person import AtBrowser, at_browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox",  # CI is root, and Chromium's sandbox refuses root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    # Nothing but the page under test goes to the network.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def executable() -> Path:
+    """Where Chromium is. A machine without it skips these tests, and CI fails them."""
+    if not CHROMIUM.exists():
+        missing = f"{CHROMIUM} is not there: install Debian's package chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return CHROMIUM
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium(executable: Path) -> AsyncIterator[Browser]:
+    """A browser for a module's tests, each of which takes a profile of its own in it."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def somebody(chromium: Browser) -> AsyncIterator[AtBrowser]:
+    """Somebody at a browser of their own, a stranger to the proxy and to Frame.io."""
+    async with at_browser(chromium) as stranger:
+        yield stranger
+
+
+@pytest.fixture(scope="session")
+def demo_url(executable: Path) -> Iterator[str]:
+    """Where a demo of Frame.io v2 is, without a slash at the end."""
+    with demo("v2") as running:
+        yield running.url
+
+
+@pytest.fixture(scope="session")
+def demo_v4_url(executable: Path) -> Iterator[str]:
+    """The same for v4."""
+    with demo("v4") as running:
+        yield running.url

@@ -1,0 +1,95 @@
+"""A person at Chromium: pages, buttons pressed by their names, and everything the browser complained about."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError, expect
+
+from oauth_proxy.demo.people import EDITOR, Person
+
+PATIENCE = 20_000  # milliseconds
+
+expect.set_options(timeout=PATIENCE)
+
+
+class AtBrowser:
+    """Somebody with a profile of their own.
+
+    `complaints` are errors and warnings of the console: Content-Security-Policy violations, failed scripts, and
+    answers of 400 and above. Who expects one takes it out of the list; what is left at the end fails the test.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.complaints: list[str] = []
+        context.set_default_timeout(PATIENCE)
+        context.on("console", self._hear)
+        context.on("weberror", self._hear_of)
+
+    async def open(self, url: str) -> Page:
+        """A new tab at this address, after every redirect."""
+        page = await self.context.new_page()
+        await page.goto(url)
+        return page
+
+    async def sign_in(self, page: Page, person: Person = EDITOR) -> None:
+        """From Frame.io's login page, through the consent page, back to whoever sent the visitor there."""
+        await choose(page, person)
+        await press(page, "Allow")
+
+    async def arrive(self, url: str, person: Person = EDITOR) -> Page:
+        """A new tab at this address of the proxy, after the login a stranger has to go through."""
+        page = await self.open(url)
+        await self.sign_in(page, person)
+        await expect(page).to_have_url(url)
+        return page
+
+    def complained(self, text: str) -> bool:
+        """Whether the browser complained exactly once, in these words; the complaint is settled with that."""
+        complaints, self.complaints = self.complaints, []
+        return len(complaints) == 1 and text in complaints[0]
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            self.complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
+
+    def _hear_of(self, error: WebError) -> None:
+        self.complaints.append(f"uncaught: {error.error}")
+
+
+@asynccontextmanager
+async def at_browser(chromium: Browser, **options: Any) -> AsyncIterator[AtBrowser]:
+    """Somebody in a fresh context (`options` are Playwright's new_context) whose browser had no complaint."""
+    context = await chromium.new_context(**options)
+    try:
+        somebody = AtBrowser(context)
+        yield somebody
+        assert somebody.complaints == []
+    finally:
+        await context.close()
+
+
+async def choose(page: Page, person: Person) -> None:
+    """Be that person, on Frame.io's login page."""
+    await expect(page).to_have_title("Sign in · Emulated Frame.io")
+    await page.get_by_role("button", name=person.name).click()
+
+
+async def press(page: Page, button: str) -> None:
+    """A button of Frame.io's consent page."""
+    await expect(page).to_have_title(re.compile("^Allow .+ · Emulated Frame.io$"))
+    await page.get_by_role("button", name=button).click()
+
+
+async def see(page: Page, heading: str) -> None:
+    """Wait until the page has this heading as its only one of the first level."""
+    await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+
+
+def path_of(page: Page) -> str:
+    """Where the page is, from the path on."""
+    parts = urlsplit(page.url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path

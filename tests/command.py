@@ -1,0 +1,82 @@
+"""The command `oauth-proxy` as a process of its own, and a configuration for it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cast import a_secret
+
+COMMAND = [sys.executable, "-m", "oauth_proxy"]
+APP = {"FRAMEIO_CLIENT_ID": "the-client-id", "FRAMEIO_CLIENT_SECRET": "the-client-secret"}
+
+
+def said(
+    *arguments: str | Path, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself, run to its end; never a traceback."""
+    done = subprocess.run(  # noqa: S603 our own command
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **(environ or {})},
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@asynccontextmanager
+async def started(*arguments: str | Path, sign: bytes) -> AsyncIterator[Process]:
+    """A command that goes on, from the moment it prints `sign`; killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            async for line in process.stdout:
+                if sign in line:
+                    break
+            else:
+                pytest.fail(f"{arguments[0]} ended without {sign!r}")
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ended(process: Process) -> tuple[int | None, str]:
+    """How the process ended, and what it still said."""
+    async with asyncio.timeout(60):
+        told, _ = await process.communicate()
+    assert b"Traceback" not in told
+    return process.returncode, told.decode()
+
+
+def written(
+    folder: Path, *, port: int = 4180, tool: str = "http://127.0.0.1:9", admin: str = "127.0.0.1:0"
+) -> Path:
+    """A good configuration file, by which /open needs no sign-in."""
+    tree = {
+        "public_url": f"http://localhost:{port}",
+        "listen": f"127.0.0.1:{port}",
+        "frameio": {"api": "v2", "client_id": "the-client-id", "client_secret": "the-client-secret"},
+        "session": {"secret": a_secret()},
+        "upstreams": {"/": tool},
+        "access": {"allow": ["everyone"], "public": ["/open"]},
+        "admin": {"listen": admin},
+    }
+    file = folder / "proxy.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return file
