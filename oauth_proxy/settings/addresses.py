@@ -41,7 +41,7 @@ class Listen:
 class Address:
     """Where an upstream is: `socket` (scheme `unix`), else `host` (no brackets) and `port`.
 
-    `base` is put before the path that is asked for: empty, or like `/base`, never with a slash at its end.
+    `base` takes the place of the upstream's prefix: empty, or like `/base`, never with a slash at its end.
     """
 
     scheme: str

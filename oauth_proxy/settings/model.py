@@ -205,7 +205,7 @@ class Settings(_Model):
     frameio: Frameio
     session: Session
     upstreams: Annotated[Mapping[Annotated[str, Written(rules.prefix)], Upstream], Field(min_length=1)]
-    """Path prefix → URL; the longest prefix wins."""
+    """Path prefix → URL. The longest prefix wins, and the URL takes its place: /render/x → http://host:3000/x."""
     access: Access
     headers: Annotated[
         Mapping[Annotated[str, Written(rules.header_name)], Annotated[str, Written(rules.header_template)]],

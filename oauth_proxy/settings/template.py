@@ -46,8 +46,9 @@ session:
   #cookie: {name: oauth_proxy, same_site: lax, path: /}
   #store: cookie
 
-# Path prefix: URL, or {url: …, timeout: 30s, host: pass}; the longest prefix wins. host: upstream sends the tool
-# its own name instead of the one that visitors type. Unix sockets are unix:/run/tool.sock.
+# Path prefix: URL, or {url: …, timeout: 30s, host: pass}. The longest prefix wins, and the URL takes its place.
+# host: upstream sends the tool its own name instead of the one that visitors type. Unix sockets are
+# unix:/run/tool.sock.
 upstreams:
   /: http://127.0.0.1:3000
 

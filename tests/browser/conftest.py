@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.demo import demo
-from tests.browser.person import AtBrowser, at_browser
+from tests.browser.person import PATIENCE, AtBrowser, at_browser
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -38,6 +38,7 @@ def executable() -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium(executable: Path) -> AsyncIterator[Browser]:
     """A browser for a module's tests, each of which takes a profile of its own in it."""
+    expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
@@ -53,9 +54,10 @@ async def somebody(chromium: Browser) -> AsyncIterator[AtBrowser]:
 
 @pytest.fixture(scope="session")
 def demo_url(executable: Path) -> Iterator[str]:
-    """Where a demo of Frame.io v2 is, without a slash at the end."""
+    """Where a demo of Frame.io v2 is, without a slash at the end. It ends by Ctrl+C, as it should."""
     with demo("v2") as running:
         yield running.url
+        assert running.interrupt() == 0
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +65,4 @@ def demo_v4_url(executable: Path) -> Iterator[str]:
     """The same for v4."""
     with demo("v4") as running:
         yield running.url
+        assert running.interrupt() == 0

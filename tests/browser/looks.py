@@ -1,4 +1,4 @@
-"""Whether people can read a page: what a screen reader needs, nothing beside the screen, contrast; and its picture."""
+"""Whether people can read a page, with their eyes or a screen reader; and its picture, to be looked at."""
 
 from pathlib import Path
 

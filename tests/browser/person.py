@@ -10,9 +10,8 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from oauth_proxy.demo.people import EDITOR, Person
 
-PATIENCE = 20_000  # milliseconds
-
-expect.set_options(timeout=PATIENCE)
+PATIENCE = 20_000
+"""Milliseconds after which a browser that waits has failed."""
 
 
 class AtBrowser:

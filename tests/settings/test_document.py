@@ -91,7 +91,7 @@ def test_the_demos_file_loads_and_needs_every_variable() -> None:
 
 def test_the_committed_schema_is_current() -> None:
     committed = (CONFIG / "schema.json").read_text("utf-8")
-    assert committed == json.dumps(schema(), indent=2) + "\n"
+    assert committed == json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def test_the_schema_describes_every_key_of_the_file() -> None:

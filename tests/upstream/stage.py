@@ -94,6 +94,9 @@ class Tool:
             await self._play(self, peer)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the proxy has hung up, as it may
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             self.open -= 1
             await peer.close()

@@ -200,8 +200,8 @@ async def test_cancelling_the_handler_ends_both_sides() -> None:
 
 @pytest.mark.parametrize("slow", ["visitor", "tool"])
 async def test_a_side_that_does_not_listen_stops_the_other_from_speaking(slow: str) -> None:
-    """Sixteen MiB want through; what the proxy holds and the sockets buffer is far less."""
-    size = 16 * 1_048_576
+    """128 MiB want through; what the proxy holds and the sockets buffer is far less."""
+    size = 128 * 1_048_576
     listen = asyncio.Event()
     sent = 0
 
@@ -214,7 +214,8 @@ async def test_a_side_that_does_not_listen_stops_the_other_from_speaking(slow: s
 
     async def hear(peer: Peer) -> None:
         await listen.wait()
-        await peer.exactly(size)
+        for _ in range(size // 65536):
+            await peer.exactly(65536)
 
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
@@ -233,8 +234,7 @@ async def test_a_side_that_does_not_listen_stops_the_other_from_speaking(slow: s
             await asyncio.sleep(0.1)
         assert 0 < held < size // 2
         listen.set()
-        async with asyncio.timeout(10):
-            await task
+        await task
         await visitor.close()
 
 

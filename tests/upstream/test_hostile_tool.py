@@ -1,0 +1,254 @@
+"""Answers that are malformed, or could be read in two ways: none of their bytes reaches a visitor."""
+
+import asyncio
+import logging
+
+import pytest
+
+from oauth_proxy.errors import UpstreamNonsense, UpstreamUnreachable
+from tests.upstream.stage import Peer, Play, Tool, a_stage, until
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+KIND = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nkind"
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+MALFORMED = {
+    "not HTTP": b"SSH-2.0-EVIL\r\n",
+    "not HTTP at all": b"\0\1\2EVIL\xff",
+    "HTTP/0.9": b"HTTP/0.9 200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.2": b"HTTP/1.2 200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/2.0": b"HTTP/2.0 200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "RTSP": b"RTSP/1.0 200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "lower case": b"http/1.1 200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "two spaces": b"HTTP/1.1  200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "an empty line first": b"\r\nHTTP/1.1 200 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "status of two digits": b"HTTP/1.1 20 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "status of four digits": b"HTTP/1.1 2000 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "status 099": b"HTTP/1.1 099 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "status 600": b"HTTP/1.1 600 EVIL\r\nContent-Length: 0\r\n\r\n",
+    "NUL in the reason": b"HTTP/1.1 200 EVIL\0\r\nContent-Length: 0\r\n\r\n",
+    "ESC in the reason": b"HTTP/1.1 200 EVIL\x1b[2J\r\nContent-Length: 0\r\n\r\n",
+    "DEL in the reason": b"HTTP/1.1 200 EVIL\x7f\r\nContent-Length: 0\r\n\r\n",
+    "CR in the reason": b"HTTP/1.1 200 EVIL\rX-Split: 1\r\nContent-Length: 0\r\n\r\n",
+    "LF after the status line": b"HTTP/1.1 200 EVIL\nContent-Length: 0\r\n\r\n",
+    "LF after a field": OK + b"X-EVIL: 1\nContent-Length: 0\r\n\r\n",
+    "LF for the empty line": OK + b"X-EVIL: 1\r\nContent-Length: 0\r\n\n",
+    "LF everywhere": b"HTTP/1.1 200 OK\nX-EVIL: 1\nContent-Length: 0\n\n",
+    "NUL in a value": OK + b"X-EVIL: a\0b\r\nContent-Length: 0\r\n\r\n",
+    "ESC in a value": OK + b"X-EVIL: a\x1bb\r\nContent-Length: 0\r\n\r\n",
+    "CR in a value": OK + b"X-EVIL: a\rSet-Cookie: b\r\nContent-Length: 0\r\n\r\n",
+    "NUL in a name": OK + b"X-\0EVIL: a\r\nContent-Length: 0\r\n\r\n",
+    "space in a name": OK + b"X EVIL: a\r\nContent-Length: 0\r\n\r\n",
+    "space before the colon": OK + b"X-EVIL : a\r\nContent-Length: 0\r\n\r\n",
+    "space before the first field": OK + b" X-EVIL: a\r\nContent-Length: 0\r\n\r\n",
+    "a folded line": OK + b"X-EVIL: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "a line folded with a tab": OK + b"X-EVIL: a\r\n\tb\r\nContent-Length: 0\r\n\r\n",
+    "no colon": OK + b"EVIL\r\nContent-Length: 0\r\n\r\n",
+    "no name": OK + b": EVIL\r\nContent-Length: 0\r\n\r\n",
+    "two lengths that differ": OK + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nEVIL!",
+    "two lengths that agree": OK + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nEVIL",
+    "a list of lengths": OK + b"Content-Length: 4, 4\r\n\r\nEVIL",
+    "a length with a sign": OK + b"Content-Length: +4\r\n\r\nEVIL",
+    "a negative length": OK + b"Content-Length: -4\r\n\r\nEVIL",
+    "a length in hexadecimal": OK + b"Content-Length: 0x4\r\n\r\nEVIL",
+    "a length in Arabic digits": OK + "Content-Length: ٤\r\n\r\nEVIL".encode(),
+    "an empty length": OK + b"Content-Length:\r\n\r\nEVIL",
+    "a length beyond 64 bits": OK + b"Content-Length: 18446744073709551617\r\n\r\nEVIL",
+    "length and chunks": OK + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunks and length": OK + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunked twice": OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunked, chunked": OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "gzip, chunked": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunked, identity": OK + b"Transfer-Encoding: chunked, identity\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "identity": OK + b"Transfer-Encoding: identity\r\n\r\nEVIL",
+    "xchunked": OK + b"Transfer-Encoding: xchunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunk size with a sign": CHUNKED + b"+4\r\nEVIL\r\n0\r\n\r\n",
+    "negative chunk size": CHUNKED + b"-4\r\nEVIL\r\n0\r\n\r\n",
+    "chunk size with 0x": CHUNKED + b"0x4\r\nEVIL\r\n0\r\n\r\n",
+    "chunk size and a space": CHUNKED + b"4 \r\nEVIL\r\n0\r\n\r\n",
+    "no chunk size": CHUNKED + b"\r\nEVIL\r\n0\r\n\r\n",
+    "chunk size beyond 64 bits": CHUNKED + b"fffffffffffffffff\r\nEVIL\r\n0\r\n\r\n",
+    "LF after a chunk size": CHUNKED + b"4\nEVIL\r\n0\r\n\r\n",
+    "LF in a chunk extension": CHUNKED + b"4;a\nb\r\nEVIL\r\n0\r\n\r\n",
+    "a chunk longer than its size": CHUNKED + b"3\r\nEVIL\r\n0\r\n\r\n",
+    "a chunk shorter than its size": CHUNKED + b"5\r\nEVIL\r\n0\r\n\r\n",
+    "LF in a trailer": CHUNKED + b"4\r\nEVIL\r\n0\r\nX: 1\n\r\n",
+    "101 that nobody asked for": b"HTTP/1.1 101 EVIL\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nEVIL",
+    "101 without an upgrade": b"HTTP/1.1 101 EVIL\r\n\r\nEVIL",
+    "an interim answer with a body": b"HTTP/1.1 100 Go\r\nContent-Length: 4\r\n\r\nEVIL" + KIND,
+    "interim answers without end": b"HTTP/1.1 102 EVIL\r\n\r\n" * 40 + KIND,
+    "a head of too many bytes": OK + b"X-EVIL: " + b"a" * 70000 + b"\r\nContent-Length: 0\r\n\r\n",
+    "a name without end": OK + b"a" * 70000,
+    "a head of too many lines": OK + b"X-EVIL: 1\r\n" * 300 + b"Content-Length: 0\r\n\r\n",
+}
+
+
+def once(answer: bytes) -> Play:
+    """A tool that gives this answer to its first connection, and kind ones to all others."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        if tool.connections == 1:
+            await tool.asked(peer)
+            await peer.send(answer)
+            await peer.rest()
+        while True:
+            await tool.asked(peer)
+            await peer.send(KIND)
+
+    return play
+
+
+@pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED.keys())
+async def test_a_malformed_answer_is_502_and_its_connection_dropped(answer: bytes) -> None:
+    async with a_stage(once(answer)) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(GET)
+        refusal = await visitor.head()
+        assert refusal.startswith(b"HTTP/1.1 502 ")
+        assert b"EVIL" not in refusal
+        assert await visitor.exactly(16) == b"UpstreamNonsense"
+        await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
+        await visitor.send(GET)
+        assert await visitor.exactly(len(KIND)) == KIND
+        assert [type(error) for error in door.errors] == [UpstreamNonsense]
+        assert tool.connections == 2
+        await visitor.close()
+
+
+@pytest.mark.parametrize("cut", [1, 20, len(OK) + 5])
+@pytest.mark.parametrize("answer", [MALFORMED["LF after a field"], MALFORMED["length and chunks"]])
+async def test_malformed_in_two_pieces_is_malformed(answer: bytes, cut: int) -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(answer[:cut])
+        await asyncio.sleep(0.01)
+        await peer.send(answer[cut:])
+        await peer.rest()
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(GET)
+        assert (await visitor.head()).startswith(b"HTTP/1.1 502 ")
+        await visitor.close()
+
+
+@pytest.mark.parametrize(
+    ("request_method", "answer"),
+    [
+        (b"GET", KIND + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"),
+        (b"GET", KIND + b"EVIL"),
+        (b"GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nEVIL"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nEVIL"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nX: EVIL\r\n\r\n"),
+    ],
+)
+async def test_bytes_behind_an_answer_are_nobodys(request_method: bytes, answer: bytes) -> None:
+    """The answer itself stands; what came with it must not become the next visitor's."""
+    async with a_stage(once(answer)) as (tool, door):
+        first = await door.ask(request_method + b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 ")
+        assert b"EVIL" not in first
+        await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
+        second = await door.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert second.endswith(b"\r\n\r\nkind")
+        assert not door.errors
+
+
+async def test_bytes_on_an_idle_connection_end_it() -> None:
+    speak = asyncio.Event()
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(KIND)
+        if tool.connections == 1:
+            await speak.wait()
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+        await peer.rest()
+
+    async with a_stage(play) as (tool, door):
+        await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert door.upstream.idle_connections == 1
+        speak.set()
+        await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
+        assert door.upstream.idle_connections == 0
+        answer = await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert answer.endswith(b"kind")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Content-Length: 10\r\n\r\nhalf",
+        CHUNKED + b"4\r\nhalf\r\n",
+        CHUNKED + b"8\r\nhalf",
+        CHUNKED + b"4\r\nhalf\r\n0\r\n",
+    ],
+)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("by_reset", [True, False])
+async def test_half_an_answer_never_ends_cleanly(
+    answer: bytes, version: bytes, by_reset: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave = asyncio.Event()
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(answer)
+        await leave.wait()
+        if by_reset:
+            peer.hang_up()
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        with caplog.at_level(logging.WARNING, logger="oauth_proxy"):
+            await visitor.send(b"GET / HTTP/" + version + b"\r\nHost: a\r\n\r\n")
+            await visitor.until(b"half")
+            leave.set()
+            with pytest.raises(ConnectionResetError):
+                await visitor.rest()
+        await until(lambda: door.upstream.open_connections == 0)
+        assert [record.name for record in caplog.records] == ["oauth_proxy.upstream.response"]
+        await visitor.close()
+
+
+async def test_nonsense_in_the_middle_of_a_body_cuts_the_visitor_off() -> None:
+    go = asyncio.Event()
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(CHUNKED + b"4\r\nhalf\r\n")
+        await go.wait()
+        await peer.send(b"EVIL\r\n")
+        await peer.rest()
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(GET)
+        await visitor.until(b"half")
+        go.set()
+        with pytest.raises(ConnectionResetError):
+            await visitor.rest()
+        await until(lambda: tool.open == 0)
+        await visitor.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 20", OK + b"Content-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("by_reset", [True, False])
+async def test_a_tool_that_hangs_up_before_its_answer_is_502(answer: bytes, by_reset: bool) -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(answer)
+        if by_reset:
+            await asyncio.sleep(0.01)
+            peer.hang_up()
+
+    async with a_stage(play) as (tool, door):
+        answer = await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert len(door.errors) == tool.connections == 1
+        assert isinstance(door.errors[0], UpstreamUnreachable)
+        assert not isinstance(door.errors[0], UpstreamNonsense)

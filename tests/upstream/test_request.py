@@ -1,0 +1,224 @@
+"""A request's body on its way to the tool: framing, 100-continue, early answers, slow visitors."""
+
+import asyncio
+
+import pytest
+
+from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.upstream import request as request_module
+from tests.upstream.stage import Peer, Play, Tool, a_stage, saying, until
+
+OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+
+
+def reading(size: int) -> Play:
+    """A tool that answers when it has read so many bytes of body, and keeps them with the heads."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        while True:
+            await tool.asked(peer)
+            tool.heads.append(await peer.reader.readexactly(size))
+            await peer.send(OK)
+
+    return play
+
+
+@pytest.mark.parametrize("pause", [False, True])
+@pytest.mark.parametrize(
+    ("framing", "body", "sent"),
+    [
+        (b"Content-Length: 5\r\n", b"hello", (b"Content-Length: 5\r\n", b"hello")),
+        (b"Content-Length: 0\r\n", b"", (b"Content-Length: 0\r\n", b"")),
+        (b"", b"", (b"", b"")),
+        (
+            b"transfer-encoding: Chunked\r\n",
+            b"5;ext\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n",
+            (b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            b"Transfer-Encoding: chunked\r\n",
+            b"0\r\n\r\n",
+            (b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+        ),
+    ],
+)
+async def test_a_body_keeps_its_framing_and_loses_its_trailers(
+    framing: bytes, body: bytes, sent: tuple[bytes, bytes], pause: bool
+) -> None:
+    """`pause`: the body comes after its head, so that it is streamed instead of sent in one write."""
+    async with a_stage(reading(len(sent[1]))) as (tool, door):
+        visitor = await door.visitor()
+        for _ in range(2):
+            await visitor.send(POST + framing + b"\r\n" + (b"" if pause else body))
+            if pause and body:
+                await until(lambda: len(tool.heads) % 2 == 1)
+                await visitor.send(body)
+            assert (await visitor.exactly(len(OK))) == OK
+        await visitor.close()
+        assert tool.heads == [POST + sent[0] + b"\r\n", sent[1]] * 2
+        assert tool.connections == 1
+
+
+async def test_a_body_of_many_pieces_arrives_whole() -> None:
+    body = bytes(range(256)) * 4096
+    async with a_stage(reading(len(body))) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 10007):
+            await visitor.send(body[start : start + 10007])
+        assert await visitor.exactly(len(OK)) == OK
+        assert tool.heads[1] == body
+        await visitor.close()
+
+
+async def test_a_transfer_coding_that_we_cannot_undo_is_refused() -> None:
+    async with a_stage(saying(OK)) as (tool, door):
+        await door.ask(POST + b"Transfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n")
+        assert [type(error) for error in door.errors] == [BadRequest]
+        assert tool.connections == 0
+
+
+async def test_connect_is_refused() -> None:
+    async with a_stage(saying(OK)) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
+        assert (await visitor.head()).startswith(b"HTTP/1.1 400 ")
+        assert tool.connections == 0
+        await visitor.close()
+
+
+async def test_100_continue_is_said_when_the_tool_is_about_to_receive_the_body() -> None:
+    async with a_stage(reading(5)) as (tool, door):
+        visitor = await door.visitor()
+        for _ in range(2):
+            await visitor.send(POST + b"Expect: 100-Continue\r\nContent-Length: 5\r\n\r\n")
+            assert await visitor.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+            await visitor.send(b"hello")
+            assert await visitor.exactly(len(OK)) == OK
+        assert tool.heads[0] == POST + b"Content-Length: 5\r\n\r\n"
+        await visitor.close()
+
+
+async def test_100_continue_is_not_said_to_who_did_not_wait() -> None:
+    async with a_stage(reading(5)) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+        assert await visitor.exactly(len(OK)) == OK
+        await visitor.close()
+
+
+async def test_100_continue_is_not_said_when_the_tool_cannot_be_reached() -> None:
+    async with a_stage(saying(OK)) as (tool, door):
+        door.upstream._pool._address = type(door.upstream._pool._address)("127.0.0.1", 1)
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        assert (await visitor.head()).startswith(b"HTTP/1.1 502 ")
+        await visitor.close()
+
+
+async def test_a_tool_that_refuses_early_is_heard_and_the_rest_is_not_sent() -> None:
+    received = 0
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        nonlocal received
+        await tool.asked(peer)
+        await peer.exactly(1)
+        await peer.send(b"HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\n\r\nno")
+        received = len(await peer.rest())
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 100000000\r\n\r\nx")
+        assert await visitor.head() == (
+            b"HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+        )
+        assert await visitor.exactly(2) == b"no"
+        await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
+        assert received == 0
+        visitor.hang_up()
+
+
+async def test_an_answer_may_run_beside_its_request() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 6\r\n\r\n")
+        for _ in range(3):
+            await peer.send(await peer.exactly(2))
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 6\r\n\r\n")
+        await visitor.head()
+        for pair in (b"ab", b"cd", b"ef"):
+            await visitor.send(pair)
+            assert await visitor.exactly(2) == pair
+        await visitor.close()
+
+
+async def test_a_body_that_stalls_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_module, "STALL", 0.1)
+    async with a_stage(saying(OK)) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 10\r\n\r\nhalf")
+        assert (await visitor.head()).startswith(b"HTTP/1.1 ")
+        assert [type(error) for error in door.errors] in ([RequestTooSlow], [])
+        visitor.hang_up()
+        await until(lambda: tool.open == 0)
+
+
+async def test_while_the_body_is_sent_the_tool_owes_no_answer() -> None:
+    async with a_stage(reading(2), timeout=0.1) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 2\r\n\r\na")
+        await asyncio.sleep(0.3)
+        await visitor.send(b"b")
+        assert await visitor.exactly(len(OK)) == OK
+        await visitor.close()
+
+
+async def test_a_tool_that_reads_nothing_of_the_body_is_504() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await asyncio.Event().wait()
+
+    async with a_stage(play, timeout=0.2) as (_, door):
+        visitor = await door.visitor()
+        size = 64 * 1_048_576
+        await visitor.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+        pump = asyncio.create_task(visitor.send(bytes(size)))
+        assert (await visitor.head()).startswith(b"HTTP/1.1 504 ")
+        assert [type(error) for error in door.errors] == [UpstreamTimeout]
+        pump.cancel()
+        await asyncio.wait({pump})
+        visitor.hang_up()
+
+
+async def test_a_tool_that_hangs_up_in_the_middle_of_the_body_is_502() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.exactly(1)
+        peer.hang_up()
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 10\r\n\r\n")
+        await until(lambda: tool.open == 1)
+        await visitor.send(b"half")
+        assert (await visitor.head()).startswith(b"HTTP/1.1 502 ")
+        assert isinstance(door.errors[0], UpstreamUnreachable)
+        visitor.hang_up()
+
+
+async def test_chunks_that_are_none_end_the_exchange() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.rest()
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n")
+        await until(lambda: tool.open == 1)
+        await visitor.send(b"xyz\r\nbad\r\n0\r\n\r\n")
+        await until(lambda: tool.open == 0)
+        visitor.hang_up()
