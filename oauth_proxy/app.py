@@ -1,5 +1,6 @@
 """Every part is made here, once, and handed to those that need it; then the listeners open."""
 
+import asyncio
 import logging
 import secrets
 import ssl
@@ -35,7 +36,7 @@ from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, read_target
 from oauth_proxy.provider import APIS, Provider
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import Attempts, CookieStore, Refresher, Sessions
+from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import CLIENT_CHAIN, REQUEST_ID, Metrics, access_logger
@@ -69,7 +70,9 @@ class Proxy:
             idle=settings.session.idle,
             clock=clock,
         )
-        sessions = Sessions(store, self.refresher, self.provider, clock)
+        self._ended = Ended(settings.session.lifetime, clock, _journal(settings))
+        self._live = Live(self._ended.has, store.ends_at, clock)
+        sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
         pages = Pages(name=settings.pages.name or site.host, templates=settings.pages.templates)
         self.answers = Answers(pages, site)
@@ -78,8 +81,10 @@ class Proxy:
             ToolHeaders(settings.headers),
             site,
         )
-        self._gateway = Gateway(site, access, cookies, sessions, self.upstreams, self.answers)
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
+        self._gateway = Gateway(
+            site, access, cookies, sessions, attempts, self._live, self.upstreams, self.answers
+        )
         self._endpoints = Endpoints(
             site, access, cookies, sessions, attempts, self.provider, self.answers, self._peers, self.metrics
         )
@@ -103,6 +108,13 @@ class Proxy:
         """The answer to bytes that could not be read as a request."""
         self._introduce(request)
         return self._failure(request, error, self.answers.refusal)
+
+    async def watch(self) -> None:
+        """Once a second: learn which sessions were ended elsewhere, and cut the streams of those that are over."""
+        while True:
+            self._ended.follow()
+            self._live.sweep()
+            await asyncio.sleep(1)
 
     def _introduce(self, request: web.BaseRequest) -> None:
         request[REQUEST_ID] = next(self._request_ids)
@@ -160,6 +172,8 @@ async def running(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         )
         proxy = Proxy(settings, http, clock)
         stack.push_async_callback(proxy.refresher.close)
+        watching = asyncio.create_task(proxy.watch())
+        stack.callback(watching.cancel)
         stack.push_async_callback(proxy.upstreams.close)
         log_class = access_logger(proxy.metrics, write=settings.log.access)
         public = server.Server(proxy.handle, refusal=proxy.refuse, access_log_class=log_class)
@@ -198,6 +212,11 @@ def _cookies(settings: Settings) -> Cookies:
     return Cookies(
         cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
     )
+
+
+def _journal(settings: Settings) -> Journal | None:
+    path = settings.session.revocations
+    return Journal(path) if path else None
 
 
 def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock) -> Provider:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from oauth_proxy import __version__
 from oauth_proxy.app import running
 from oauth_proxy.demo.dialects import V2, V4
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.session import Journal
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load
@@ -115,7 +117,23 @@ def secret() -> None:
 @main.command(name="schema")
 def print_schema() -> None:
     """Print the JSON Schema of the configuration file, for editors."""
-    click.echo(json.dumps(schema(), indent=2))
+    click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
+@main.command()
+@FILE
+@click.option("--user", required=True, help="The Frame.io id or email address of whoever is to be signed out.")
+@_problems_told
+def revoke(file: Path, user: str) -> None:
+    """End every session that USER has now, at the proxy that FILE describes, running or not."""
+    path = load(file, os.environ).session.revocations
+    if path is None:
+        raise ConfigurationError([f"{file}: set session.revocations to a file; it is where this is remembered"])
+    try:
+        Journal(path).end_user(user, time.time())
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None
+    click.echo(f"Every session of {user} that has begun by now ends.")
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import (
     AttemptUnknown,
     BadRequest,
+    CookieNotReturned,
+    LoginLoop,
     MethodNotAllowed,
     NotAllowed,
     NotFound,
@@ -23,7 +26,7 @@ from oauth_proxy.identity import Session
 from oauth_proxy.oauth import redeemable_code, single
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import Provider
-from oauth_proxy.session import Attempts, Sessions
+from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Sessions
 from oauth_proxy.telemetry import USER, Metrics
 
 log = logging.getLogger(__name__)
@@ -85,36 +88,59 @@ class Endpoints:
         request[RETURN_TO] = self._return_to(request, query)
         if not is_navigation(request.method, request.raw_headers):
             raise SignInRequired("a login was asked for by something that is not a navigation")
-        state, attempt, set_cookies = self._attempts.start(request[RETURN_TO], received)
-        url = self._provider.authorize_url(state, attempt, switch="switch" in query)
-        return self._answers.redirect(request, url, set_cookies)
+        to = Destination(request[RETURN_TO], restarted=False)
+        return self._to_frameio(request, to, received, switch="switch" in query)
 
     async def callback(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
         """Back from Frame.io: a session and on to the target, or a page that says why not (RFC 6749 4.1.2)."""
         state = single(query, "state") or ""
-        request[RETURN_TO] = self._attempts.target(state) or self._site.url("/")
+        to = self._attempts.destination(state)
+        request[RETURN_TO] = to.return_to if to else self._site.url("/")
         attempt = self._attempts.find(state, received)
         if attempt is None:
-            return await self._without_attempt(request, received)
+            return await self._without_attempt(request, to, received)
         request[SET_COOKIES] = self._attempts.finish(state, received)
         try:
             tokens = await self._provider.exchange(redeemable_code(query), attempt)
             identity = await self._provider.profile(tokens.access)
+            counted = await self._count(received)
             visit = self._sessions.begin(identity, tokens, received)
         except ProxyError as error:
             self._metrics.logins.labels(error.name).inc()
             raise
         self._metrics.logins.labels("signed_in").inc()
         log.info("signed in", extra={"user": identity.id})
-        return self._answers.redirect(request, request[RETURN_TO], visit.set_cookies)
+        return self._answers.redirect(request, request[RETURN_TO], [*visit.set_cookies, *counted])
 
-    async def _without_attempt(self, request: web.BaseRequest, received: Received) -> web.StreamResponse:
+    async def _count(self, received: Received) -> list[str]:
+        """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
+        if (await self._sessions.resume(received)).session is not None:
+            return []
+        tries, counted = self._attempts.count_try(received)
+        if tries >= MOST_TRIES:
+            raise LoginLoop(self._sessions.why_absent(received))
+        return [counted]
+
+    async def _without_attempt(
+        self, request: web.BaseRequest, to: Destination | None, received: Received
+    ) -> web.StreamResponse:
         """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed."""
         visit = await self._sessions.resume(received)
         if visit.session is not None:
             return self._answers.redirect(request, request[RETURN_TO], visit.set_cookies)
         self._metrics.logins.labels("attempt_unknown").inc()
-        raise AttemptUnknown("no login attempt of this browser waits for the callback's state")
+        if to is None or not is_navigation(request.method, request.raw_headers):
+            raise AttemptUnknown("no login attempt of this browser waits for the callback's state")
+        if to.restarted:
+            raise CookieNotReturned("a login was begun anew, and its cookie is missing again")
+        return self._to_frameio(request, replace(to, restarted=True), received)
+
+    def _to_frameio(
+        self, request: web.BaseRequest, to: Destination, received: Received, *, switch: bool = False
+    ) -> web.StreamResponse:
+        state, attempt, set_cookies = self._attempts.start(to, received)
+        url = self._provider.authorize_url(state, attempt, switch=switch)
+        return self._answers.redirect(request, url, set_cookies)
 
     async def sign_in(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
         """The page that offers to sign in."""

@@ -5,6 +5,7 @@ peer or a visitor sent and goes to the log only.
 """
 
 import re
+from collections.abc import Mapping
 
 
 class ConfigurationError(Exception):
@@ -98,6 +99,41 @@ class AttemptUnknown(LoginRefused):
         "This sign-in page is too old, was opened twice, or your browser did not keep its cookie. "
         "Starting again usually helps."
     )
+
+
+class CookieNotReturned(LoginRefused):
+    """A login was begun anew because its cookie was missing, and it is missing again."""
+
+    title = "Your browser did not keep our cookie"
+    sentence = (
+        "Signing in needs a cookie, and your browser did not send it back, twice. Allow cookies for this site. "
+        "If they are allowed, the people who run it should check that it is visited by the address it is set up "
+        "with: same https, same host."
+    )
+
+
+class LoginLoop(LoginRefused):
+    """Frame.io signs the visitor in again and again, but no session comes back from their browser."""
+
+    title = "Signing in goes round in circles"
+
+    _REASONS: Mapping[str, str] = {
+        "not_returned": "your browser does not send it back. The site may be visited by http although it is set "
+        "up for https, by a host outside the cookie's domain, or inside another site's frame (SameSite); or the "
+        "cookie may be too large for something in between",
+        "repeated": "your browser sends two cookies of the same name: one of them may belong to a wider domain; "
+        "clear this site's cookies",
+        "incomplete": "a part of it is missing: the cookie is too large for your browser or something in between",
+        "foreign": "it was sealed with another key: several proxies may run with different secrets",
+        "expired": "it counts as expired at once: a clock may be wrong",
+    }
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"three logins in a row without a session coming back: {reason}")
+        self.sentence = (
+            f"You signed in three times, but the session's cookie is of no use: {self._REASONS[reason]}. "
+            "Please tell the people who run this site."
+        )
 
 
 class CodeRefused(LoginRefused):

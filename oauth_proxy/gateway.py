@@ -6,10 +6,10 @@ from oauth_proxy.access import Access
 from oauth_proxy.answers import SET_COOKIES, Answers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import SignInRequired
-from oauth_proxy.headers import is_navigation
+from oauth_proxy.headers import asks_for_stream, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.session import Sessions
+from oauth_proxy.session import Attempts, Live, Sessions
 from oauth_proxy.telemetry import USER
 from oauth_proxy.upstream.routes import Upstreams
 
@@ -23,6 +23,8 @@ class Gateway:
         access: Access,
         cookies: Cookies,
         sessions: Sessions,
+        attempts: Attempts,
+        live: Live,
         upstreams: Upstreams,
         answers: Answers,
     ) -> None:
@@ -30,6 +32,8 @@ class Gateway:
         self._access = access
         self._cookies = cookies
         self._sessions = sessions
+        self._attempts = attempts
+        self._live = live
         self._upstreams = upstreams
         self._answers = answers
 
@@ -46,6 +50,8 @@ class Gateway:
         request[SET_COOKIES] = visit.set_cookies
         if visit.session is None:
             return self._stranger(request, target, received)
+        if self._attempts.tries in received.seen:
+            request[SET_COOKIES] = [*visit.set_cookies, *self._attempts.forget_tries(received)]
         request[USER] = visit.session.identity.id
         if not self._access.allows(visit.session.identity):
             request[SET_COOKIES] = self._sessions.forget(received)
@@ -55,10 +61,15 @@ class Gateway:
     async def _forward(
         self, request: web.BaseRequest, target: Target, session: Session | None, received: Received
     ) -> web.StreamResponse:
+        """The tool's answer; a stream ends with its session."""
         set_cookies = request.get(SET_COOKIES, ())
-        return await self._upstreams.forward(
+        forwarding = self._upstreams.forward(
             request, target, session, cookies=received.others, set_cookies=set_cookies
         )
+        if session is None or not asks_for_stream(request.raw_headers):
+            return await forwarding
+        with self._live.during(session):
+            return await forwarding
 
     def _stranger(self, request: web.BaseRequest, target: Target, received: Received) -> web.StreamResponse:
         """A person goes to the login and comes back here; a program is told where the login is."""

@@ -86,6 +86,15 @@ def is_navigation(method: str, lines: Sequence[Line]) -> bool:
     )
 
 
+def asks_for_stream(lines: Iterable[Line]) -> bool:
+    """Whether this asks for a connection that stays open: a WebSocket, or events as they come."""
+    return any(
+        (len(name) == 7 and name.lower() == b"upgrade")
+        or (len(name) == 6 and b"text/event-stream" in value and name.lower() == b"accept")
+        for name, value in lines
+    )
+
+
 class ToolHeaders:
     """The lines a tool receives; `templates` maps header names to texts such as `Bearer {access_token}`."""
 

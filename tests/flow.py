@@ -3,7 +3,7 @@
 import html
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -64,13 +64,13 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [TextFormatter().format(record) for record in records(caplog) if record.levelno >= logging.WARNING]
 
 
-def nothing_leaked(stage: Stage, visitor: Visitor, caplog: pytest.LogCaptureFixture, api: Api = "v2") -> None:
+async def nothing_leaked(
+    stage: Stage, visitor: Visitor, caplog: pytest.LogCaptureFixture, api: Api = "v2"
+) -> None:
     """No secret of these logins is in the log, or in an answer or address where it does not belong."""
     codes, tokens = _issued(stage, api)
     states = {query(str(hop.url))["state"] for hop in visitor.hops if "state" in query(str(hop.url))}
-    verifiers = {
-        request.form["code_verifier"] for request in stage.frameio.token_requests if "code" in request.form
-    }
+    verifiers = {form["code_verifier"] for form in _forms(stage) if "code_verifier" in form}
     private = tokens | verifiers | {SECRET, *stage.keys}
     assert codes
     assert states
@@ -82,17 +82,17 @@ def nothing_leaked(stage: Stage, visitor: Visitor, caplog: pytest.LogCaptureFixt
         if not hop.url.path.endswith("/callback"):
             assert not _found(codes, str(hop.url)), hop.url
         if hop.url.port == stage.port:
-            _check_answer(hop, private | codes, states)
+            await _check_answer(hop, private | codes, states)
 
 
-def _check_answer(hop: ClientResponse, private: set[str], states: set[str]) -> None:
+async def _check_answer(hop: ClientResponse, private: set[str], states: set[str]) -> None:
     """The tool's echo shows the tool's own bearer; our answers show nothing, and a state only to Frame.io."""
     for name, value in hop.headers.items():
         assert not _found(private, value), name
         if name != "Location":
             assert not _found(states, value), name
     if "X-OAuth-Proxy" in hop.headers:
-        body = (hop._body or b"").decode()  # the visitor has read every body
+        body = await hop.text()
         assert not _found(private | states, body), hop.url
         assert "Traceback" not in body
         assert hop.headers["Cache-Control"] == "no-store"
@@ -101,12 +101,12 @@ def _check_answer(hop: ClientResponse, private: set[str], states: set[str]) -> N
 def _issued(stage: Stage, api: Api) -> tuple[set[str], set[str]]:
     """Every code and every token the emulator has given out."""
 
-    def each() -> Iterator[tuple[str, str]]:
-        for grant in stage.frameio._grants[api]._grants:
-            yield from grant.issued
-
-    issued = list(each())
+    issued = [each for grant in stage.frameio._grants[api]._grants for each in grant.issued]
     return {value for kind, value in issued if kind == "code"}, {value for kind, value in issued if kind != "code"}
+
+
+def _forms(stage: Stage) -> list[Mapping[str, str]]:
+    return [request.form for request in stage.frameio.token_requests]
 
 
 def _found(secrets: set[str], text: str) -> list[str]:

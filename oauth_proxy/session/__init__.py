@@ -1,8 +1,22 @@
 """Keeps who is signed in: sealed in cookies, refreshed once, ended for good."""
 
-from oauth_proxy.session.attempts import Attempts
+from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
+from oauth_proxy.session.ended import Ended, Journal
+from oauth_proxy.session.live import Live
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.sessions import Sessions, Visit
-from oauth_proxy.session.store import CookieStore
+from oauth_proxy.session.store import Absence, CookieStore
 
-__all__ = ["Attempts", "CookieStore", "Refresher", "Sessions", "Visit"]
+__all__ = [
+    "MOST_TRIES",
+    "Absence",
+    "Attempts",
+    "CookieStore",
+    "Destination",
+    "Ended",
+    "Journal",
+    "Live",
+    "Refresher",
+    "Sessions",
+    "Visit",
+]

@@ -1,12 +1,13 @@
 """Logins on their way: one short-lived sealed cookie each, so that tabs do not disturb one another.
 
-The law: the cookie binds a login to the browser that began it; the state carries, sealed, where it leads, so the
-target survives even when the cookie does not.
+The law: the cookie binds a login to the browser that began it; the state carries, sealed, where it leads and how
+often it was begun anew, so that both survive even when the cookie does not.
 """
 
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
@@ -14,6 +15,17 @@ from oauth_proxy.seal import Sealer, Unsealable
 
 MOST = 24
 """Attempts a browser may have open; together their cookies stay below 8 KiB."""
+MOST_TRIES = 3
+"""Logins in a row that may succeed without a session coming back."""
+_TRIES_LIFETIME = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What a state says: where the login leads, and whether it was `restarted` because its cookie was lost."""
+
+    return_to: str
+    restarted: bool
 
 
 class Attempts:
@@ -23,13 +35,15 @@ class Attempts:
         self._cookies = cookies
         self._sealer = sealer
         self._clock = clock
+        self.tries = f"{cookies.name}-tries"
         self._prefix = f"{cookies.name}-login-"
         self._named = re.compile(re.escape(self._prefix) + r"[A-Za-z0-9_-]{8}")
 
-    def start(self, return_to: str, received: Received) -> tuple[str, Attempt, list[str]]:
+    def start(self, to: Destination, received: Received) -> tuple[str, Attempt, list[str]]:
         """A new attempt: its state, itself, and the Set-Cookie values that keep it and drop the oldest."""
         nonce = secrets.token_urlsafe(16)
-        state = f"{nonce}.{self._sealer.seal(return_to.encode(), _target_of(nonce))}"
+        content = ("1" if to.restarted else "0") + to.return_to
+        state = f"{nonce}.{self._sealer.seal(content.encode(), _destination_of(nonce))}"
         attempt = Attempt.start(state, self._clock())
         name = self._name(state)
         cookie = self._cookies.set(name, self._sealer.seal(attempt.encode(), name), ATTEMPT_LIFETIME)
@@ -41,13 +55,24 @@ class Attempts:
         waits = attempt is not None and attempt.goes_with(state) and attempt.is_live(self._clock())
         return attempt if waits else None
 
-    def target(self, state: str) -> str | None:
+    def destination(self, state: str) -> Destination | None:
         """Where the login with this state leads; None for a state that is not ours."""
         nonce, _, sealed = state.partition(".")
         try:
-            return self._sealer.open(sealed, _target_of(nonce)).decode()
+            content = self._sealer.open(sealed, _destination_of(nonce)).decode()
         except Unsealable:
             return None
+        return Destination(content[1:], restarted=content[0] == "1")
+
+    def count_try(self, received: Received) -> tuple[int, str]:
+        """How many logins in a row have succeeded, with this one, and the Set-Cookie value that keeps count."""
+        before = received.ours.get(self.tries, "")
+        tries = int(before) + 1 if re.fullmatch("[0-9]", before) else 1
+        return tries, self._cookies.set(self.tries, str(min(tries, 9)), _TRIES_LIFETIME)
+
+    def forget_tries(self, received: Received) -> list[str]:
+        """Set-Cookie values that end the count: a session came back."""
+        return [self._cookies.clear(self.tries)] if self.tries in received.seen else []
 
     def finish(self, state: str, received: Received) -> list[str]:
         """Set-Cookie values that forget this attempt and those nobody can come back with any more."""
@@ -80,5 +105,5 @@ class Attempts:
         return by_age[: max(0, len(by_age) - MOST + 1)]
 
 
-def _target_of(nonce: str) -> str:
-    return f"target {nonce}"
+def _destination_of(nonce: str) -> str:
+    return f"destination {nonce}"

@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -10,12 +9,11 @@ from typing import Protocol
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable
 from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.session.ended import Ended
 from oauth_proxy.session.refresh import Refresher
-from oauth_proxy.session.store import CookieStore
+from oauth_proxy.session.store import Absence, CookieStore
 
 log = logging.getLogger(__name__)
-
-_REMEMBERED = 100_000
 
 
 class Revoking(Protocol):
@@ -38,13 +36,18 @@ class Sessions:
     """`clock` tells seconds since the epoch."""
 
     def __init__(
-        self, store: CookieStore, refresher: Refresher, provider: Revoking, clock: Callable[[], float]
+        self,
+        store: CookieStore,
+        refresher: Refresher,
+        ended: Ended,
+        provider: Revoking,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._refresher = refresher
+        self._ended = ended
         self._provider = provider
         self._clock = clock
-        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
         """A session of its own for somebody who has just signed in.
@@ -61,13 +64,13 @@ class Sessions:
         Raises ProviderUnavailable when they have run out and the provider cannot be asked for others.
         """
         loaded = self._store.load(received)
-        if loaded is None or loaded.session.id in self._ended:
+        if loaded is None or self._ended.has(loaded.session):
             return Visit(None)
         try:
             session = await self._refresher.fresh(loaded.session)
         except GrantEnded as error:
             log.info("session ended by the provider: %s", error.cause, extra={"user": loaded.session.identity.id})
-            self._remember_ended(loaded.session.id)
+            self._ended.end(loaded.session)
             return Visit(None, self._store.clear(received))
         if session is loaded.session and not self._store.is_due(loaded):
             return Visit(session)
@@ -77,10 +80,14 @@ class Sessions:
     async def end(self, received: Received) -> Visit:
         """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible."""
         loaded = self._store.load(received)
-        if loaded is not None and loaded.session.id not in self._ended:
-            self._remember_ended(loaded.session.id)
+        if loaded is not None and not self._ended.has(loaded.session):
+            self._ended.end(loaded.session)
             await self._revoke(self._refresher.newest(loaded.session))
         return Visit(None, self._store.clear(received))
+
+    def why_absent(self, received: Received) -> Absence:
+        """Why a request that should have brought a session brought none."""
+        return self._store.why_absent(received)
 
     def forget(self, received: Received) -> list[str]:
         """Set-Cookie values that make the browser forget the session it sent."""
@@ -91,8 +98,3 @@ class Sessions:
             await self._provider.revoke(session.tokens)
         except ProviderUnavailable as error:
             log.warning("signed out here, but the tokens were not revoked at Frame.io: %s", error.cause)
-
-    def _remember_ended(self, session_id: str) -> None:
-        self._ended[session_id] = None
-        if len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)

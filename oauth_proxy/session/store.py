@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from oauth_proxy.cookies import Received, SealedCookie
 from oauth_proxy.identity import Identity, Session, Tokens
@@ -15,6 +16,8 @@ _VERSION = 1
 _REMEMBERED = 2048
 _REMEMBERED_LENGTH = 16 * 1024
 _TOUCHES_PER_IDLE = 10
+
+Absence = Literal["not_returned", "repeated", "incomplete", "foreign", "expired"]
 
 
 def encode(session: Session) -> bytes:
@@ -68,9 +71,24 @@ class CookieStore:
         """Whether the cookie should be written anew: to keep an idle limit sliding, or for a new key."""
         return loaded.by_old_key or self._clock() - loaded.session.seen > self._idle / _TOUCHES_PER_IDLE
 
+    def ends_at(self, session: Session) -> float:
+        """When the session is over however busy it is, in seconds since the epoch."""
+        return session.created + self._lifetime
+
+    def why_absent(self, received: Received) -> Absence:
+        """Why a request that should have brought a session brought none."""
+        if self._cookie.name not in received.seen:
+            return "not_returned"
+        if self._cookie.name not in received.ours:
+            return "repeated"
+        text = self._cookie.text(received)
+        if text is None:
+            return "incomplete"
+        return "foreign" if self._open(text) is None else "expired"
+
     def save(self, session: Session, received: Received) -> list[str]:
         """Set-Cookie values that keep the session. Raises SessionTooLarge when a browser would not keep it."""
-        remaining = session.created + self._lifetime - self._clock()
+        remaining = self.ends_at(session) - self._clock()
         return self._cookie.set(encode(session), remaining, received)
 
     def clear(self, received: Received) -> list[str]:

@@ -1,5 +1,6 @@
 """What makes the smaller values good, alone and beside each other."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,14 @@ def folder(path: Path, info: ValidationInfo) -> Path:
         next(found.iterdir(), None)
     except OSError as error:
         raise Refused(f"the folder cannot be read: {why(error)}") from None
+    return found
+
+
+def written_file(path: Path, info: ValidationInfo) -> Path:
+    """The absolute path of a file that may be made; Refused where its folder cannot be written to."""
+    found = _reading(info).folder / path
+    if not os.access(found if found.exists() else found.parent, os.W_OK):
+        raise Refused("the file cannot be written, or its folder is not there")
     return found
 
 

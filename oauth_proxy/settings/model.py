@@ -133,6 +133,9 @@ class Session(_Model):
     store: Annotated[str, Written(checks.store)] = "cookie"
     """cookie: the session lives in the visitor's browser, sealed. (redis://host:6379/0 is not available yet.)"""
 
+    revocations: Annotated[Path, Written(Path), AfterValidator(checks.written_file)] | None = None
+    """A file that remembers sign-outs and `oauth-proxy revoke` across restarts; without one, memory does."""
+
     @property
     def keys(self) -> list[bytes]:
         """The raw keys of 32 bytes; the first seals, all of them open."""

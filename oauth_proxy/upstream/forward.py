@@ -38,7 +38,13 @@ async def forward(
         if isinstance(connection.error, HungUp) and connection.exchanges > 1 and method in _IDEMPOTENT:
             connection = await pool.connect()
             await connection.ask(wire, to_head=to_head)
-        return await pass_on(request, connection, connection.answer(), added=added, keep_alive=request.keep_alive)
+        return await pass_on(
+            request,
+            connection,
+            connection.answer(),
+            added=added,
+            keep_alive=request.keep_alive and not body.chunked,
+        )
     finally:
         pool.give_back(connection)
 
@@ -59,7 +65,7 @@ async def _while_sending(
         head = connection.answer()
         if head.status >= 400:
             sender.cancel()
-        keep_alive = request.keep_alive and not connection.sending
+        keep_alive = request.keep_alive and not (body.chunked or connection.sending)
         return await pass_on(request, connection, head, added=added, keep_alive=keep_alive)
     finally:
         sender.cancel()

@@ -14,6 +14,9 @@ MAX_LINES = 256
 
 # RFC 9112 4. llhttp lets through HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the reason.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
+# What Connection may name without any line being struck for it: what it means by itself, what is struck anyway, and
+# the length, which is not the tool's to take back.
+_NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
 _READ_HERE = HOP_BY_HOP | {b"content-length", b"content-type", b"date"}
 
 
@@ -32,7 +35,7 @@ class Head:
         "upgrade",
     )
 
-    def __init__(self, minor: int, status: int, reason: bytes) -> None:
+    def __init__(self, keep_alive: bool, status: int, reason: bytes) -> None:
         self.status = status
         self.reason = reason
         self.lines: list[bytes] = []
@@ -40,7 +43,7 @@ class Head:
         self.length: int | None = None
         """Bytes of body; None where only the last chunk or the end of the connection tells."""
         self.chunked = False
-        self.keep_alive = minor == 1
+        self.keep_alive = keep_alive
         self.event_stream = False
         self.dated = False
         self.upgrade = b""
@@ -59,21 +62,21 @@ def read(raw: bytes, *, to_head: bool = False) -> Head:
     found = _STATUS_LINE.match(raw)
     if found is None:
         raise UpstreamNonsense("the status line is not HTTP/1.0 or HTTP/1.1")
-    head = Head(int(found[1]), int(found[2]), found[3] or b"")
-    options = b""
+    head = Head(found[1] == b"1", int(found[2]), found[3] or b"")
+    options: list[bytes] = []
     lines = raw[found.end() : -4].split(b"\r\n") if len(raw) > found.end() + 2 else []
     if len(lines) > MAX_LINES:
         raise UpstreamNonsense(f"the head has more than {MAX_LINES} lines")
     for line in lines:
-        name = line.partition(b":")[0].lower()
+        name = line[: line.index(b":")].lower()
         if name not in _READ_HERE:
             head.lines.append(line)
         elif name == b"connection":
-            options += line[11:] + b","
+            options += line[11:].lower().split(b",")
         else:
             _note(head, name, line)
     if options:
-        _apply_options(head, options)
+        _apply_options(head, {option.strip(b" \t") for option in options})
     _settle_framing(head, to_head=to_head, minor=found[1])
     return head
 
@@ -107,16 +110,15 @@ def _note(head: Head, name: bytes, line: bytes) -> None:
         head.lines.append(line)
 
 
-def _apply_options(head: Head, options: bytes) -> None:
+def _apply_options(head: Head, named: set[bytes]) -> None:
     """`close` and `keep-alive`, and the lines that are for us alone because Connection names them."""
-    named = {option.strip(b" \t").lower() for option in options.split(b",")}
     if b"close" in named:
         head.keep_alive = False
     elif b"keep-alive" in named:
         head.keep_alive = True
-    named -= {b"close", b"keep-alive", b"upgrade", b"content-length"}  # the length is not the tool's to take back
-    if named - HOP_BY_HOP:
-        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
+    named -= _NAMED_IN_VAIN
+    if named:
+        head.lines = [line for line in head.lines if line[: line.index(b":")].lower() not in named]
 
 
 def _without_body(head: Head) -> None:

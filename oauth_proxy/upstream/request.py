@@ -27,21 +27,23 @@ def request_head(method: str, target: bytes, headers: Lines, framing: bytes) -> 
 class Body:
     """A request's body: its `framing` lines, and what there is of it when the request starts.
 
-    `in_hand` is all of it as it goes over the wire, or None when it is still to come.
+    `in_hand` is all of it as it goes over the wire, or None when it is still to come. `chunked` bodies may have
+    trailers, of which aiohttp 3.14.5 makes the last a header line of the next request on the visitor's connection:
+    there must be none.
     """
 
-    __slots__ = ("_chunked", "_request", "framing", "in_hand")
+    __slots__ = ("_request", "chunked", "framing", "in_hand")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
-        self._chunked = False
+        self.chunked = False
         self.framing = b""
         self.in_hand: bytes | None = b""
         length = request.headers.get(hdrs.CONTENT_LENGTH)
         if length is not None:
             self.framing = b"Content-Length: %b\r\n" % length.encode("ascii")
         elif request.body_exists:
-            self._chunked = True
+            self.chunked = True
             self.framing = b"Transfer-Encoding: chunked\r\n"
             if request.headers[hdrs.TRANSFER_ENCODING].lower() != "chunked":
                 raise BadRequest("a transfer coding other than chunked")
@@ -52,7 +54,7 @@ class Body:
         if not content.is_eof():
             return None
         body = content.read_nowait()
-        if self._chunked:
+        if self.chunked:
             body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
         return body
 
@@ -73,13 +75,13 @@ class Body:
         if self._is_awaited() and connection.head is None:
             self._say_continue()
         while piece := await self._next(content):
-            if self._chunked:
+            if self.chunked:
                 connection.write(b"%x\r\n" % len(piece), piece, b"\r\n")
             else:
                 connection.write(piece)
             if connection.writing_paused:
                 await self._drain(connection)
-        if self._chunked:
+        if self.chunked:
             connection.write(_LAST_CHUNK)
         connection.sending = False
 

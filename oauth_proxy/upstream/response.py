@@ -20,6 +20,8 @@ Lines = Sequence[tuple[bytes, bytes]]
 
 STALL = 60.0
 """Seconds a visitor may take to send, or to accept, the next bytes."""
+_JOINED = 16384
+"""Bytes of body up to which copying is cheaper than writing in pieces."""
 _RESET = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ async def _stream(
     pending = [opening]
     while True:
         pieces = connection.take()
+        size = 0
         if pieces:
             size = sum(map(len, pieces))
             response.count(size)
@@ -104,7 +107,10 @@ async def _stream(
         if pending:
             if transport is None or transport.is_closing():
                 raise _CutShort("the visitor hung up")
-            transport.writelines(pending)
+            if size < _JOINED:
+                transport.write(b"".join(pending))
+            else:
+                transport.writelines(pending)
             pending = []
         if complete:
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Coroutine
 
 from aiohttp import web
 
@@ -39,7 +40,9 @@ class Upstream:
             idle=idle,
         )
 
-    async def forward(self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines) -> Forwarded:
+    async def forward(
+        self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+    ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
 
         `target` goes into the request line as it is (RFC 9112 3.2). `headers` are the lines for the tool, in order
@@ -49,15 +52,17 @@ class Upstream:
         Raises while nothing has been sent to the visitor: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,
         UpstreamBusy, RequestTooSlow, BadRequest. After that, an answer that cannot be finished is cut.
         """
-        return await forward(self._pool, request, target=target, headers=headers, added=added)
+        return forward(self._pool, request, target=target, headers=headers, added=added)
 
-    async def tunnel(self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines) -> Forwarded:
+    async def tunnel(
+        self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+    ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool for a WebSocket and carry it; returns when it has ended, and cancelling ends it.
 
         Arguments and errors are those of `forward`; an answer other than 101 is passed on as an ordinary one and
         closes the visitor's connection.
         """
-        return await tunnel(self._pool, request, target=target, headers=headers, added=added)
+        return tunnel(self._pool, request, target=target, headers=headers, added=added)
 
     async def close(self) -> None:
         """Cut every connection to the tool."""

@@ -60,13 +60,13 @@ async def test_a_visitor_who_leaves_while_the_tool_is_being_connected() -> None:
 async def test_a_thousand_aborted_downloads_leave_no_connection() -> None:
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
-        await peer.send(HEAD + bytes(500_000))
+        await peer.send(HEAD + bytes(300_000))
         await peer.rest()
 
     async def download(door: Door) -> None:
         visitor = await door.visitor()
         await visitor.send(GET)
-        await visitor.exactly(200_000)
+        await visitor.exactly(50_000)
         visitor.hang_up()
 
     async with a_stage(play) as (tool, door):

@@ -39,7 +39,9 @@ async def test_hop_by_hop_lines_and_those_that_connection_names_stay_behind() ->
         b"Proxy-Connection: a\r\nTrailer: b\r\nTE: c\r\nUpgrade: h2c\r\nX-Yours: 2\r\nContent-Length: 2\r\n\r\nhi"
     )
     async with a_stage(saying(answer)) as (_, door):
-        expected = b"HTTP/1.1 200 OK\r\nDate: now\r\nX-Yours: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+        expected = (
+            b"HTTP/1.1 200 OK\r\nDate: now\r\nX-Yours: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+        )
         assert await door.ask(GET) == expected
 
 

@@ -48,16 +48,31 @@ async def test_a_body_keeps_its_framing_and_loses_its_trailers(
 ) -> None:
     """`pause`: the body comes after its head, so that it is streamed instead of sent in one write."""
     async with a_stage(reading(len(sent[1]))) as (tool, door):
-        visitor = await door.visitor()
         for _ in range(2):
+            visitor = await door.visitor()
             await visitor.send(POST + framing + b"\r\n" + (b"" if pause else body))
             if pause and body:
                 await until(lambda: len(tool.heads) % 2 == 1)
                 await visitor.send(body)
-            assert (await visitor.exactly(len(OK))) == OK
-        await visitor.close()
+            assert (await visitor.head()).startswith(b"HTTP/1.1 200 OK\r\n")
+            await visitor.close()
         assert tool.heads == [POST + sent[0] + b"\r\n", sent[1]] * 2
         assert tool.connections == 1
+
+
+@pytest.mark.parametrize("pause", [False, True])
+async def test_a_trailer_never_becomes_a_line_of_the_next_request(pause: bool) -> None:
+    """aiohttp 3.14.5 makes it one, so nobody gets to ask again on that connection."""
+    async with a_stage(reading(11)) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        if pause:
+            await until(lambda: len(tool.heads) == 1)
+        await visitor.send(b"1\r\na\r\n0\r\nCookie: forged=1\r\n\r\n" + POST + b"Content-Length: 6\r\n\r\nforged")
+        answer = await visitor.rest()
+        assert answer == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert len(tool.heads) == 2
+        await visitor.close()
 
 
 async def test_a_body_of_many_pieces_arrives_whole() -> None:
@@ -158,11 +173,11 @@ async def test_an_answer_may_run_beside_its_request() -> None:
 
 async def test_a_body_that_stalls_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_module, "STALL", 0.1)
-    async with a_stage(saying(OK)) as (tool, door):
+    async with a_stage(reading(10)) as (tool, door):
         visitor = await door.visitor()
         await visitor.send(POST + b"Content-Length: 10\r\n\r\nhalf")
-        assert (await visitor.head()).startswith(b"HTTP/1.1 ")
-        assert [type(error) for error in door.errors] in ([RequestTooSlow], [])
+        assert (await visitor.head()).startswith(b"HTTP/1.1 408 ")
+        assert [type(error) for error in door.errors] == [RequestTooSlow]
         visitor.hang_up()
         await until(lambda: tool.open == 0)
 
@@ -210,7 +225,10 @@ async def test_a_tool_that_hangs_up_in_the_middle_of_the_body_is_502() -> None:
         visitor.hang_up()
 
 
-async def test_chunks_that_are_none_end_the_exchange() -> None:
+async def test_chunks_that_are_none_end_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp tells the handler nothing of the fault, so it looks like a visitor who stopped sending."""
+    monkeypatch.setattr(request_module, "STALL", 0.1)
+
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
         await peer.rest()
