@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from oauth_proxy.identity import Identity
 from oauth_proxy.paths import Target
-from oauth_proxy.settings import AccountId, EmailPattern, Everyone, PublicRule, Refused, Rule, domain
+from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule, Refused, Rule, domain
 
 _MAILBOX = re.compile(r"([^@\s\x00-\x1f\x7f]{1,64})@([^@\s\x00-\x1f\x7f]{1,253})")
 
@@ -38,10 +38,18 @@ def _fits(rule: Rule, identity: Identity) -> bool:
     match rule:
         case Everyone():
             return True
-        case AccountId(id=account):
-            return identity.account_id is not None and identity.account_id.lower() == account
+        case Member():
+            return _belongs(rule, identity)
         case EmailPattern():
             return identity.email is not None and _fits_email(rule, identity.email)
+
+
+def _belongs(rule: Member, identity: Identity) -> bool:
+    place = f"{rule.of}:{rule.id}"
+    if rule.roles:
+        return any(f"{place}:{role}" in identity.standing for role in rule.roles)
+    at_home = rule.of == "account" and (identity.account_id or "").lower() == rule.id
+    return at_home or place in identity.standing
 
 
 def _fits_email(pattern: EmailPattern, email: str) -> bool:

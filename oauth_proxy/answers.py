@@ -167,7 +167,7 @@ class Answers:
         response.headers["Server"] = "oauth-proxy"
         for value in (*request.get(SET_COOKIES, ()), *set_cookies):
             response.headers.add("Set-Cookie", value)
-        if request.headers.get("Upgrade"):
+        if request.headers.get("Upgrade") or request.method == "CONNECT":
             # What follows a refused upgrade may be the other protocol's bytes: never read it as a request.
             response.force_close()
         return response

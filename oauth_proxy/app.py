@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import ssl
 import time
@@ -22,6 +23,7 @@ from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
     BadRequest,
     ConfigurationError,
+    FieldsTooLarge,
     MethodNotAllowed,
     Misdirected,
     NotFound,
@@ -34,10 +36,10 @@ from oauth_proxy.headers import Peers, ToolHeaders, values
 from oauth_proxy.oauth import Client
 from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, read_target
-from oauth_proxy.provider import APIS, Provider
+from oauth_proxy.provider import APIS, Asked, Provider
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions
-from oauth_proxy.settings import Listen, Settings
+from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import CLIENT_CHAIN, REQUEST_ID, Metrics, access_logger
 from oauth_proxy.upstream.pool import Address
@@ -122,7 +124,10 @@ class Proxy:
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version not in (HttpVersion10, HttpVersion11):
+            request._version = HttpVersion11  # aiohttp would answer in the request's (RFC 9110 2.5: MUST NOT)
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > server.LONGEST_FIELDS:
+            raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
         if request.method == "TRACE":
             # It would echo what we add for the tool, the bearer among it.
             raise MethodNotAllowed("TRACE", allow=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -202,7 +207,7 @@ async def _listen(
     try:
         await site.start()
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigurationError([f"cannot listen on {listen}: {reason}"]) from None
     return listen if listen.path else replace(listen, port=runner.addresses[0][1])
 
@@ -235,7 +240,12 @@ def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock) -> 
         tuple(app.scopes),
         app.client_secret.get_secret_value() if app.client_secret else None,
     )
-    return Provider(api, client, http, clock)
+    members = [rule for rule in settings.access.allow if isinstance(rule, Member)]
+    asked = Asked(
+        accounts=frozenset(rule.id for rule in members if rule.of == "account"),
+        teams=frozenset(rule.id for rule in members if rule.of == "team"),
+    )
+    return Provider(api, client, http, clock, asked)
 
 
 def _route(prefix: str, settings: UpstreamSettings) -> Route:

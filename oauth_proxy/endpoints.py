@@ -16,7 +16,6 @@ from oauth_proxy.errors import (
     CookieNotReturned,
     LoginLoop,
     MethodNotAllowed,
-    NotAllowed,
     NotFound,
     ProxyError,
     SignInRequired,
@@ -165,7 +164,8 @@ class Endpoints:
         """
         session = await self._session(request, received)
         if not self._access.allows(session.identity):
-            raise NotAllowed("no rule of access.allow fits")
+            request[SET_COOKIES] = self._sessions.forget(received)
+            return self._answers.not_allowed(request, session.identity)
         headers = _identity_headers(session)
         if self._peers.trusts(request.remote or ""):
             token = session.tokens.access
@@ -190,6 +190,7 @@ class Endpoints:
         request[SET_COOKIES] = visit.set_cookies
         if visit.session is None:
             raise SignInRequired("no session")
+        request[SET_COOKIES] = [*visit.set_cookies, *self._attempts.forget_tries(received)]
         request[USER] = visit.session.identity.id
         return visit.session
 

@@ -28,14 +28,18 @@ HOP_BY_HOP = frozenset(
 """RFC 9110 7.6.1, and the older names in its spirit."""
 
 # What the data path frames, the cookie room rewrites or this room writes anew. Some tools let a request name
-# another path (X-Original-URL) or another visitor (X-Real-IP, X-Auth-Request-User): nobody gets to.
+# another path (X-Original-URL), method or visitor (X-Real-IP, X-Auth-Request-User): nobody gets to. CGI hands
+# `Proxy` to the tool as HTTP_PROXY, the proxy for its own requests (CVE-2016-5385).
 _REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"forwarded", b"x-request-id"})
 _SPOOFABLE = frozenset(
     {
         b"client-ip",
+        b"proxy",
         b"true-client-ip",
         b"x-client-ip",
+        b"x-http-method",
         b"x-http-method-override",
+        b"x-method-override",
         b"x-original-host",
         b"x-original-uri",
         b"x-original-url",
@@ -46,12 +50,13 @@ _SPOOFABLE = frozenset(
 _SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
-_REMEMBERED_NAMES = 1024
+_PUNCTUATION = re.compile(rb"[^a-z0-9]")
+_REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
 
 
 def normal(name: bytes) -> bytes:
-    """The name as a CGI-style tool reads it: case and the difference of `_` and `-` are lost there."""
-    return name.lower().replace(b"_", b"-")
+    """The name as a CGI-style tool reads it: case is lost there, and the difference of `-`, `_` and (PHP) `.`."""
+    return _PUNCTUATION.sub(b"-", name.lower())
 
 
 def connection_options(lines: Iterable[Line]) -> set[bytes]:
@@ -135,7 +140,7 @@ class ToolHeaders:
             or folded in self._ours
             or folded.startswith(_SPOOFABLE_FAMILIES)
         )
-        if len(self._struck) < _REMEMBERED_NAMES:
+        if len(self._struck) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
             self._struck[name] = result
         return result
 
@@ -156,14 +161,14 @@ def _compile(template: str) -> Callable[[Mapping[str, str]], bytes]:
             if field and not value:
                 return b""
             text += literal + value
-        return one_line(text).encode("utf-8", "replace")
+        return one_line(text).encode()
 
     return render
 
 
 def one_line(text: str) -> str:
-    """The text as a field value can hold it (RFC 9110 5.5): control characters become spaces."""
-    return _CONTROLS.sub(" ", text).strip()
+    """The text as a field value can hold it (RFC 9110 5.5): controls become spaces, half characters "?"."""
+    return _CONTROLS.sub(" ", text).strip().encode(errors="replace").decode()
 
 
 class Peers:
@@ -182,7 +187,7 @@ class Peers:
             return chain
         believed = b",".join(values(sent, b"x-forwarded-for")).decode("latin-1").split(",")
         for hop in reversed([hop.strip() for hop in believed if hop.strip()]):
-            if not _is_address(hop):
+            if "%" in hop or not _is_address(hop):  # behind "%" (RFC 4007 11) anything may stand
                 break
             chain.insert(0, hop)
             if not self.trusts(hop):

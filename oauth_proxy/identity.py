@@ -8,12 +8,17 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person as Frame.io's profile endpoint describes them (`/v2/me`, `/v4/me`)."""
+    """A person as Frame.io describes them.
+
+    `standing` holds what they are in the accounts and teams that were asked about: `account:ID`, `team:ID`, and
+    the same with `:role` behind it for each role they hold there.
+    """
 
     id: str
     email: str | None = None
     name: str | None = None
     account_id: str | None = None
+    standing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ would read the same bytes differently. What is forwarded is `Target.raw`, byte f
 
 import posixpath
 import re
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -23,7 +24,8 @@ _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
 _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 _OFF_SITE = re.compile(r"/\s*/")
-_UNSAFE_IN_URL = re.compile(r"[\\\x00-\x20\x7f-\uffff]")
+_UNSAFE_IN_URL = re.compile(r"[\\\x00-\x20\x7f-\U0010ffff]")
+_HOST = re.compile(r"([a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def read_target(sent: str, host: str) -> Target:
     if _PLAIN.fullmatch(raw) and "//" not in raw and "/." not in raw:
         return Target(raw, question + query, raw, plain=True)
     decoded = unquote(raw, errors="replace")
-    plain = not _AMBIGUOUS.search(decoded) and not _ENCODED_SEPARATOR.search(raw) and "#" not in raw
+    # Some servers fold the wide forms of dots and slashes into the narrow ones.
+    forms = (decoded, unicodedata.normalize("NFKC", decoded))
+    plain = not (any(map(_AMBIGUOUS.search, forms)) or _ENCODED_SEPARATOR.search(raw) or "#" in raw)
     return Target(raw, question + query, _resolve(decoded), plain)
 
 
@@ -91,15 +95,13 @@ class Site:
     def is_ours(self, host: str) -> bool:
         """Whether a Host header's value (RFC 9110 7.2) names this site, or one in its cookie domain."""
         host = host.lower().removesuffix(self._default_port)
-        return host == self.host or (self._domain is not None and self._in_domain(host.partition(":")[0]))
+        return host == self.host or self._in_domain(host)
 
-    def _in_domain(self, name: str) -> bool:
-        domain = self._domain
-        return (
-            domain is not None
-            and re.fullmatch(r"[a-z0-9.-]+", name) is not None
-            and (name == domain or name.endswith("." + domain))
-        )
+    def _in_domain(self, host: str) -> bool:
+        found, domain = _HOST.fullmatch(host), self._domain
+        if found is None or domain is None:
+            return False
+        return found[1] == domain or found[1].endswith("." + domain)
 
     def url(self, path: str) -> str:
         """The absolute address of a path of this site, fit for a Location header.

@@ -62,7 +62,7 @@ class Sealer:
         deflated = zlib.compress(content, 6)
         body = _DEFLATED + deflated if len(deflated) < len(content) else _PLAIN + content
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ring[self._current].encrypt(nonce, body, self._purpose + b"\x00" + context.encode())
+        sealed = self._ring[self._current].encrypt(nonce, body, self._bound_to(context))
         return base64.urlsafe_b64encode(self._current + nonce + sealed).rstrip(b"=").decode("ascii")
 
     def open(self, text: str, context: str = "") -> bytes:
@@ -76,10 +76,14 @@ class Sealer:
             raise Unsealable
         nonce, sealed = raw[_KEY_ID_BYTES:][:_NONCE_BYTES], raw[_KEY_ID_BYTES + _NONCE_BYTES :]
         try:
-            body = key.decrypt(nonce, sealed, self._purpose + b"\x00" + context.encode())
+            body = key.decrypt(nonce, sealed, self._bound_to(context))
         except InvalidTag:
             raise Unsealable from None
         return self._inflate(body[1:]) if body[:1] == _DEFLATED else body[1:]
+
+    def _bound_to(self, context: str) -> bytes:
+        # A visitor may have a say in the context, and half a character is no reason to fail.
+        return self._purpose + b"\x00" + context.encode("utf-8", "surrogatepass")
 
     def is_current(self, text: str) -> bool:
         """Whether the first key of the ring sealed this; if not, it is due to be sealed again."""

@@ -19,6 +19,8 @@ HEAD_DEADLINE = 60.0
 """Seconds a connection may sit idle or be in the middle of a request's head."""
 LONGEST_LINE = 16 * 1024
 LONGEST_FIELD = 64 * 1024
+LONGEST_FIELDS = 96 * 1024
+"""Of all header fields together, names and values: nobody's cookies may keep the loop busy."""
 MOST_FIELDS = 128
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

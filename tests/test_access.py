@@ -3,7 +3,7 @@ import pytest
 from oauth_proxy.access import Access
 from oauth_proxy.identity import Identity
 from oauth_proxy.paths import read_target
-from oauth_proxy.settings import AccountId, EmailPattern, Everyone, Rule
+from oauth_proxy.settings import EmailPattern, Everyone, Member, Rule
 from oauth_proxy.settings.rules import email_pattern, public_rule
 
 ACCOUNT = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
@@ -65,16 +65,42 @@ def test_an_email_fits_its_pattern_by_whole_labels(pattern: str, email: str, all
 
 def test_somebody_without_an_email_or_account_fits_no_rule_about_it() -> None:
     assert not allows(EmailPattern(None, "studio.example.com"), who())
-    assert not allows(AccountId(ACCOUNT), who("a@studio.example.com"))
+    assert not allows(Member("account", ACCOUNT), who("a@studio.example.com"))
 
 
 def test_an_account_fits_in_either_case() -> None:
-    assert allows(AccountId(ACCOUNT), who(account_id=ACCOUNT.upper()))
-    assert not allows(AccountId(ACCOUNT), who(account_id=ACCOUNT[:-1] + "1"))
+    assert allows(Member("account", ACCOUNT), who(account_id=ACCOUNT.upper()))
+    assert not allows(Member("account", ACCOUNT), who(account_id=ACCOUNT[:-1] + "1"))
+
+
+STANDING = (f"account:{ACCOUNT}", f"account:{ACCOUNT}:admin", "team:t1", "team:t1:member")
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed"),
+    [
+        (Member("account", ACCOUNT), True),
+        (Member("account", ACCOUNT, ("admin",)), True),
+        (Member("account", ACCOUNT, ("owner", "admin")), True),
+        (Member("account", ACCOUNT, ("owner",)), False),
+        (Member("account", "t1"), False),
+        (Member("team", "t1"), True),
+        (Member("team", "t1", ("member",)), True),
+        (Member("team", "t1", ("team_manager",)), False),
+        (Member("team", "t2"), False),
+        (Member("team", ACCOUNT), False),
+    ],
+)
+def test_standing_fits_in_its_own_place_and_role_only(rule: Rule, allowed: bool) -> None:
+    assert allows(rule, Identity("id", standing=STANDING)) is allowed
+
+
+def test_a_home_account_alone_gives_no_role() -> None:
+    assert not allows(Member("account", ACCOUNT, ("owner",)), who(account_id=ACCOUNT))
 
 
 def test_one_rule_that_fits_is_enough() -> None:
-    access = Access([email_pattern("*@studio.example.com"), AccountId(ACCOUNT)], [])
+    access = Access([email_pattern("*@studio.example.com"), Member("account", ACCOUNT)], [])
     assert access.allows(who("a@elsewhere.example", ACCOUNT))
     assert access.allows(who("a@studio.example.com"))
     assert not access.allows(who("a@elsewhere.example"))

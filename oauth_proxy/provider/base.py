@@ -7,8 +7,9 @@ failure from `errors`; a network failure is never mistaken for a refusal.
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import quote_plus
 
 import aiohttp
@@ -17,9 +18,30 @@ from oauth_proxy import oauth
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProviderUnavailable
 from oauth_proxy.identity import Identity, Tokens
 
+Answer = TypeVar("Answer")
+
 LONGEST_ANSWER = 256 * 1024
 DEADLINE = 10.0
 """Seconds for one call, connecting included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The accounts and teams whose members the configuration lets in, by id; nothing else is asked about."""
+
+    accounts: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call about somebody's standing: a path of the API, and how to read the answer (see Identity.standing).
+
+    `read` raises KeyError, TypeError or ValueError for an answer that is not one.
+    """
+
+    path: str
+    read: Callable[[Mapping[str, object]], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +56,25 @@ class Api:
     profile_path: str
     read_profile: Callable[[Mapping[str, object]], Identity]
     """Raises KeyError, TypeError or ValueError for anything that is not a profile."""
+    questions: Callable[[Asked], Sequence[Question]]
+
+
+_NOTHING = Asked()
 
 
 class Provider:
     """Frame.io, spoken to as one registered app. `clock` tells seconds since the epoch."""
 
     def __init__(
-        self, api: Api, client: oauth.Client, http: aiohttp.ClientSession, clock: Callable[[], float]
+        self,
+        api: Api,
+        client: oauth.Client,
+        http: aiohttp.ClientSession,
+        clock: Callable[[], float],
+        asked: Asked = _NOTHING,
     ) -> None:
         self._api = api
+        self._questions = api.questions(asked)
         self._client = client
         self._http = http
         self._clock = clock
@@ -72,19 +104,20 @@ class Provider:
         return oauth.granted_tokens(status, body, now=now, previous=tokens, sent=(tokens.refresh,))
 
     async def profile(self, access_token: str) -> Identity:
-        """Who the bearer is.
+        """Who the bearer is, and their standing where the configuration asks for it.
 
         Raises GrantEnded when the token is not good, NotAllowed when it may not read the profile.
         """
-        headers = {"Authorization": f"Bearer {access_token}"}
-        status, body = await self._call("GET", self._api.api_url + self._api.profile_path, headers)
-        if status == 401:
-            raise GrantEnded("the profile endpoint answered 401")
+        status, body = await self._ask(self._api.profile_path, access_token)
         if status == 403:
             raise NotAllowed("the profile endpoint answered 403: the account or the scope does not suffice")
-        if status == 429 or status >= 500:
-            raise ProviderUnavailable(f"the profile endpoint answered {status}")
-        return self._read_profile(status, body)
+        identity = _read(status, body, self._api.read_profile)
+        standing: list[str] = []
+        for question in self._questions:
+            status, body = await self._ask(question.path, access_token)
+            if status not in (403, 404):  # those say: no member
+                standing.extend(_read(status, body, question.read))
+        return replace(identity, standing=tuple(standing))
 
     async def revoke(self, tokens: Tokens) -> None:
         """End the grant at the provider (RFC 7009), where it has an address for that."""
@@ -98,14 +131,15 @@ class Provider:
         if status != 200:
             raise ProviderNonsense(f"the revocation endpoint answered {status}")
 
-    def _read_profile(self, status: int, body: bytes) -> Identity:
-        if status != 200:
-            raise ProviderNonsense(f"the profile endpoint answered {status}")
-        try:
-            answer = json.loads(body)
-            return self._api.read_profile(answer)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise ProviderNonsense("the profile endpoint's answer is not a profile") from None
+    async def _ask(self, path: str, access_token: str) -> tuple[int, bytes]:
+        """One answer of the API. Raises GrantEnded for 401 and ProviderUnavailable for 429 and 5xx."""
+        headers = {"Authorization": f"Bearer {access_token}"}
+        status, body = await self._call("GET", self._api.api_url + path, headers)
+        if status == 401:
+            raise GrantEnded(f"{path} answered 401")
+        if status == 429 or status >= 500:
+            raise ProviderUnavailable(f"{path} answered {status}")
+        return status, body
 
     def _credentials(self) -> dict[str, str]:
         """A secret app's Basic credentials (RFC 6749 2.3.1); a PKCE app sends none."""
@@ -136,6 +170,15 @@ class Provider:
         if len(body) > LONGEST_ANSWER:
             raise ProviderNonsense(f"{method} {url}: the answer is longer than {LONGEST_ANSWER} bytes")
         return status, body
+
+
+def _read(status: int, body: bytes, read: Callable[[Mapping[str, object]], Answer]) -> Answer:
+    if status != 200:
+        raise ProviderNonsense(f"the API answered {status}")
+    try:
+        return read(json.loads(body))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise ProviderNonsense("the API's answer is not what was asked for") from None
 
 
 def _cause(error: Exception) -> str:

@@ -1,9 +1,10 @@
 """Frame.io v2: applications.frame.io signs people in, api.frame.io/v2 says who they are."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from oauth_proxy.identity import Identity
-from oauth_proxy.provider.base import Api, required, text
+from oauth_proxy.provider.base import Api, Asked, Question, required, text
 
 
 def _read_profile(answer: Mapping[str, object]) -> Identity:
@@ -15,6 +16,25 @@ def _read_profile(answer: Mapping[str, object]) -> Identity:
     )
 
 
+def _questions(asked: Asked) -> list[Question]:
+    return [
+        Question(f"/v2/accounts/{account}/membership", partial(_in_account, account))
+        for account in sorted(asked.accounts)
+    ] + [Question(f"/v2/teams/{team}/membership", partial(_in_team, team)) for team in sorted(asked.teams)]
+
+
+def _in_account(account: str, answer: Mapping[str, object]) -> list[str]:
+    """Somebody may be several things in an account: by their account role, their team role, and as a reviewer."""
+    roles = [required(answer[kind]) for kind in ("account", "team") if answer.get(kind) is not None]
+    if answer.get("reviewer") is True:
+        roles.append("reviewer")
+    return [f"account:{account}", *(f"account:{account}:{role}" for role in roles)] if roles else []
+
+
+def _in_team(team: str, answer: Mapping[str, object]) -> list[str]:
+    return [f"team:{team}", f"team:{team}:{required(answer['role'])}"]
+
+
 V2 = Api(
     name="v2",
     authorize_url="https://applications.frame.io/oauth2/auth",
@@ -23,4 +43,5 @@ V2 = Api(
     revoke_url=None,  # none is documented
     profile_path="/v2/me",
     read_profile=_read_profile,
+    questions=_questions,
 )

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
@@ -92,7 +93,9 @@ class Attempts:
             return None
 
     def _waiting(self, received: Received) -> dict[str, Attempt | None]:
-        return {name: self._open(name, received) for name in received.seen if self._named.fullmatch(name)}
+        """The attempts this browser brought, dead ones too; whoever sends thousands of names gets a part cleared."""
+        named = filter(self._named.fullmatch, received.seen)
+        return {name: self._open(name, received) for name in islice(named, 2 * MOST)}
 
     def _dead(self, received: Received) -> list[str]:
         now = self._clock()

@@ -26,7 +26,7 @@ def encode(session: Session) -> bytes:
     fields = [
         _VERSION,
         [session.id, session.created, session.seen],
-        [who.id, who.email, who.name, who.account_id],
+        [who.id, who.email, who.name, who.account_id, who.standing],
         [tokens.access, tokens.granted_at, tokens.expires_at, tokens.refresh, tokens.scope],
     ]
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
@@ -37,8 +37,9 @@ def decode(content: bytes) -> Session | None:
     version, *fields = json.loads(content.decode("utf-8", "surrogatepass"))
     if version != _VERSION:
         return None
-    (session_id, created, seen), who, tokens = fields
-    return Session(session_id, Identity(*who), Tokens(*tokens), created, seen)
+    (session_id, created, seen), (person, email, name, account_id, standing), tokens = fields
+    who = Identity(person, email, name, account_id, tuple(standing))
+    return Session(session_id, who, Tokens(*tokens), created, seen)
 
 
 @dataclass(frozen=True, slots=True)

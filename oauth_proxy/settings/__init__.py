@@ -6,12 +6,11 @@ from oauth_proxy.settings.loading import load, parse
 from oauth_proxy.settings.model import Access, Admin, Cookie, Frameio, Log, Pages, Session, Settings, Tls, Upstream
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.refusal import Refused
-from oauth_proxy.settings.rules import AccountId, EmailPattern, Everyone, PublicRule, Rule
+from oauth_proxy.settings.rules import EmailPattern, Everyone, Member, PublicRule, Rule
 from oauth_proxy.settings.template import template
 
 __all__ = [
     "Access",
-    "AccountId",
     "Address",
     "Admin",
     "Cookie",
@@ -20,6 +19,7 @@ __all__ = [
     "Frameio",
     "Listen",
     "Log",
+    "Member",
     "Pages",
     "PublicRule",
     "Refused",

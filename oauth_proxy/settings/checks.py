@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretBytes, ValidationInfo
 
 from oauth_proxy.settings.addresses import Listen, is_ip
-from oauth_proxy.settings.refusal import Refused, why
-from oauth_proxy.settings.rules import Everyone, Rule
+from oauth_proxy.settings.refusal import Refused, one_of, why
+from oauth_proxy.settings.rules import V4_ROLES, Everyone, Member, Rule
 from oauth_proxy.settings.units import written_duration
 
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -56,6 +56,17 @@ def folder(path: Path, info: ValidationInfo) -> Path:
     except OSError as error:
         raise Refused(f"the folder cannot be read: {why(error)}") from None
     return found
+
+
+def standing(rules: tuple[Rule, ...], api: str | None, scopes: tuple[str, ...]) -> None:
+    """Refused where a rule asks what this api, or the scopes, cannot tell."""
+    members = [rule for rule in rules if isinstance(rule, Member)]
+    if api == "v4" and any(rule.of == "team" for rule in members):
+        raise Refused("Frame.io v4 tells nothing of teams; let in an account, or email addresses")
+    if api == "v4" and any(set(rule.roles) - set(V4_ROLES) for rule in members):
+        raise Refused(f"in Frame.io v4 a role is {one_of(V4_ROLES)}")
+    if api == "v2" and any(rule.of == "team" for rule in members) and "team.read" not in scopes:
+        raise Refused("a rule for a team needs the scope team.read in frameio.scopes")
 
 
 def written_file(path: Path, info: ValidationInfo) -> Path:

@@ -167,7 +167,8 @@ class Access(_Model):
     """Who may enter, and what needs no sign-in."""
 
     allow: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(checks.everyone_alone)]
-    """[everyone], or rules such as email: "*@studio.example.com" and account: UUID. One that fits is enough."""
+    """[everyone], or rules: email: "*@studio.example.com", account: UUID, team: UUID, the latter two also with
+    role: beside them. One that fits is enough."""
     public: tuple[Annotated[rules.PublicRule, Written(rules.public_rule, rules.PublicRule.written)], ...] = ()
     """What reaches the tool without session and token: "GET /healthz", "/assets/*" (GET and HEAD)."""
 
@@ -235,6 +236,14 @@ class Settings(_Model):
     def secure(self) -> bool:
         """Whether visitors come by https."""
         return self.public_url.startswith("https://")
+
+    @field_validator("access")
+    @classmethod
+    def _standing_can_be_told(cls, access: Access, info: ValidationInfo) -> Access:
+        frameio: Frameio | None = info.data.get("frameio")
+        if frameio is not None:
+            checks.standing(access.allow, frameio.api, frameio.scopes)
+        return access
 
     @field_validator("admin")
     @classmethod

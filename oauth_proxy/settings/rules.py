@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from string import Formatter
+from typing import Literal
 from uuid import UUID
 
 from oauth_proxy.settings.addresses import domain, plain_path
@@ -12,20 +13,31 @@ OUR_ROUTES = "/oauth2/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at")
 
+ROLES = ("owner", "admin", "account_manager", "billing_manager", "team_manager", "member", "reviewer")
+"""Frame.io's words for what somebody is in an account or a team."""
+V4_ROLES = ("owner", "admin", "member")
+
+ROLE_SCHEMA = {
+    "description": "Only who holds this role there, or one of several.",
+    "anyOf": [{"enum": ROLES}, {"type": "array", "items": {"enum": ROLES}, "minItems": 1}],
+}
 RULE_SCHEMA = {
     "anyOf": [
         {"const": "everyone", "description": "Anybody with a Frame.io account."},
         *(
             {
                 "type": "object",
-                "properties": {word: {"type": "string", **more}},
+                "properties": {
+                    word: {"type": "string", **more},
+                    **({} if word == "email" else {"role": ROLE_SCHEMA}),
+                },
                 "required": [word],
                 "additionalProperties": False,
             }
             for word, more in {
                 "email": {"description": "*@studio.example.com, a mailbox, or *@*.example.com."},
                 "account": {"description": "The UUID of a Frame.io account."},
-                "team": {"description": "The UUID of a Frame.io team. Not available in this version."},
+                "team": {"description": "The UUID of a Frame.io team (v2 only; needs the scope team.read)."},
             }.items()
         ),
     ]
@@ -68,17 +80,25 @@ class EmailPattern:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountId:
-    """The members of one Frame.io account; `id` is a UUID in lower case."""
+class Member:
+    """Who belongs to one Frame.io account or team; with `roles`, only who holds one of them there.
 
+    `id` is a UUID in lower case.
+    """
+
+    of: Literal["account", "team"]
     id: str
+    roles: tuple[str, ...] = ()
 
-    def written(self) -> dict[str, str]:
+    def written(self) -> dict[str, str | list[str]]:
         """As it stands in the file."""
-        return {"account": self.id}
+        rule: dict[str, str | list[str]] = {self.of: self.id}
+        if self.roles:
+            rule["role"] = self.roles[0] if len(self.roles) == 1 else list(self.roles)
+        return rule
 
 
-Rule = Everyone | EmailPattern | AccountId
+Rule = Everyone | EmailPattern | Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,28 +116,46 @@ class PublicRule:
 
 
 def rule(written: object) -> Rule:
-    """One entry of `access.allow`: `everyone`, or a mapping of one of email, account and team; else Refused."""
+    """One entry of `access.allow`: `everyone`, or a mapping of one of email, account and team; else Refused.
+
+    Beside account or team may stand `role`, one or a list. A role alone would let in everybody who holds it in an
+    account of their own.
+    """
     if written == "everyone":
         return Everyone()
-    word, value = _entry(written)
+    word, value, role = _entry(written)
     if not isinstance(value, str):
         raise Refused(f"one value is wanted here, not {kind(value)}")
     if word == "email":
+        if role is not None:
+            raise Refused("a role stands beside an account or a team")
         return email_pattern(value)
-    identifier = _uuid(value)
-    if word == "team":
-        raise Refused("rules for a team are not available in this version")
-    return AccountId(identifier)
+    return Member("account" if word == "account" else "team", _uuid(value), _roles(role))
 
 
-def _entry(written: object) -> tuple[str, object]:
-    """The only key and value of a rule that is a mapping."""
+def _roles(written: object) -> tuple[str, ...]:
+    if written is None:
+        return ()
+    roles = written if isinstance(written, list) else [written]
+    for role in roles:
+        if role not in ROLES:
+            meant = nearest(role, ROLES) if isinstance(role, str) else None
+            raise Refused(f"a role is {one_of(ROLES)}", meant)
+    if not roles:
+        raise Refused("a list of roles has at least one in it")
+    return tuple(dict.fromkeys(roles))
+
+
+def _entry(written: object) -> tuple[str, object, object]:
+    """A rule that is a mapping: what it is about, the value, and the role beside it, if any."""
     meant = None
-    if isinstance(written, dict) and len(written) == 1:
-        [(word, value)] = written.items()
-        if word in _RULES[1:]:
-            return word, value
-        meant = nearest(word, _RULES)
+    if isinstance(written, dict) and written:
+        about = {word: value for word, value in written.items() if word != "role"}
+        if len(about) == 1:
+            [(word, value)] = about.items()
+            if word in _RULES[1:]:
+                return word, value, written.get("role")
+            meant = nearest(word, _RULES)
     elif isinstance(written, str):
         word, colon, value = written.partition(":")
         meant = f'{word}: "{value.strip()}"' if colon else nearest(written, _RULES)

@@ -129,8 +129,12 @@ class Connection(asyncio.Protocol):
         )
 
     def rest(self, idle: float) -> None:
-        """The exchange is over; whoever comes within `idle` seconds may ask next."""
+        """The exchange is over; whoever comes within `idle` seconds may ask next.
+
+        What its visitor left without taking is forgotten here.
+        """
         self._asked = False
+        self._body, self._buffered = [], 0
         self.deadline = self._loop.time() + idle
 
     def abort(self) -> None:

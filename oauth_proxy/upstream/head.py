@@ -68,7 +68,7 @@ def read(raw: bytes, *, to_head: bool = False) -> Head:
     if len(lines) > MAX_LINES:
         raise UpstreamNonsense(f"the head has more than {MAX_LINES} lines")
     for line in lines:
-        name = line[: line.index(b":")].lower()
+        name = line.partition(b":")[0].lower()
         if name not in _READ_HERE:
             head.lines.append(line)
         elif name == b"connection":
@@ -118,7 +118,7 @@ def _apply_options(head: Head, named: set[bytes]) -> None:
         head.keep_alive = True
     named -= _NAMED_IN_VAIN
     if named:
-        head.lines = [line for line in head.lines if line[: line.index(b":")].lower() not in named]
+        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
 
 
 def _without_body(head: Head) -> None:

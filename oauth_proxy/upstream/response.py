@@ -106,7 +106,7 @@ async def _stream(
             pending.append(b"0\r\n\r\n")
         if pending:
             if transport is None or transport.is_closing():
-                raise _CutShort("the visitor hung up")
+                return response.force_close()  # the visitor has hung up
             if size < _JOINED:
                 transport.write(b"".join(pending))
             else:

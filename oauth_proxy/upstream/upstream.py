@@ -40,7 +40,7 @@ class Upstream:
             idle=idle,
         )
 
-    async def forward(
+    def forward(
         self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
     ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
@@ -54,7 +54,7 @@ class Upstream:
         """
         return forward(self._pool, request, target=target, headers=headers, added=added)
 
-    async def tunnel(
+    def tunnel(
         self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
     ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool for a WebSocket and carry it; returns when it has ended, and cancelling ends it.

@@ -1,4 +1,5 @@
 import base64
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -62,6 +63,13 @@ async def test_a_pkce_app_sends_no_authorization_header_and_its_client_id_in_the
     assert refresh.form["client_id"] == "studio"
     assert refresh.form["refresh_token"] == tokens.refresh
     assert not [request for request in (exchange, refresh) if "Authorization" in request.headers]
+
+
+async def test_a_refresh_asks_for_the_scope_that_was_granted() -> None:
+    async with asking() as asked:
+        await asked.provider.refresh(replace(await asked.tokens(), scope="offline"))
+        _, refresh = asked.frameio.token_requests
+    assert refresh.form["scope"] == "offline"
 
 
 async def test_the_profile_is_asked_with_the_bearer_and_nothing_else() -> None:

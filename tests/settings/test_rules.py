@@ -2,7 +2,7 @@
 
 import pytest
 
-from oauth_proxy.settings import AccountId, EmailPattern, Everyone, PublicRule
+from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule
 from oauth_proxy.settings.refusal import Refused
 from oauth_proxy.settings.rules import (
     email_pattern,
@@ -26,7 +26,13 @@ A_RULE = "a rule is everyone, or one of email:, account: and team: with its valu
         ({"email": "Jo.Doe+x@example.com"}, EmailPattern("jo.doe+x", "example.com")),
         ({"email": "*@*.example.com"}, EmailPattern(None, "example.com", subdomains=True)),
         ({"email": "*@bücher.example"}, EmailPattern(None, "xn--bcher-kva.example")),
-        ({"account": ID.upper()}, AccountId(ID)),
+        ({"account": ID.upper()}, Member("account", ID)),
+        ({"account": ID, "role": "admin"}, Member("account", ID, ("admin",))),
+        (
+            {"team": ID, "role": ["member", "team_manager", "member"]},
+            Member("team", ID, ("member", "team_manager")),
+        ),
+        ({"team": ID}, Member("team", ID)),
     ],
 )
 def test_a_rule_is_read(written: object, expected: object) -> None:
@@ -34,9 +40,17 @@ def test_a_rule_is_read(written: object, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "read", [Everyone(), EmailPattern("jo", "a.example"), EmailPattern(None, "a.example", True), AccountId(ID)]
+    "read",
+    [
+        Everyone(),
+        EmailPattern("jo", "a.example"),
+        EmailPattern(None, "a.example", True),
+        Member("account", ID),
+        Member("team", ID, ("member",)),
+        Member("account", ID, ("owner", "admin")),
+    ],
 )
-def test_a_rule_is_written_back(read: Everyone | EmailPattern | AccountId) -> None:
+def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
     assert rule(read.written()) == read
 
 
@@ -71,9 +85,21 @@ def test_an_account_is_a_uuid() -> None:
         rule({"account": "studio"})
 
 
-def test_rules_for_a_team_are_refused_and_not_ignored() -> None:
-    with pytest.raises(Refused, match="rules for a team are not available in this version"):
-        rule({"team": ID})
+@pytest.mark.parametrize(
+    ("written", "sentence", "meant"),
+    [
+        ({"account": ID, "role": "admn"}, "a role is owner, admin,", "admin"),
+        ({"account": ID, "role": []}, "at least one", None),
+        ({"account": ID, "role": [["admin"]]}, "a role is owner, admin,", None),
+        ({"email": "*@studio.example.com", "role": "admin"}, "a role stands beside an account or a team", None),
+    ],
+)
+def test_a_role_is_one_of_frame_ios_words_beside_a_place(
+    written: object, sentence: str, meant: str | None
+) -> None:
+    with pytest.raises(Refused, match=sentence) as refused:
+        rule(written)
+    assert refused.value.meant == meant
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from oauth_proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
-from oauth_proxy.upstream.pool import Address
+from oauth_proxy.upstream.pool import Address, Pool
 from tests.upstream.stage import Peer, Play, Tool, a_door, a_stage, a_tool, saying, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -219,6 +219,30 @@ async def test_a_dead_connection_makes_room_for_whoever_waits() -> None:
         second = asyncio.create_task(door.ask(GET))
         assert (await first).startswith(b"HTTP/1.1 502 ")
         assert (await second).endswith(b"hi")
+
+
+async def test_what_one_visitor_left_behind_is_not_given_to_the_next() -> None:
+    """A visitor who leaves just when the answer has come in: its connection is clean, its body nobody's."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        for number in range(2):
+            await tool.asked(peer)
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbody %d" % number)
+
+    async with a_tool(play) as (tool, address):
+        pool = Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=1, idle=5)
+        first = await pool.connect()
+        await first.ask(b"GET /0 HTTP/1.1\r\n\r\n")
+        await until(lambda: first.complete)
+        pool.give_back(first)
+        second = pool.at_rest()
+        assert second is first
+        answer = second.ask(b"GET /1 HTTP/1.1\r\n\r\n")
+        assert not answer.done()
+        await answer
+        assert second.take() == [b"body 1"]
+        pool.close()
+        await until(lambda: tool.open == 0)
 
 
 async def test_nobody_listening_is_502(unused_tcp_port: int) -> None:

@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientResponse
+
+from oauth_proxy.demo.faults import Fault
+from oauth_proxy.demo.people import EDITOR, Api
+from tests.cast import PROGRAM
+from tests.recipes.front import Recipe, Scene, behind
+from tests.visitor import NAVIGATION, Visitor
+
+
+async def seen_by_tool(answer: ClientResponse) -> dict[str, list[str]]:
+    """The header lines that the echoing tool got, by lower-case name."""
+    assert answer.status == 200, await answer.text()
+    lines: dict[str, list[str]] = {}
+    for name, value in json.loads(await answer.text())["headers"]:
+        lines.setdefault(name.lower(), []).append(value)
+    return lines
+
+
+@pytest.mark.parametrize("api", ["v2", "v4"])
+async def test_a_stranger_is_led_through_the_login_to_their_path_and_query(
+    recipe: Recipe, tmp_path: Path, api: Api
+) -> None:
+    async with behind(recipe, tmp_path, api=api) as scene, scene.visitor() as visitor:
+        answer = await visitor.login(f"{scene.url}/echo/a%20b?c=d&e=%2Ff&g")
+        assert json.loads(await answer.text())["path"] == "/echo/a%20b?c=d&e=%2Ff&g"
+        headers = await seen_by_tool(answer)
+        async with visitor.session.get(
+            f"{scene.frameio_url}/{api}/me", headers={"Authorization": headers["authorization"][0]}
+        ) as me:
+            assert me.status == 200
+        assert len(headers["authorization"]) == 1
+        assert len(scene.tool_requests) == 1
+
+
+async def test_the_tool_is_told_who_it_is_in_the_headers_it_knows_from_the_proxy(
+    scene: Scene, visitor: Visitor
+) -> None:
+    headers = await seen_by_tool(await visitor.login(f"{scene.url}/echo"))
+    assert headers["x-forwarded-email"] == ["editor@studio.example.com"]
+    assert headers["x-forwarded-preferred-username"] == ["Editor"]
+    assert len(headers["x-forwarded-user"]) == 1
+    assert set(headers["x-forwarded-for"][0].split(", ")) == {"127.0.0.1"}
+    assert headers["x-forwarded-proto"] == ["https"]
+    assert headers["host"] == headers["x-forwarded-host"] == [scene.url.removeprefix("https://")]
+
+
+@pytest.mark.parametrize(
+    ("method", "lines"),
+    [
+        ("GET", PROGRAM),
+        ("GET", {"Accept": "*/*"}),
+        ("POST", PROGRAM),
+        ("POST", NAVIGATION),  # a form: what it held would be lost on the way through a login
+        ("DELETE", {"Accept": "text/html"}),
+    ],
+)
+async def test_what_cannot_go_through_a_login_gets_a_401_that_names_it(
+    scene: Scene, visitor: Visitor, method: str, lines: dict[str, str]
+) -> None:
+    async with visitor.session.request(
+        method, f"{scene.url}/echo/x?y=z", headers=lines, allow_redirects=False
+    ) as answer:
+        assert answer.status == 401
+        assert answer.headers["X-OAuth-Proxy"]
+        assert "Set-Cookie" not in answer.headers
+        if lines != NAVIGATION:
+            login_url = (await answer.json())["login_url"]
+            assert login_url.startswith(f"{scene.url}/oauth2/start?rd=")
+    assert not scene.tool_requests
+
+
+async def test_a_stranger_s_401_leads_back_to_where_the_script_s_page_is(scene: Scene, visitor: Visitor) -> None:
+    lines = {**PROGRAM, "Referer": f"{scene.url}/echo/page?x"}
+    async with visitor.session.get(f"{scene.url}/echo/data", headers=lines) as answer:
+        login_url = (await answer.json())["login_url"]
+    landed = await visitor.login(login_url)
+    assert json.loads(await landed.text())["path"] in ("/echo/page?x", "/echo/data")
+
+
+async def test_signing_out_ends_it(scene: Scene, visitor: Visitor) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    await visitor.get(f"{scene.url}/oauth2/sign_out")
+    assert not [cookie.key for cookie in visitor.cookies if "oauth_proxy" in cookie.key]
+    answer = await visitor.get(f"{scene.url}/echo")
+    assert answer.status == 302
+    assert len(scene.tool_requests) == 1
+
+
+async def test_a_session_that_frame_io_ended_is_gone_from_the_browser(scene: Scene, visitor: Visitor) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    scene.clock.advance(3600)
+    scene.frameio.revoke_all(EDITOR)
+    async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
+        assert answer.status == 401
+    assert not [cookie.key for cookie in visitor.cookies if "oauth_proxy" in cookie.key]
+
+
+async def test_who_may_not_enter_is_told_as_whom_and_can_be_somebody_else(recipe: Recipe, tmp_path: Path) -> None:
+    nobody = {"allow": [{"email": "producer@studio.example.com"}]}
+    async with behind(recipe, tmp_path, access=nobody) as scene, scene.visitor() as visitor:
+        refused = await visitor.login(f"{scene.url}/echo")
+        assert refused.status == 403
+        assert "editor@studio.example.com" in await refused.text()
+        assert "switch=1" in await refused.text()
+        assert not scene.tool_requests
+
+
+@pytest.mark.parametrize("lines", [NAVIGATION, PROGRAM])
+async def test_while_frame_io_is_down_an_expired_session_gets_503_and_is_kept(
+    scene: Scene, visitor: Visitor, lines: dict[str, str]
+) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    scene.clock.advance(3600)
+    scene.frameio.faults.plan("token", Fault.SERVER_ERROR)
+    async with visitor.session.get(f"{scene.url}/echo", headers=lines) as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"]
+    assert len(scene.tool_requests) == 1
