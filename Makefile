@@ -34,7 +34,7 @@ floors: .venv/dev.stamp
 
 lock:  ## resolve the dependencies again, with hashes, for every platform and Python we run on
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
-		-o requirements.txt pyproject.toml
+		--extra redis -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
 

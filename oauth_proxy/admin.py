@@ -1,6 +1,7 @@
 """What the people who run it ask: metrics, alive, ready. On a listener of its own, never the public one."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -8,12 +9,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from oauth_proxy.telemetry import Metrics
 
 
-class Admin:
-    """`is_ready` tells whether new visitors should be sent here."""
+class Troubled(Protocol):
+    """Something that may be in trouble, and says so."""
 
-    def __init__(self, metrics: Metrics, is_ready: Callable[[], bool]) -> None:
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong; None while nothing is."""
+        ...
+
+
+class Admin:
+    """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other."""
+
+    def __init__(self, metrics: Metrics, is_ready: Callable[[], bool], memory: Troubled) -> None:
         self._metrics = metrics
         self._is_ready = is_ready
+        self._memory = memory
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """/metrics in Prometheus's text format, /healthz and /readyz as Kubernetes asks for them."""
@@ -26,6 +37,11 @@ class Admin:
             case "/healthz":
                 return web.Response(text="ok\n")
             case "/readyz":
-                ready = self._is_ready()
-                return web.Response(status=200 if ready else 503, text="ready\n" if ready else "draining\n")
+                return self._readiness()
         return web.Response(status=404, text="/metrics, /healthz and /readyz are here\n")
+
+    def _readiness(self) -> web.Response:
+        """Ready with Redis down too: it is down for all replicas at once, and each goes on alone."""
+        if not self._is_ready():
+            return web.Response(status=503, text="draining\n")
+        return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")

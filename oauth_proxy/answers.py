@@ -11,6 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from oauth_proxy.errors import (
+    BadRequest,
     FieldsTooLarge,
     LoginRefused,
     MethodNotAllowed,
@@ -36,6 +37,9 @@ SET_COOKIES = web.RequestKey("set_cookies", Sequence[str])
 
 RETURN_TO = web.RequestKey("return_to", str)
 """Where this request's visitor was on their way to, an address of ours."""
+
+PROGRAM = web.RequestKey("program", bool)
+"""Whether the request brought a token of its own: then a program reads the answer, whatever it says it accepts."""
 
 
 class Answers:
@@ -78,25 +82,23 @@ class Answers:
 
     def failure(self, request: web.BaseRequest, error: ProxyError) -> web.Response:
         """What went wrong, in the visitor's words: a page where one can be shown, JSON elsewhere."""
-        if is_navigation(request.method, request.raw_headers):
+        if _is_for_a_person(request):
             response = self.page(request, self._failure_page(request, error))
         else:
             response = self.json(request, error.status, self._failure_json(request, error))
+        if isinstance(error, BadRequest):
+            response.force_close()  # where it ends may be as unclear as the rest of it
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.allow)  # RFC 9110 15.5.6
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
-        if error.status == SignInRequired.status:
-            response.headers["WWW-Authenticate"] = 'Bearer realm="frameio-oauth-proxy"'  # RFC 9110 11.6.1
-        return response
+        if error.challenge is not None:
+            response.headers["WWW-Authenticate"] = error.challenge
+        return _forgetting(error, response)
 
     def refusal(self, request: web.BaseRequest, error: ProxyError) -> web.Response:
         """The page for bytes that were not a request, where nothing is known of what was wanted."""
-        response = self.page(request, self._failure_page(request, error))
-        if error.status == FieldsTooLarge.status:
-            # Without this a browser with too many cookies could never get in again.
-            response.headers["Clear-Site-Data"] = '"cookies"'
-        return response
+        return _forgetting(error, self.page(request, self._failure_page(request, error)))
 
     def fault(self, request: web.BaseRequest) -> web.Response:
         """The answer when a page itself cannot be made."""
@@ -106,7 +108,7 @@ class Answers:
 
     def not_allowed(self, request: web.BaseRequest, identity: Identity) -> web.Response:
         """403 for somebody who is signed in: as whom, and how to be somebody else."""
-        if not is_navigation(request.method, request.raw_headers):
+        if not _is_for_a_person(request):
             return self.failure(request, NotAllowed("no rule of access.allow fits"))
         page = self.pages.not_allowed(
             email=identity.email,
@@ -149,7 +151,7 @@ class Answers:
             "message": error.sentence,
             "request_id": request[REQUEST_ID],
         }
-        if error.status == SignInRequired.status:
+        if isinstance(error, SignInRequired):
             content["login_url"] = self.start_url(request.get(RETURN_TO) or self._page_asking(request))
         return content
 
@@ -167,7 +169,26 @@ class Answers:
         response.headers["Server"] = "oauth-proxy"
         for value in (*request.get(SET_COOKIES, ()), *set_cookies):
             response.headers.add("Set-Cookie", value)
-        if request.headers.get("Upgrade") or request.method == "CONNECT":
-            # What follows a refused upgrade may be the other protocol's bytes: never read it as a request.
+        if _may_be_misread_after(request):
             response.force_close()
         return response
+
+
+def _is_for_a_person(request: web.BaseRequest) -> bool:
+    return PROGRAM not in request and is_navigation(request.method, request.raw_headers)
+
+
+def _may_be_misread_after(request: web.BaseRequest) -> bool:
+    """Whether what follows on the connection must not be read as a request.
+
+    It may be the bytes of a protocol that was refused. And after chunks, aiohttp 3.14.5 takes the last trailer for
+    a header of the next request, which on a front proxy's connection is somebody else's.
+    """
+    return request.method == "CONNECT" or "Upgrade" in request.headers or "Transfer-Encoding" in request.headers
+
+
+def _forgetting(error: ProxyError, response: web.Response) -> web.Response:
+    """The answer; without its cookies cleared, a browser with too many could never get in again."""
+    if error.status == FieldsTooLarge.status:
+        response.headers["Clear-Site-Data"] = '"cookies"'
+    return response

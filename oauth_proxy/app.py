@@ -18,6 +18,7 @@ from oauth_proxy import server
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
+from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
@@ -38,19 +39,20 @@ from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, read_target
 from oauth_proxy.provider import APIS, Asked, Provider
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions
+from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
 from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import CLIENT_CHAIN, REQUEST_ID, Metrics, access_logger
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route, Upstreams
 from oauth_proxy.upstream.upstream import Upstream
+from oauth_proxy.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
-DRAIN = 25.0
+DRAIN = 12.5  # aiohttp waits this long for handlers to end, and as long again once they are cancelled
 """Seconds that requests under way get to finish after a stop; Kubernetes kills after 30."""
 
 
@@ -65,14 +67,18 @@ class Proxy:
         self._peers = Peers(settings.trusted_proxies)
         self.metrics = Metrics()
         self.provider = _provider(settings, http, clock)
-        self.refresher = Refresher(self.provider, clock)
+        self.memory = memory_for(settings, clock)
+        if settings.session.store != "cookie":
+            self.metrics.show_redis(lambda: self.memory.trouble is None)
+        self.refresher = Refresher(self.provider, clock, self.memory)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
             lifetime=settings.session.lifetime,
             idle=settings.session.idle,
             clock=clock,
+            memory=self.memory,
         )
-        self._ended = Ended(settings.session.lifetime, clock, _journal(settings))
+        self._ended = Ended(settings.session.lifetime, clock, _journal(settings), self.memory)
         self._live = Live(self._ended.has, store.ends_at, clock)
         sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
@@ -84,12 +90,13 @@ class Proxy:
             site,
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
+        bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
+        webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, clock)
         self._gateway = Gateway(
-            site, access, cookies, sessions, attempts, self._live, self.upstreams, self.answers
+            site, access, cookies, sessions, bearers, webhooks, attempts, self._live, self.upstreams, self.answers
         )
-        self._endpoints = Endpoints(
-            site, access, cookies, sessions, attempts, self.provider, self.answers, self._peers, self.metrics
-        )
+        who = (site, access, cookies, sessions, bearers, attempts)
+        self._endpoints = Endpoints(*who, self.provider, self.answers, self._peers, self.metrics)
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -111,20 +118,28 @@ class Proxy:
         self._introduce(request)
         return self._failure(request, error, self.answers.refusal)
 
+    def end_streams(self) -> None:
+        """Cut the WebSockets and event streams, which would not end by themselves."""
+        self._live.close()
+
+    async def look(self) -> None:
+        """Learn which sessions were ended elsewhere, and cut the streams of those that are over."""
+        await self._ended.follow()
+        self._live.sweep()
+
     async def watch(self) -> None:
-        """Once a second: learn which sessions were ended elsewhere, and cut the streams of those that are over."""
+        """Look once a second."""
         while True:
-            self._ended.follow()
-            self._live.sweep()
             await asyncio.sleep(1)
+            await self.look()
 
     def _introduce(self, request: web.BaseRequest) -> None:
         request[REQUEST_ID] = next(self._request_ids)
         request[CLIENT_CHAIN] = self._peers.chain(request.remote or "", request.raw_headers)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.version not in (HttpVersion10, HttpVersion11):
-            request._version = HttpVersion11  # aiohttp would answer in the request's (RFC 9110 2.5: MUST NOT)
+        if request._version not in (HttpVersion10, HttpVersion11):  # `version` would keep it, and so the answer
+            request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
         if sum(len(name) + len(value) for name, value in request.raw_headers) > server.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
@@ -176,14 +191,16 @@ async def running(settings: Settings, clock: Clock = time.time) -> AsyncIterator
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         )
         proxy = Proxy(settings, http, clock)
+        stack.push_async_callback(proxy.memory.close)
         stack.push_async_callback(proxy.refresher.close)
+        await proxy.look()
         watching = asyncio.create_task(proxy.watch())
         stack.callback(watching.cancel)
         stack.push_async_callback(proxy.upstreams.close)
         log_class = access_logger(proxy.metrics, write=settings.log.access)
         public = server.Server(proxy.handle, refusal=proxy.refuse, access_log_class=log_class)
         draining = False
-        admin = web.Server(Admin(proxy.metrics, lambda: not draining).handle, access_log=None)
+        admin = web.Server(Admin(proxy.metrics, lambda: not draining, proxy.memory).handle, access_log=None)
         # The admin listener outlives the public one, to say that it is draining.
         admin_listen = await _listen(stack, admin, settings.admin.listen, None, 0.1)
         listen = await _listen(stack, public, settings.listen, _tls(settings), DRAIN)
@@ -191,6 +208,7 @@ async def running(settings: Settings, clock: Clock = time.time) -> AsyncIterator
             yield Running(proxy, listen, admin_listen)
         finally:
             draining = True
+            proxy.end_streams()
 
 
 async def _listen(

@@ -27,7 +27,7 @@ from oauth_proxy import __version__
 from oauth_proxy.app import running
 from oauth_proxy.demo.dialects import V2, V4
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.session import Journal
+from oauth_proxy.session import Journal, end_user
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load
@@ -105,7 +105,7 @@ def init(file: Path, api: Api) -> None:
         raise ConfigurationError([f"{file} cannot be written: {error.strerror}"]) from None
     os.close(descriptor)
     file.write_text(template(api, _new_secret()), encoding="utf-8")
-    click.echo(f"{file} is written, readable by you alone. Fill in what is marked, then: oauth-proxy check {file}")
+    click.echo(f"{file} is written, readable by you alone. Put your own values in, then: oauth-proxy check {file}")
 
 
 @main.command()
@@ -126,13 +126,14 @@ def print_schema() -> None:
 @_problems_told
 def revoke(file: Path, user: str) -> None:
     """End every session that USER has now, at the proxy that FILE describes, running or not."""
-    path = load(file, os.environ).session.revocations
-    if path is None:
+    settings, now = load(file, os.environ), time.time()
+    path, store = settings.session.revocations, settings.session.store
+    if path is None and store == "cookie":
         raise ConfigurationError([f"{file}: set session.revocations to a file; it is where this is remembered"])
-    try:
-        Journal(path).end_user(user, time.time())
-    except OSError as error:
-        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None
+    if store != "cookie":
+        asyncio.run(end_user(settings, store, user, now))
+    if path is not None:
+        _revoke_in(path, user, now)
     click.echo(f"Every session of {user} that has begun by now ends.")
 
 
@@ -164,6 +165,13 @@ def demo(port: int, api: Api) -> None:
         settings = load(_demo_file(), _demo_environment(port, public_url, api, client_secret, ports))
         configure_logging(settings.log.format, sys.stderr)
         _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"))
+
+
+def _revoke_in(path: Path, user: str, now: float) -> None:
+    try:
+        Journal(path).end_user(user, now)
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:

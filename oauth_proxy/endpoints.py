@@ -9,6 +9,7 @@ from aiohttp import web
 
 from oauth_proxy.access import Access
 from oauth_proxy.answers import RETURN_TO, SET_COOKIES, SIGN_OUT, START, Answers
+from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import (
     AttemptUnknown,
@@ -25,7 +26,7 @@ from oauth_proxy.identity import Session
 from oauth_proxy.oauth import redeemable_code, single
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import Provider
-from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Sessions
+from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Sessions, Visit
 from oauth_proxy.telemetry import USER, Metrics
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Endpoints:
         access: Access,
         cookies: Cookies,
         sessions: Sessions,
+        bearers: Bearers,
         attempts: Attempts,
         provider: Provider,
         answers: Answers,
@@ -55,6 +57,7 @@ class Endpoints:
         self._access = access
         self._cookies = cookies
         self._sessions = sessions
+        self._bearers = bearers
         self._attempts = attempts
         self._provider = provider
         self._answers = answers
@@ -103,7 +106,7 @@ class Endpoints:
             tokens = await self._provider.exchange(redeemable_code(query), attempt)
             identity = await self._provider.profile(tokens.access)
             counted = await self._count(received)
-            visit = self._sessions.begin(identity, tokens, received)
+            visit = await self._sessions.begin(identity, tokens, received)
         except ProxyError as error:
             self._metrics.logins.labels(error.name).inc()
             raise
@@ -113,7 +116,7 @@ class Endpoints:
 
     async def _count(self, received: Received) -> list[str]:
         """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
-        if (await self._sessions.resume(received)).session is not None:
+        if await self._sessions.came_back(received):
             return []
         tries, counted = self._attempts.count_try(received)
         if tries >= MOST_TRIES:
@@ -132,6 +135,7 @@ class Endpoints:
             raise AttemptUnknown("no login attempt of this browser waits for the callback's state")
         if to.restarted:
             raise CookieNotReturned("a login was begun anew, and its cookie is missing again")
+        log.info("a login is begun anew: its cookie did not come back")
         return self._to_frameio(request, replace(to, restarted=True), received)
 
     def _to_frameio(
@@ -186,7 +190,8 @@ class Endpoints:
         return self._answers.json(request, 200, content)
 
     async def _session(self, request: web.BaseRequest, received: Received) -> Session:
-        visit = await self._sessions.resume(received)
+        own = await self._bearers.session(request, received)
+        visit = Visit(own) if own is not None else await self._sessions.resume(received)
         request[SET_COOKIES] = visit.set_cookies
         if visit.session is None:
             raise SignInRequired("no session")

@@ -7,6 +7,8 @@ peer or a visitor sent and goes to the log only.
 import re
 from collections.abc import Mapping
 
+_BEARER = 'Bearer realm="frameio-oauth-proxy"'
+
 
 class ConfigurationError(Exception):
     """The configuration cannot be used; `problems` holds one sentence for each thing to mend."""
@@ -24,6 +26,8 @@ class ProxyError(Exception):
     sentence = "This page could not be shown because of a fault on our side."
     retry_after: int | None = None
     """Seconds after which trying again makes sense (RFC 9110 10.2.3)."""
+    challenge: str | None = None
+    """What credentials would have helped (RFC 9110 11.6.1)."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -62,6 +66,14 @@ class FieldsTooLarge(BadRequest):
     )
 
 
+class BodyTooLarge(BadRequest):
+    """A body that must be read whole, and is longer than we read (RFC 9110 15.5.14)."""
+
+    status = 413
+    title = "The request is too large"
+    sentence = "What was sent is larger than this address takes."
+
+
 class VersionNotSupported(BadRequest):
     """Neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 15.6.6)."""
 
@@ -74,6 +86,45 @@ class SignInRequired(ProxyError):
     status = 401
     title = "Please sign in"
     sentence = "You are not signed in, or your session has ended."
+    challenge = _BEARER
+
+
+class TokenMalformed(BadRequest):
+    """A request with a token of its own that is none, or with several (RFC 6750 3.1, invalid_request)."""
+
+    title = "These credentials cannot be read"
+    sentence = "The request's Authorization is not exactly one bearer token."
+    challenge = f'{_BEARER}, error="invalid_request"'
+
+
+class TokenRefused(ProxyError):
+    """A request with a token of its own that the provider does not accept (RFC 6750 3.1, invalid_token)."""
+
+    status = 401
+    title = "This token is not accepted"
+    sentence = "Frame.io does not accept this access token, or does not let it read its own profile."
+    challenge = f'{_BEARER}, error="invalid_token"'
+
+
+class TooManyWrongTokens(ProxyError):
+    """One client has brought too many tokens that the provider does not accept (RFC 6585 4)."""
+
+    status = 429
+    title = "Too many wrong tokens"
+    sentence = "Too many access tokens from your address were refused. Please wait before you try another one."
+
+    def __init__(self, cause: str, *, retry_after: int) -> None:
+        super().__init__(cause)
+        self.retry_after = retry_after
+
+
+class SignatureRefused(ProxyError):
+    """A call at a webhook's path that Frame.io did not sign just now."""
+
+    status = 401
+    title = "This call is not signed"
+    sentence = "Calls to this address need Frame.io's signature, made in the last five minutes."
+    challenge = 'Signature realm="frameio-oauth-proxy"'
 
 
 class LoginRefused(ProxyError):
@@ -213,6 +264,15 @@ class SessionTooLarge(ProxyError):
 
     title = "Your session is too large"
     sentence = "Your sign-in is larger than a browser can store. Please tell the people who run this site."
+
+
+class SessionsUnavailable(ProxyError):
+    """A session that is kept outside the cookie, in a place that cannot be reached."""
+
+    status = 503
+    title = "Your session cannot be read"
+    sentence = "This site cannot look up your sign-in at the moment. Nothing is lost; please try again shortly."
+    retry_after = 5
 
 
 class UpstreamUnreachable(ProxyError):

@@ -4,14 +4,17 @@ from aiohttp import web
 
 from oauth_proxy.access import Access
 from oauth_proxy.answers import SET_COOKIES, Answers
+from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import SignInRequired
 from oauth_proxy.headers import asks_for_stream, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.session import Attempts, Live, Sessions
+from oauth_proxy.session import Attempts, Live, Sessions, Visit
 from oauth_proxy.telemetry import USER
 from oauth_proxy.upstream.routes import Upstreams
+from oauth_proxy.upstream.whole import read_whole
+from oauth_proxy.webhooks import Webhooks
 
 
 class Gateway:
@@ -23,6 +26,8 @@ class Gateway:
         access: Access,
         cookies: Cookies,
         sessions: Sessions,
+        bearers: Bearers,
+        webhooks: Webhooks,
         attempts: Attempts,
         live: Live,
         upstreams: Upstreams,
@@ -32,6 +37,8 @@ class Gateway:
         self._access = access
         self._cookies = cookies
         self._sessions = sessions
+        self._bearers = bearers
+        self._webhooks = webhooks
         self._attempts = attempts
         self._live = live
         self._upstreams = upstreams
@@ -40,13 +47,13 @@ class Gateway:
     async def handle(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """The tool's answer, or ours to whoever may not have it.
 
-        Raises SignInRequired for a stranger who cannot be sent through a login, and what resuming a session and
-        forwarding raise.
+        Raises SignInRequired for a stranger who cannot be sent through a login, and what verifying a call, finding
+        a session and forwarding raise.
         """
         received = self._cookies.read(request.raw_headers)
-        if self._access.is_public(request.method, target):
+        if await self._is_signed(request, target) or self._access.is_public(request.method, target):
             return await self._forward(request, target, None, received)
-        visit = await self._sessions.resume(received)
+        visit = await self._visit(request, received)
         request[SET_COOKIES] = visit.set_cookies
         if visit.session is None:
             return self._stranger(request, target, received)
@@ -57,6 +64,19 @@ class Gateway:
             request[SET_COOKIES] = self._sessions.forget(received)
             return self._answers.not_allowed(request, visit.session.identity)
         return await self._forward(request, target, visit.session, received)
+
+    async def _is_signed(self, request: web.BaseRequest, target: Target) -> bool:
+        """Whether this is a call of Frame.io's own, which is verified before anything else is asked."""
+        call = self._webhooks.expect(request.method, target, request.raw_headers)
+        if call is None:
+            return False
+        call.verify(await read_whole(request))
+        return True
+
+    async def _visit(self, request: web.BaseRequest, received: Received) -> Visit:
+        """Whose request it is: a program's by its own token, a browser's by its cookie."""
+        own = await self._bearers.session(request, received)
+        return Visit(own) if own is not None else await self._sessions.resume(received)
 
     async def _forward(
         self, request: web.BaseRequest, target: Target, session: Session | None, received: Received

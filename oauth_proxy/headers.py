@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from string import Formatter
 
+from oauth_proxy.errors import TokenMalformed
+
 Line = tuple[bytes, bytes]
 
 HOP_BY_HOP = frozenset(
@@ -49,6 +51,8 @@ _SPOOFABLE = frozenset(
 )
 _SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
 
+# Frame.io's developer tokens are short, Adobe's access tokens a kilobyte or more.
+_TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _PUNCTUATION = re.compile(rb"[^a-z0-9]")
 _REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
@@ -72,6 +76,24 @@ def connection_options(lines: Iterable[Line]) -> set[bytes]:
 def values(lines: Iterable[Line], name: bytes) -> list[bytes]:
     """Every value sent under `name` (given in lower case), in order."""
     return [value for sent, value in lines if sent.lower() == name]
+
+
+def brings_token(lines: Iterable[Line]) -> bool:
+    """Whether the request has bearer credentials of its own (RFC 9110 11.4), well formed or not."""
+    return any(value.lower().split(None, 1)[:1] == [b"bearer"] for value in values(lines, b"authorization"))
+
+
+def bearer_token(lines: Iterable[Line]) -> str:
+    """The request's own token (RFC 6750 2.1).
+
+    Raises TokenMalformed for bytes a token cannot have, and for several credentials: readers would differ on whose
+    the request is.
+    """
+    sent = values(lines, b"authorization")
+    token = _TOKEN.fullmatch(sent[0]) if len(sent) == 1 else None
+    if token is None:
+        raise TokenMalformed(f"{len(sent)} Authorization lines, which are not one bearer token")
+    return token[1].decode("ascii")
 
 
 def is_navigation(method: str, lines: Sequence[Line]) -> bool:

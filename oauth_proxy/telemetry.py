@@ -14,7 +14,7 @@ from typing import Literal, TextIO
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REQUEST_ID = web.RequestKey("request_id", str)
 CLIENT_CHAIN = web.RequestKey("client_chain", list[str])
@@ -142,6 +142,11 @@ class Metrics:
             registry=self.registry,
         )
         self.sign_outs = Counter("oauth_proxy_sign_outs", "Sessions ended by visitors.", registry=self.registry)
+
+    def show_redis(self, is_up: Callable[[], bool]) -> None:
+        """From now on, tell whether replicas share what they know."""
+        gauge = Gauge("oauth_proxy_redis_up", "Whether Redis answers, 1 or 0.", registry=self.registry)
+        gauge.set_function(is_up)
 
 
 def access_logger(metrics: Metrics, *, write: bool) -> type[AbstractAccessLogger]:

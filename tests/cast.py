@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from oauth_proxy.demo.dialects import V2, V4
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
+from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.loading import parse
 
 PATIENCE = 10.0
@@ -52,16 +53,19 @@ class Stage:
     frameio_url: str
     clock: Clock
     keys: list[str]
+    settings: Settings
+    listens_on: int
     tool_requests: Counter[str] = field(default_factory=Counter)
     """How often the tool was asked for each raw path."""
 
     @property
     def port(self) -> int:
+        """The port that visitors know; a replica listens on another one."""
         return int(self.url.rpartition(":")[2])
 
     async def raw(self, data: bytes) -> bytes:
         """All the proxy answers on one connection to these bytes, until it hangs up."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.listens_on)
         writer.write(data)
         async with asyncio.timeout(PATIENCE):
             answer = await reader.read()
@@ -205,4 +209,23 @@ async def on_stage(
         text = text.replace("TOOL", tool_url).replace("FRAMEIO", frameio_url)
         settings = parse(text, filename="stage.yaml", environ={}, folder=Path.cwd())
         async with running(settings, clock) as up:
-            yield Stage(public_url, up.proxy, f"http://{up.admin}", emulator, frameio_url, clock, keys, seen)
+            yield Stage(
+                public_url,
+                up.proxy,
+                f"http://{up.admin}",
+                emulator,
+                frameio_url,
+                clock,
+                keys,
+                settings,
+                up.listen.port,
+                seen,
+            )
+
+
+@asynccontextmanager
+async def replica(stage: Stage) -> AsyncIterator[Stage]:
+    """The same stage, seen through one more proxy with the same settings; it listens on a port of its own."""
+    settings = stage.settings.model_copy(update={"listen": Listen("127.0.0.1", 0)})
+    async with running(settings, stage.clock) as up:
+        yield replace(stage, proxy=up.proxy, admin_url=f"http://{up.admin}", listens_on=up.listen.port)

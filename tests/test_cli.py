@@ -12,7 +12,7 @@ import yaml
 from oauth_proxy import __version__
 from tests.command import APP, said, written
 
-COMMANDS = ("run", "check", "init", "secret", "schema", "health", "demo")
+COMMANDS = ("run", "check", "init", "secret", "schema", "health", "revoke", "demo")
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.json"
 
 
@@ -116,3 +116,23 @@ def test_schema_prints_the_committed_one_even_where_nothing_but_ascii_can_be_pri
     assert done.returncode == 0
     assert done.stdout == SCHEMA.read_text("utf-8")
     assert json.loads(done.stdout)["title"] == "oauth-proxy"
+
+
+def test_revoke_needs_a_place_to_remember_it(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    done = said("revoke", file, "--user", "jo@studio.example.com")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{file}: set session.revocations to a file; it is where this is remembered\n"
+
+
+def test_revoke_remembers_whom_in_a_private_file_beside_the_configuration(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    tree = yaml.safe_load(file.read_text())
+    tree["session"]["revocations"] = "revocations.jsonl"
+    file.write_text(yaml.safe_dump(tree))
+    done = said("revoke", file, "--user", "Jo@Studio.example.com", folder=tmp_path.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Jo@Studio.example.com" in done.stdout
+    journal = tmp_path / "revocations.jsonl"
+    assert stat.S_IMODE(journal.stat().st_mode) == 0o600
+    assert "jo@studio.example.com" in journal.read_text()

@@ -2,7 +2,17 @@ from ipaddress import ip_network
 
 import pytest
 
-from oauth_proxy.headers import Line, Peers, ToolHeaders, connection_options, is_navigation, one_line
+from oauth_proxy.errors import TokenMalformed
+from oauth_proxy.headers import (
+    Line,
+    Peers,
+    ToolHeaders,
+    bearer_token,
+    brings_token,
+    connection_options,
+    is_navigation,
+    one_line,
+)
 
 TEMPLATES = {
     "Authorization": "Bearer {access_token}",
@@ -186,3 +196,29 @@ def test_only_hops_that_a_trusted_peer_reports_are_believed(peer: str, sent: lis
 def test_without_a_list_nobody_is_trusted() -> None:
     assert Peers().chain("127.0.0.1", [(b"X-Forwarded-For", b"10.0.0.1")]) == ["127.0.0.1"]
     assert not Peers().trusts("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "value", [b"Bearer fio-u-aZ09._~+/-==", b"bearer fio-u-aZ09._~+/-==", b"BEARER  fio-u-aZ09._~+/-=="]
+)
+def test_a_request_s_own_token_is_read(value: bytes) -> None:
+    lines = [(b"Accept", b"*/*"), (b"authorization", value)]
+    assert brings_token(lines)
+    assert bearer_token(lines) == "fio-u-aZ09._~+/-=="
+
+
+@pytest.mark.parametrize("value", [b"", b"Basic YTpi", b"Bearerx y", b"xBearer y", b"token"])
+def test_other_credentials_are_no_token(value: bytes) -> None:
+    assert not brings_token([(b"Authorization", value)])
+
+
+@pytest.mark.parametrize(
+    "value", [b"Bearer", b"Bearer a b", b"Bearer a=b", b"Bearer a\r\nb", b"Bearer " + b"a" * 8193]
+)
+def test_bytes_that_are_no_token_are_refused_and_not_repeated(value: bytes) -> None:
+    assert brings_token([(b"Authorization", value)])
+    with pytest.raises(TokenMalformed) as refused:
+        bearer_token([(b"Authorization", value)])
+    assert value.decode() not in refused.value.cause
+    with pytest.raises(TokenMalformed):
+        bearer_token([(b"Authorization", b"Bearer a"), (b"Authorization", b"Bearer a")])

@@ -111,12 +111,12 @@ class Provider:
         status, body = await self._ask(self._api.profile_path, access_token)
         if status == 403:
             raise NotAllowed("the profile endpoint answered 403: the account or the scope does not suffice")
-        identity = _read(status, body, self._api.read_profile)
+        identity = _read(self._api.profile_path, status, body, self._api.read_profile)
         standing: list[str] = []
         for question in self._questions:
             status, body = await self._ask(question.path, access_token)
             if status not in (403, 404):  # those say: no member
-                standing.extend(_read(status, body, question.read))
+                standing.extend(_read(question.path, status, body, question.read))
         return replace(identity, standing=tuple(standing))
 
     async def revoke(self, tokens: Tokens) -> None:
@@ -172,13 +172,13 @@ class Provider:
         return status, body
 
 
-def _read(status: int, body: bytes, read: Callable[[Mapping[str, object]], Answer]) -> Answer:
+def _read(path: str, status: int, body: bytes, read: Callable[[Mapping[str, object]], Answer]) -> Answer:
     if status != 200:
-        raise ProviderNonsense(f"the API answered {status}")
+        raise ProviderNonsense(f"{path} answered {status}")
     try:
         return read(json.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ProviderNonsense("the API's answer is not what was asked for") from None
+        raise ProviderNonsense(f"the answer of {path} is not what was asked for") from None
 
 
 def _cause(error: Exception) -> str:

@@ -93,7 +93,7 @@ class Attempts:
             return None
 
     def _waiting(self, received: Received) -> dict[str, Attempt | None]:
-        """The attempts this browser brought, dead ones too; whoever sends thousands of names gets a part cleared."""
+        """The attempts this browser brought, dead ones too; of thousands of names only some are looked at."""
         named = filter(self._named.fullmatch, received.seen)
         return {name: self._open(name, received) for name in islice(named, 2 * MOST)}
 

@@ -7,10 +7,11 @@ import json
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from oauth_proxy.identity import Session
+from oauth_proxy.session.memory import ALONE, Memory, user_entry
 
 log = logging.getLogger(__name__)
 
@@ -20,25 +21,33 @@ _MOST = 100_000
 class Ended:
     """What has ended: single sessions, and all of somebody's that began before a moment.
 
-    `lifetime` in seconds; `clock` tells seconds since the epoch; `journal` remembers across restarts.
+    `lifetime` in seconds; `clock` tells seconds since the epoch. `journal` remembers across restarts, `memory`
+    across replicas.
     """
 
-    def __init__(self, lifetime: float, clock: Callable[[], float], journal: "Journal | None" = None) -> None:
+    def __init__(
+        self,
+        lifetime: float,
+        clock: Callable[[], float],
+        journal: "Journal | None" = None,
+        memory: Memory = ALONE,
+    ) -> None:
         self._lifetime = lifetime
         self._clock = clock
         self._journal = journal
+        self._memory = memory
         self._at: OrderedDict[str, float] = OrderedDict()
 
-    def end(self, session: Session) -> None:
+    async def end(self, session: Session) -> None:
         """This session is over."""
         now, what = self._clock(), f"session {session.id}"
         self._remember(what, now)
-        if self._journal is None:
-            return
-        try:
-            self._journal.append(what, now)
-        except OSError as error:
-            log.warning("an ended session is remembered only until the next restart: %s", error)
+        if self._journal is not None:
+            try:
+                self._journal.append(what, now)
+            except OSError as error:
+                log.warning("an ended session is remembered only until the next restart: %s", error)
+        await self._memory.end(what, now, session.id)
 
     def has(self, session: Session) -> bool:
         """Whether this session is over."""
@@ -54,16 +63,29 @@ class Ended:
             if name is not None
         )
 
-    def follow(self) -> bool:
-        """Learn what others wrote into the journal; whether there was anything."""
-        entries = list(self._journal.news()) if self._journal else []
+    async def follow(self) -> None:
+        """Learn what others have ended since the last call; everything at the first."""
+        if self._journal is not None:
+            try:
+                self.learn(self._journal.news())
+            except OSError as error:
+                log.warning("the journal of ended sessions cannot be read: %s", error)
+        await self._memory.follow(self)
+
+    def learn(self, entries: Iterable[tuple[str, float]]) -> None:
+        """Others have ended these: what, and when."""
         for what, when in entries:
             self._remember(what, when)
-        return bool(entries)
+
+    def known(self) -> list[tuple[str, float]]:
+        """Everything that has ended: what, and when."""
+        return list(self._at.items())
 
     def _remember(self, what: str, when: float) -> None:
         self._at[what] = max(when, self._at.pop(what, 0.0))
-        while len(self._at) > _MOST or next(iter(self._at.values())) < self._clock() - self._lifetime:
+        while self._at and (
+            len(self._at) > _MOST or next(iter(self._at.values())) < self._clock() - self._lifetime
+        ):
             self._at.popitem(last=False)
 
 
@@ -88,7 +110,7 @@ class Journal:
 
         Raises OSError.
         """
-        self.append(f"user {user.lower()}", now)
+        self.append(*user_entry(user, now))
 
     def news(self) -> Iterator[tuple[str, float]]:
         """What has been added since the last call; everything at the first."""

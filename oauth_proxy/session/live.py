@@ -39,3 +39,8 @@ class Live:
         for task, session in list(self._streams.items()):
             if now >= self._ends_at(session) or self._is_over(session):
                 task.cancel("the session is over")
+
+    def close(self) -> None:
+        """Cut every stream: none of them ends by itself, and a stop does not wait for that."""
+        for task in list(self._streams):
+            task.cancel("the proxy stops")

@@ -1,4 +1,4 @@
-"""One refresh per session, its outcome shared by every request that waits or comes late.
+"""One refresh per session, its outcome shared by every request that waits or comes late, at any replica.
 
 The law: no refresh token is sent twice. Frame.io's are single-use, and using one again may revoke the whole grant,
 so the newest tokens of every session are remembered, and an older cookie is answered with those.
@@ -7,11 +7,12 @@ so the newest tokens of every session are remembered, and an older cookie is ans
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable
 from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.session.memory import ALONE, Memory
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ _REMEMBERED = 4096
 _PATIENCE = 3.0
 """Seconds a request waits for a refresh while its present token is still good."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+
+T = TypeVar("T")
 
 
 class Refreshing(Protocol):
@@ -34,11 +38,12 @@ class Refreshing(Protocol):
 
 
 class Refresher:
-    """Keeps sessions' tokens fresh. `clock` tells seconds since the epoch."""
+    """Keeps sessions' tokens fresh. `clock` tells seconds since the epoch; `memory` is what replicas share."""
 
-    def __init__(self, provider: Refreshing, clock: Callable[[], float]) -> None:
+    def __init__(self, provider: Refreshing, clock: Callable[[], float], memory: Memory = ALONE) -> None:
         self._provider = provider
         self._clock = clock
+        self._memory = memory
         self._flights: dict[str, asyncio.Task[Session]] = {}
         self._newest: OrderedDict[str, Session] = OrderedDict()
         self._unread: set[str] = set()
@@ -52,13 +57,11 @@ class Refresher:
         the provider cannot be asked.
         """
         session = self.newest(session)
-        now = self._clock()
         flight = self._flights.get(session.id)
         if flight is None:
-            if now < session.tokens.due_at and session.id not in self._unread:
+            if not self._is_due(session) and session.id not in self._unread:
                 return session
-            if now >= self._not_before:
-                flight = self._start(session)
+            flight = self._start(session)
         return await self._outcome(session, flight)
 
     def newest(self, session: Session) -> Session:
@@ -67,6 +70,13 @@ class Refresher:
         if known is not None and known.tokens.granted_at > session.tokens.granted_at:
             return known
         return session
+
+    async def newest_anywhere(self, session: Session) -> Session:
+        """The session as last refreshed here or at another replica."""
+        known = await self._memory.newest(session.id)
+        if known is not None and known.session.tokens.granted_at > self.newest(session).tokens.granted_at:
+            self._remember(known.session, read=known.read)
+        return self.newest(session)
 
     async def close(self) -> None:
         """Let refreshes in flight finish: their tokens are spent already."""
@@ -84,12 +94,8 @@ class Refresher:
         if not flight.cancelled():
             flight.exception()  # nobody may be waiting any more; the cause was logged where it happened
 
-    async def _outcome(self, session: Session, flight: asyncio.Task[Session] | None) -> Session:
+    async def _outcome(self, session: Session, flight: asyncio.Task[Session]) -> Session:
         is_good = self._clock() < session.tokens.expires_at
-        if flight is None:
-            if is_good:
-                return session
-            raise ProviderUnavailable("the provider failed a moment ago and is not asked again yet")
         try:
             async with asyncio.timeout(_PATIENCE if is_good else None):
                 return await asyncio.shield(flight)
@@ -100,32 +106,62 @@ class Refresher:
 
     async def _refresh(self, session: Session) -> Session:
         """New tokens where they are due, and the profile read with them: whoever lost the account is out."""
-        try:
-            if self._clock() >= session.tokens.due_at:
-                tokens = await self._provider.refresh(session.tokens)
+        if self._is_due(session):
+            session = await self._renew(session)
+        if session.id in self._unread:
+            session = await self._read(session)
+        return session
+
+    async def _renew(self, session: Session) -> Session:
+        """The session with the successors of its tokens, for which one replica asks."""
+        session = await self.newest_anywhere(session)
+        if not self._is_due(session):
+            return session
+        self._check_pause()
+        async with self._memory.turn(session.id):
+            session = await self.newest_anywhere(session)
+            if self._is_due(session):
+                tokens = await self._asked(self._provider.refresh(session.tokens))
                 # Remembered before anything else can fail: the old refresh token is spent from here on.
-                session = self._remember(session.refreshed(tokens, session.identity, self._clock()))
-            identity = await self._provider.profile(session.tokens.access)
-        except ProviderUnavailable as error:
-            self._back_off(error)
-            raise
+                session = self._remember(session.refreshed(tokens, session.identity, self._clock()), read=False)
+                await self._memory.remember(session, read=False)
+        return session
+
+    async def _read(self, session: Session) -> Session:
+        """The session with the profile as it is now."""
+        self._check_pause()
+        try:
+            identity = await self._asked(self._provider.profile(session.tokens.access))
         except NotAllowed as error:
             raise GrantEnded(error.cause) from None
-        self._pause = 0.0
-        read = self._remember(session.refreshed(session.tokens, identity, self._clock()))
-        self._unread.discard(read.id)
-        return read
+        session = self._remember(session.refreshed(session.tokens, identity, self._clock()), read=True)
+        await self._memory.remember(session, read=True)
+        return session
 
-    def _remember(self, successor: Session) -> Session:
+    def _is_due(self, session: Session) -> bool:
+        return self._clock() >= session.tokens.due_at
+
+    def _remember(self, successor: Session, *, read: bool) -> Session:
         self._newest[successor.id] = successor
         self._newest.move_to_end(successor.id)
-        self._unread.add(successor.id)
+        (self._unread.discard if read else self._unread.add)(successor.id)
         if len(self._newest) > _REMEMBERED:
             forgotten, _ = self._newest.popitem(last=False)
             self._unread.discard(forgotten)
         return successor
 
-    def _back_off(self, error: ProviderUnavailable) -> None:
-        self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
-        self._not_before = self._clock() + self._pause
-        log.warning("tokens not refreshed, asking again in %.0f s: %s", self._pause, error.cause)
+    async def _asked(self, question: Awaitable[T]) -> T:
+        """The provider's answer. After a failure nobody asks for a while, and for longer after each."""
+        try:
+            answer = await question
+        except ProviderUnavailable as error:
+            self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
+            self._not_before = self._clock() + self._pause
+            log.warning("tokens not refreshed, asking again in %.0f s: %s", self._pause, error.cause)
+            raise
+        self._pause = 0.0
+        return answer
+
+    def _check_pause(self) -> None:
+        if self._clock() < self._not_before:
+            raise ProviderUnavailable("the provider failed a moment ago and is not asked again yet")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from oauth_proxy.cookies import Received
-from oauth_proxy.errors import GrantEnded, ProviderUnavailable
+from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.session.ended import Ended
 from oauth_proxy.session.refresh import Refresher
@@ -49,41 +49,52 @@ class Sessions:
         self._provider = provider
         self._clock = clock
 
-    def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
+    async def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
         """A session of its own for somebody who has just signed in.
 
-        Its cookies replace those of whoever was signed in before. Raises SessionTooLarge.
+        Its cookies replace those of whoever was signed in before. Raises SessionTooLarge, or SessionsUnavailable
+        for one that would fit if replicas could keep it.
         """
         now = self._clock()
         session = Session(secrets.token_urlsafe(16), identity, tokens, created=now, seen=now)
-        return Visit(session, self._store.save(session, received))
+        return Visit(session, await self._store.save(session, received))
 
     async def resume(self, received: Received) -> Visit:
         """The request's session with tokens that are good now.
 
-        Raises ProviderUnavailable when they have run out and the provider cannot be asked for others.
+        Raises ProviderUnavailable when they have run out and the provider cannot be asked for others, and
+        SessionsUnavailable when only replicas keep the session and they cannot be asked.
         """
-        loaded = self._store.load(received)
+        loaded = await self._store.load(received)
         if loaded is None or self._ended.has(loaded.session):
             return Visit(None)
         try:
             session = await self._refresher.fresh(loaded.session)
         except GrantEnded as error:
             log.info("session ended by the provider: %s", error.cause, extra={"user": loaded.session.identity.id})
-            self._ended.end(loaded.session)
+            await self._ended.end(loaded.session)
             return Visit(None, self._store.clear(received))
         if session is loaded.session and not self._store.is_due(loaded):
             return Visit(session)
         session = replace(session, seen=self._clock())
-        return Visit(session, self._store.save(session, received))
+        try:
+            return Visit(session, await self._store.save(session, received))
+        except SessionsUnavailable:
+            return Visit(session)  # the cookie's pointer leads to the new tokens once they can be told
 
     async def end(self, received: Received) -> Visit:
         """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible."""
-        loaded = self._store.load(received)
+        loaded = await self._store.load(received)
         if loaded is not None and not self._ended.has(loaded.session):
-            self._ended.end(loaded.session)
-            await self._revoke(self._refresher.newest(loaded.session))
+            newest = await self._refresher.newest_anywhere(loaded.session)
+            await self._ended.end(loaded.session)
+            await self._revoke(newest)
         return Visit(None, self._store.clear(received))
+
+    async def came_back(self, received: Received) -> bool:
+        """Whether the request brought a session that has not ended; nobody is asked if its tokens are good."""
+        loaded = await self._store.load(received)
+        return loaded is not None and not self._ended.has(loaded.session)
 
     def why_absent(self, received: Received) -> Absence:
         """Why a request that should have brought a session brought none."""

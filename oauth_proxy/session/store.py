@@ -1,4 +1,4 @@
-"""Sessions kept in the visitor's own cookies, sealed; nothing is stored on this side.
+"""Sessions kept in the visitor's own cookies, sealed; only one too large for them stays with the replicas.
 
 The law: a cookie that is old, foreign or garbled is a stranger's, never an error.
 """
@@ -6,15 +6,19 @@ The law: a cookie that is old, foreign or garbled is a stranger's, never an erro
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from oauth_proxy.cookies import Received, SealedCookie
+from oauth_proxy.errors import SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.session.memory import ALONE, Memory
 
 _VERSION = 1
+_POINTER = b"elsewhere: "
 _REMEMBERED = 2048
 _REMEMBERED_LENGTH = 16 * 1024
+_FETCHED = 256
 _TOUCHES_PER_IDLE = 10
 
 Absence = Literal["not_returned", "repeated", "incomplete", "foreign", "expired"]
@@ -51,21 +55,37 @@ class Loaded:
 
 
 class CookieStore:
-    """Reads and writes sessions. `lifetime` and `idle` in seconds; `clock` tells seconds since the epoch."""
+    """Reads and writes sessions. `lifetime` and `idle` in seconds; `clock` tells seconds since the epoch.
 
-    def __init__(self, cookie: SealedCookie, *, lifetime: float, idle: float, clock: Callable[[], float]) -> None:
+    A session that no browser would keep is put into `memory`, and the cookie holds a sealed pointer to it.
+    """
+
+    def __init__(
+        self,
+        cookie: SealedCookie,
+        *,
+        lifetime: float,
+        idle: float,
+        clock: Callable[[], float],
+        memory: Memory = ALONE,
+    ) -> None:
         self._cookie = cookie
         self._lifetime = lifetime
         self._idle = idle
         self._clock = clock
+        self._memory = memory
         self._opened: OrderedDict[str, Loaded] = OrderedDict()
+        self._fetched: OrderedDict[str, Loaded] = OrderedDict()
 
-    def load(self, received: Received) -> Loaded | None:
-        """The session the request brought, or None for a stranger's."""
+    async def load(self, received: Received) -> Loaded | None:
+        """The session the request brought, or None for a stranger's.
+
+        Raises SessionsUnavailable when it is too large for cookies and cannot be fetched.
+        """
         text = self._cookie.text(received)
         if text is None:
             return None
-        loaded = self._opened.get(text) or self._open(text)
+        loaded = self._opened.get(text) or self._fetched.get(text) or self._open(text) or await self._fetch(text)
         return loaded if loaded and self._is_live(loaded.session) else None
 
     def is_due(self, loaded: Loaded) -> bool:
@@ -79,18 +99,29 @@ class CookieStore:
     def why_absent(self, received: Received) -> Absence:
         """Why a request that should have brought a session brought none."""
         if self._cookie.name not in received.seen:
-            return "not_returned"
+            return "incomplete" if self._cookie.clear(received) else "not_returned"
         if self._cookie.name not in received.ours:
             return "repeated"
         text = self._cookie.text(received)
         if text is None:
             return "incomplete"
-        return "foreign" if self._open(text) is None else "expired"
+        return "foreign" if self._cookie.open(text) is None else "expired"
 
-    def save(self, session: Session, received: Received) -> list[str]:
-        """Set-Cookie values that keep the session. Raises SessionTooLarge when a browser would not keep it."""
+    async def save(self, session: Session, received: Received) -> list[str]:
+        """Set-Cookie values that keep the session.
+
+        When a browser would not keep it and replicas have nowhere to put it, raises SessionTooLarge; when they
+        cannot put it there now, SessionsUnavailable.
+        """
         remaining = self.ends_at(session) - self._clock()
-        return self._cookie.set(encode(session), remaining, received)
+        try:
+            return self._cookie.set(encode(session), remaining, received)
+        except SessionTooLarge:
+            if self._memory is ALONE:
+                raise
+        if not await self._memory.remember(session):
+            raise SessionsUnavailable("a session too large for cookies could not be kept")
+        return self._cookie.set(_pointer(session), remaining, received)
 
     def clear(self, received: Received) -> list[str]:
         """Set-Cookie values that end whatever session the request brought."""
@@ -103,7 +134,7 @@ class CookieStore:
     def _open(self, text: str) -> Loaded | None:
         """Opening costs more than remembering; both the number and the size of what is remembered are bounded."""
         content = self._cookie.open(text)
-        session = decode(content) if content is not None else None
+        session = decode(content) if content is not None and not content.startswith(_POINTER) else None
         if session is None:
             return None
         loaded = Loaded(session, by_old_key=self._cookie.is_due(text))
@@ -112,3 +143,24 @@ class CookieStore:
             if len(self._opened) > _REMEMBERED:
                 self._opened.popitem(last=False)
         return loaded
+
+    async def _fetch(self, text: str) -> Loaded | None:
+        """The session that a cookie points to; fewer of these are remembered, because they are large."""
+        content = self._cookie.open(text)
+        if content is None or not content.startswith(_POINTER):
+            return None
+        session_id, seen = json.loads(content.removeprefix(_POINTER))
+        known = await self._memory.newest(session_id)
+        if known is None:
+            if self._memory.trouble:
+                raise SessionsUnavailable("a session too large for cookies could not be fetched")
+            return None
+        loaded = Loaded(replace(known.session, seen=seen), by_old_key=self._cookie.is_due(text))
+        self._fetched[text] = loaded
+        if len(self._fetched) > _FETCHED:
+            self._fetched.popitem(last=False)
+        return loaded
+
+
+def _pointer(session: Session) -> bytes:
+    return _POINTER + json.dumps([session.id, session.seen]).encode()

@@ -3,10 +3,23 @@
 from oauth_proxy.settings.addresses import Address, Listen, domain
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load, parse
-from oauth_proxy.settings.model import Access, Admin, Cookie, Frameio, Log, Pages, Session, Settings, Tls, Upstream
+from oauth_proxy.settings.model import (
+    Access,
+    Admin,
+    Cookie,
+    Frameio,
+    Log,
+    Pages,
+    Session,
+    Settings,
+    Tls,
+    Upstream,
+    Webhook,
+)
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.refusal import Refused
 from oauth_proxy.settings.rules import EmailPattern, Everyone, Member, PublicRule, Rule
+from oauth_proxy.settings.stores import Redis
 from oauth_proxy.settings.template import template
 
 __all__ = [
@@ -22,12 +35,14 @@ __all__ = [
     "Member",
     "Pages",
     "PublicRule",
+    "Redis",
     "Refused",
     "Rule",
     "Session",
     "Settings",
     "Tls",
     "Upstream",
+    "Webhook",
     "domain",
     "effective",
     "load",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import SecretBytes, ValidationInfo
@@ -14,9 +15,10 @@ from oauth_proxy.settings.refusal import Refused, one_of, why
 from oauth_proxy.settings.rules import V4_ROLES, Everyone, Member, Rule
 from oauth_proxy.settings.units import written_duration
 
+T = TypeVar("T")
+
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
-_REDIS = re.compile(r"rediss?://\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +153,6 @@ def idle(seconds: float, lifetime: float | None) -> float:
     return seconds
 
 
-def store(text: str) -> str:
-    """`cookie`; Refused for Redis, which later versions know."""
-    if _REDIS.fullmatch(text):
-        raise Refused("the Redis store is not available in this version", "cookie")
-    if text != "cookie":
-        raise Refused("the store is cookie or redis://host:6379/0", "cookie")
-    return text
-
-
 def everyone_alone(allow: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """The rules; Refused where `everyone` makes the others pointless."""
     if len(allow) > 1 and Everyone() in allow:
@@ -173,6 +166,14 @@ def names_differ(headers: Mapping[str, str]) -> Mapping[str, str]:
     if len(set(folded)) < len(folded):
         raise Refused("two of these names are the same header: case, and '_' for '-', make no difference to tools")
     return headers
+
+
+def paths_differ(webhooks: Mapping[str, T]) -> Mapping[str, T]:
+    """The webhooks; Refused where a tool could take two paths for one (case, or a slash at the end)."""
+    folded = [path.lower().rstrip("/") for path in webhooks]
+    if len(set(folded)) < len(folded):
+        raise Refused("to many tools two of these paths are one: they ignore case, or a slash at the end")
+    return webhooks
 
 
 def shown_name(text: str) -> str:

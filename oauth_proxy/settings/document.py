@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from oauth_proxy.settings.model import Settings
-from oauth_proxy.settings.source import FROM_FILES
+from oauth_proxy.settings.source import EACH, FROM_FILES
 from oauth_proxy.settings.written import VARIABLE
 
 
@@ -25,11 +25,15 @@ def schema() -> dict[str, Any]:
     models = document["$defs"]
     url = models["Upstream"]["properties"]["url"]
     models["Upstream"] = {"anyOf": [url, models["Upstream"]]}
-    secret = models["Session"]["properties"]["secret"]
-    several = {key: secret.pop(key) for key in ("type", "items", "minItems", "maxItems")}
-    secret["anyOf"] = [several["items"], several]
-    for parent, name in sorted(FROM_FILES):
-        model = models[document["properties"][parent]["$ref"].rpartition("/")[2]]
+    for of in ("Session", "Webhook"):
+        secret = models[of]["properties"]["secret"]
+        several = {key: secret.pop(key) for key in ("type", "items", "minItems", "maxItems")}
+        secret["anyOf"] = [several["items"], several]
+    for where, name in FROM_FILES.items():
+        node = document
+        for step in where:
+            node = node["additionalProperties"] if step == EACH else node["properties"][step]
+        model = models[node["$ref"].rpartition("/")[2]]
         described = f"A file that holds {name}. A relative path begins at the folder of this file."
         model["properties"][f"{name}_file"] = {"type": "string", "description": described}
         if name in model["required"]:

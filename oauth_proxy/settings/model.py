@@ -16,17 +16,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
-    SecretBytes,
-    SecretStr,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from oauth_proxy.settings import addresses, checks, keys, rules, units
+from oauth_proxy.settings import addresses, checks, keys, rules, stores
+from oauth_proxy.settings.fields import Duration, File, Flag, Folder, Issued, Listener, Rule, SessionKey, Url
 from oauth_proxy.settings.written import Written
 
 DEFAULT_SCOPES: Mapping[str, tuple[str, ...]] = {
@@ -43,23 +39,6 @@ DEFAULT_HEADERS: Mapping[str, str] = {
 }
 
 _DAY = 86_400.0
-
-Duration = Annotated[float, Written(units.duration, units.written_duration, {"pattern": units.DURATION_PATTERN})]
-Flag = Annotated[bool, Written(checks.flag, bool, {"type": ["boolean", "string"], "pattern": "^(true|false)$"})]
-Listener = Annotated[addresses.Listen, Written(addresses.listen)]
-Url = Annotated[str, Written(addresses.url, schema={"pattern": "^https?://"})]
-Folder = Annotated[Path, Written(Path), AfterValidator(checks.folder)]
-File = Annotated[Path, Written(Path), AfterValidator(checks.file)]
-Issued = Annotated[SecretStr, Written(lambda text: SecretStr(keys.issued(text)), lambda _: "<hidden>")]
-SessionKey = Annotated[
-    SecretBytes, Written(lambda text: SecretBytes(keys.session_secret(text)), lambda _: "<hidden, 32 bytes>")
-]
-Rule = Annotated[
-    rules.Rule,
-    PlainValidator(rules.rule),
-    PlainSerializer(lambda rule: rule.written(), when_used="json"),
-    WithJsonSchema(rules.RULE_SCHEMA),
-]
 
 
 class _Model(BaseModel):
@@ -130,11 +109,10 @@ class Session(_Model):
     idle: Duration = Field(default_factory=lambda given: min(_DAY, given["lifetime"]))
     """Sign out after this long without a request; 24h, or the lifetime where that is shorter."""
     cookie: Cookie = Cookie()
-    store: Annotated[str, Written(checks.store)] = "cookie"
-    """cookie: the session lives in the visitor's browser, sealed. (redis://host:6379/0 is not available yet.)"""
-
+    store: Annotated[stores.Store, Written(stores.store, schema={"pattern": stores.PATTERN})] = "cookie"
+    """cookie: sealed, in the browser. redis://host:6379/0 or rediss:// (TLS): replicas share what they know."""
     revocations: Annotated[Path, Written(Path), AfterValidator(checks.written_file)] | None = None
-    """A file that remembers sign-outs and `oauth-proxy revoke` across restarts; without one, memory does."""
+    """A file that remembers sign-outs and `oauth-proxy revoke` across restarts; without one, Redis or memory."""
 
     @property
     def keys(self) -> list[bytes]:
@@ -171,6 +149,20 @@ class Access(_Model):
     role: beside them. One that fits is enough."""
     public: tuple[Annotated[rules.PublicRule, Written(rules.public_rule, rules.PublicRule.written)], ...] = ()
     """What reaches the tool without session and token: "GET /healthz", "/assets/*" (GET and HEAD)."""
+    bearer: Flag = False
+    """Let programs in with a Frame.io token of their own, sent as Authorization: Bearer; allow decides as ever."""
+
+
+class Webhook(_Model):
+    """A path that Frame.io itself calls, for a webhook or a custom action: by POST, signed, without a session."""
+
+    secret: Annotated[tuple[Issued, ...], Field(min_length=1, max_length=10), BeforeValidator(checks.several)]
+    """The secret that Frame.io signs with, as shown when the webhook was made. In a list, any of them will do."""
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The secrets as they enter a signature."""
+        return [secret.get_secret_value().encode("ascii") for secret in self.secret]
 
 
 class Admin(_Model):
@@ -211,6 +203,10 @@ class Settings(_Model):
     upstreams: Annotated[Mapping[Annotated[str, Written(rules.prefix)], Upstream], Field(min_length=1)]
     """Path prefix → URL. The longest prefix wins, and the URL takes its place: /render/x → http://host:3000/x."""
     access: Access
+    webhooks: Annotated[
+        Mapping[Annotated[str, Written(rules.webhook_path)], Webhook], AfterValidator(checks.paths_differ)
+    ] = Field(default_factory=dict)
+    """Path → {secret: …} of Frame.io's own calls. Only what is signed with the secret reaches the tool there."""
     headers: Annotated[
         Mapping[Annotated[str, Written(rules.header_name)], Annotated[str, Written(rules.header_template)]],
         AfterValidator(checks.names_differ),

@@ -58,10 +58,18 @@ def _visitors(settings: Settings) -> Iterator[str]:
 def _addresses(settings: Settings) -> Iterator[str]:
     if not settings.secure:
         yield "public_url is http: good for trying out on this machine, and for nothing else."
+    if settings.access.bearer and not settings.trusted_proxies:
+        yield (
+            "access.bearer is on and trusted_proxies is empty: should anything stand in front of the proxy, all "
+            "programs are one client to it, and one's wrong tokens hold up the others' new ones."
+        )
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         yield "trusted_proxies has everybody in it: anybody can write any address into X-Forwarded-For."
     if not _is_local(settings.admin.listen):
         yield f"Whoever reaches {settings.admin.listen} can read the metrics; nobody signs in there."
+    store = settings.session.store
+    if store != "cookie" and not store.tls and not _is_loopback(store.host):
+        yield "session.store is redis:// on another machine: a password can be read on the way. rediss:// is TLS."
     for prefix, upstream in settings.upstreams.items():
         if _is_readable_on_the_way(str(upstream.url)):
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.refusal import Refused, kind, nearest, one_of, quoted
-from oauth_proxy.settings.source import FROM_FILES, Problem, Source, Where, dotted
+from oauth_proxy.settings.source import Problem, Source, Where, dotted, from_file
 from oauth_proxy.settings.syntax import Place
 
 _KEY = "[key]"
@@ -115,7 +115,8 @@ def _meant_key(where: Where) -> str | None:
 
 def _nearest_key(where: Where) -> str | None:
     parent = where[:-1]
-    by_file = [f"{name}_file" for folder, name in FROM_FILES if parent == (folder,)]
+    name = from_file(parent)
+    by_file = [f"{name}_file"] if name else []
     return nearest(str(where[-1]), [*_model_at(parent).model_fields, *by_file])
 
 

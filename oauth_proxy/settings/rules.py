@@ -207,6 +207,16 @@ def prefix(text: str) -> str:
     return path
 
 
+def webhook_path(text: str) -> str:
+    """The one path that a webhook is called at, as `plain_path` wants it; else Refused."""
+    path = plain_path(text)
+    if "*" in path:
+        raise Refused("a webhook has one path, without '*'")
+    if path.startswith(OUR_ROUTES):
+        raise Refused(f"{OUR_ROUTES} belongs to the proxy and takes no webhook")
+    return path
+
+
 def header_name(text: str) -> str:
     """A field name (RFC 9110 5.1) that may be set for the tool; else Refused."""
     if not _TOKEN.fullmatch(text):

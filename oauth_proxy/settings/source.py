@@ -20,8 +20,13 @@ Where = tuple[str | int, ...]
 Tree = str | list["Tree"] | dict[str, "Tree"]
 
 LARGEST_SECRET = 64 * 1024
-FROM_FILES = frozenset({("frameio", "client_secret"), ("session", "secret")})
-"""Values that may stand in a file of their own, which the same key with `_file` at its end names."""
+EACH = "*"
+FROM_FILES: Mapping[Where, str] = {
+    ("frameio",): "client_secret",
+    ("session",): "secret",
+    ("webhooks", EACH): "secret",
+}
+"""Where there is a value that may stand in a file of its own, which the same key with `_file` at its end names."""
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)?)")
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -70,6 +75,11 @@ def read(text: str, environ: Mapping[str, str], folder: Path) -> Source:
     return source
 
 
+def from_file(where: Where) -> str | None:
+    """The key of the mapping there that may be given as a file."""
+    return FROM_FILES.get(where) or FROM_FILES.get((*where[:-1], EACH))
+
+
 def dotted(where: Where) -> str:
     """The way to a value as people write it: `session.cookie.name`, `access.public[2]`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).removeprefix(".")
@@ -98,9 +108,9 @@ class _Reader:
                 continue
             source.keys[here] = syntax.place(key_node)
             tree[key] = self._value(value_node, here)
-        for parent, name in FROM_FILES:
-            if where == (parent,) and f"{name}_file" in tree:
-                self._from_file(tree, where, name)
+        name = from_file(where)
+        if name is not None and f"{name}_file" in tree:
+            self._from_file(tree, where, name)
         return tree
 
     def _value(self, node: yaml.Node, where: Where) -> Tree:

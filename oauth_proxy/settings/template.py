@@ -44,6 +44,7 @@ session:
   #lifetime: 7d
   #idle: 24h
   #cookie: {name: oauth_proxy, same_site: lax, path: /}
+  # Several proxies for one public_url share a Redis: redis://:${REDIS_PASSWORD}@host:6379/0, rediss:// with TLS.
   #store: cookie
 
 # Path prefix: URL, or {url: …, timeout: 30s, host: pass}. The longest prefix wins, and the URL takes its place.
@@ -60,6 +61,12 @@ access:
     - email: "*@example.com"
   # What needs no sign-in, such as ["GET /healthz", "/assets/*"].
   #public: []
+  # Let programs in with a Frame.io token of their own (Authorization: Bearer); Frame.io is asked whose it is.
+  #bearer: false
+
+# Paths that Frame.io itself calls, for webhooks and custom actions; only what is signed with the secret gets in:
+#   /hooks/frameio: {secret: …}, or secret_file: a path. While the secret changes, a list: [new, old].
+#webhooks: {}
 
 # What the tool is told about the visitor. Headers of your own take the place of these.
 #headers:

@@ -1,22 +1,21 @@
 """One HTTP/1.1 connection to a tool: a request goes out, one answer comes in, nothing else is believed.
 
-The law: an answer belongs to the exchange that asked for it. Bytes that come before anybody asked or after an
-answer is complete end the connection; they are never kept for the next visitor (response desynchronisation).
+The law: an answer belongs to the exchange that asked for it. Bytes that come before anybody asked, or after an
+answer is complete, end the connection (response desynchronisation).
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from math import inf
 from typing import cast
 
-import httptools
-
 from oauth_proxy.errors import ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
-from oauth_proxy.upstream import head as heads
+from oauth_proxy.upstream.answer import AnswerReader
+from oauth_proxy.upstream.head import Head
 
 HIGH_WATER = 131072
 """Bytes of body held for a slow visitor before the tool is no longer read."""
-_MAX_INTERIM = 32
 
 
 class HungUp(UpstreamUnreachable):
@@ -26,10 +25,14 @@ class HungUp(UpstreamUnreachable):
 class Connection(asyncio.Protocol):
     """A connection for one exchange at a time; `timeout` is the tool's patience in seconds.
 
-    `ask` sends a request; its future ends when `head` is there or `error` is. Then `take` gives what has come of
-    the body and `more` waits for the next of it, until `complete`.
+    `ask` sends a request; its future ends when there is an `answer`. Then `take` gives what has come of the body
+    and `more` waits for the next of it, until `complete` or an `error`.
     """
 
+    __slots__ = (
+        "_asked", "_drained", "_loop", "_on_lost", "_reader", "_reading_paused", "_sending", "_waiter",
+        "deadline", "error", "exchanges", "timeout", "transport", "writing_paused",
+    )  # fmt: skip
     transport: asyncio.Transport
     """Where the bytes go; there from `connection_made` on, before anybody gets to see the connection."""
 
@@ -37,50 +40,39 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
         self.timeout = timeout
-        self._parser = httptools.HttpResponseParser(self)
+        self._reader = AnswerReader()
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._raw = b""
-        self._body: list[bytes] = []
-        self._buffered = 0
         self._asked = False
-        self._to_head = False
-        self._upgrading = False
-        self._interim = 0
         self._sending = False
         self._reading_paused = False
         self.writing_paused = False
         self.exchanges = 0
         self.deadline = inf
         """The loop's time at which patience ends: with the tool while it is asked, with idleness after."""
-        self.head: heads.Head | None = None
-        self.complete = False
         self.error: ProxyError | None = None
-        self.early = b""
-        """After 101, bytes of the new protocol that came with it."""
 
     # What an exchange calls.
 
     def ask(self, request: bytes, *, to_head: bool = False, upgrading: bool = False) -> asyncio.Future[None]:
-        """Send a request's head, with its body or without; the future ends when there is a `head` or `error`."""
-        if self._to_head:
-            self._parser = httptools.HttpResponseParser(self)  # llhttp expects the body that HEAD has not
-        self.head, self.complete, self._raw, self._interim = None, False, b"", 0
-        self._asked, self._to_head, self._upgrading = True, to_head, upgrading
+        """Send a request's head, with its body or without; the future ends when there is an answer or none."""
+        self._reader.expect(to_head=to_head, upgrading=upgrading)
+        self._asked = True
         self.exchanges += 1
         self.deadline = self._loop.time() + self.timeout
-        self.transport.write(request)
+        self.write(request)
         return self._wait()
 
-    def answer(self) -> heads.Head:
-        """The answer's head, when what `ask` gave has ended; the exchange's failure is raised."""
-        if self.head is None or (self.error is not None and not self.complete):
+    def answer(self) -> Head:
+        """The answer's head, when the future of `ask` has ended; the exchange's failure is raised."""
+        head = self._reader.head
+        if head is None or (self.error is not None and not self.complete):
             raise self.error or UpstreamUnreachable("there is no answer")
-        return self.head
+        return head
 
     def more(self) -> asyncio.Future[None]:
-        """Ends when the body has grown, is complete, or `error` is set."""
-        if self._reading_paused and not self._buffered:
+        """Ends when the body has grown, is complete, or there is an `error`."""
+        if self._reading_paused and not self._reader.buffered:
             self._reading_paused = False
             self.deadline = self._patience()
             self.transport.resume_reading()
@@ -88,12 +80,30 @@ class Connection(asyncio.Protocol):
 
     def take(self) -> list[bytes]:
         """What has come of the body since the last call."""
-        pieces, self._body, self._buffered = self._body, [], 0
-        return pieces
+        return self._reader.take()
+
+    @property
+    def answered(self) -> bool:
+        """The head of an answer is here."""
+        return self._reader.head is not None
+
+    @property
+    def complete(self) -> bool:
+        """The whole answer is here, though maybe not taken."""
+        return self._reader.complete
+
+    def become_tunnel(self) -> bytes:
+        """No more answers are read here, and no deadline holds; what the tool said right behind its 101."""
+        early = self._reader.early
+        self.deadline = inf
+        self.error = UpstreamUnreachable("the tunnel has ended")
+        del self._reader  # thousands may be open, and idle
+        return early
 
     def write(self, *pieces: bytes) -> None:
-        """Send more of the request's body; wait for `drain` when `writing_paused`."""
-        self.transport.writelines(pieces)
+        """Send more of the request; wait for `drain` when `writing_paused`. After an `error` nothing is sent."""
+        if self.error is None:
+            self.transport.writelines(pieces)
 
     async def drain(self) -> None:
         """Wait until the tool takes more of the request."""
@@ -111,6 +121,8 @@ class Connection(asyncio.Protocol):
         self._sending = value
         self.deadline = self._patience()
 
+    # What the pool calls.
+
     @property
     def usable(self) -> bool:
         """The connection is open and nobody waits on it."""
@@ -118,23 +130,14 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """The exchange is over and left the connection clean."""
-        return (
-            self.complete
-            and self.error is None
-            and not self._sending
-            and self.head is not None
-            and self.head.keep_alive
-            and not self.transport.is_closing()
-        )
+        """The exchange is over and has left the connection clean."""
+        reader = self._reader
+        clean = reader.complete and self.error is None and not self._sending and not self.transport.is_closing()
+        return clean and reader.head is not None and reader.head.keep_alive
 
     def rest(self, idle: float) -> None:
-        """The exchange is over; whoever comes within `idle` seconds may ask next.
-
-        What its visitor left without taking is forgotten here.
-        """
+        """The exchange is over; whoever comes within `idle` seconds may ask next."""
         self._asked = False
-        self._body, self._buffered = [], 0
         self.deadline = self._loop.time() + idle
 
     def abort(self) -> None:
@@ -143,7 +146,7 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Patience has ended."""
-        waited_for = "more of its answer" if self.head else "its answer"
+        waited_for = "more of its answer" if self._reader.head else "its answer"
         self.fail(UpstreamTimeout(f"the tool let {waited_for} wait for {self.timeout:g} s"))
 
     def fail(self, error: ProxyError) -> None:
@@ -159,37 +162,36 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        # An event stream has no deadline: the system has to notice a tool that went without a word.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; whoever waits is woken once for all of them."""
+        reader = self._reader
         if not self._asked or self.complete:
             self.fail(UpstreamNonsense("the tool spoke when nobody had asked"))
             return
-        if self.head is None:
-            self._raw += data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._switch(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse(error)
-        if self.head is None:
-            if len(self._raw) > heads.MAX_BYTES:
-                self.fail(UpstreamNonsense(f"the head is longer than {heads.MAX_BYTES} bytes"))
+            reader.feed(data)
+        except UpstreamNonsense as error:
+            self.fail(error)
             return
-        self.deadline = self._patience()
-        if self._buffered > HIGH_WATER and not self.complete:
+        if reader.head is None:
+            return
+        if reader.complete:
+            self.deadline = inf
+        elif reader.buffered > HIGH_WATER or reader.head.status == 101:
             self._reading_paused = True
             self.deadline = inf  # the visitor is slow, not the tool
             self.transport.pause_reading()
+        else:
+            self.deadline = self._patience()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by whomever."""
-        if self._asked and not self.complete:
-            self._hung_up(exc)
-        elif self.error is None:
-            self.error = HungUp("the tool closed the connection")
+        if self.error is None:
+            self.error = self._why_lost(exc)
         self.writing_paused = False
         self._wake_drain()
         self._wake()
@@ -204,81 +206,27 @@ class Connection(asyncio.Protocol):
         self.writing_paused = False
         self._wake_drain()
 
-    # What llhttp calls, in the middle of data_received. An exception becomes an HttpParserCallbackError.
-
-    def on_message_begin(self) -> None:
-        """A status line begins."""
-        if self.complete:
-            raise UpstreamNonsense("bytes after a complete answer")
-
-    def on_headers_complete(self) -> None:
-        """A head is complete, final or interim (RFC 9110 15.2)."""
-        if self.complete:
-            raise UpstreamNonsense("a second answer")
-        end = self._raw.find(b"\r\n\r\n") + 4
-        if end > heads.MAX_BYTES:
-            raise UpstreamNonsense(f"the head is longer than {heads.MAX_BYTES} bytes")
-        head = heads.read(self._raw[:end], to_head=self._to_head)
-        self._raw = self._raw[end:]
-        if head.status >= 200 or head.status == 101:
-            self._accept(head)
-            return
-        self._interim += 1  # 100 and 103 are for us; RFC 9110 15.2 lets a proxy keep them
-        if self._interim > _MAX_INTERIM:
-            raise UpstreamNonsense("interim answers without end")
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body, without its chunks."""
-        if self.complete:
-            raise UpstreamNonsense("a body where none may be")
-        self._body.append(data)
-        self._buffered += len(data)
-
-    def on_message_complete(self) -> None:
-        """An answer is complete."""
-        if self.head is not None and self.head.status != 101:
-            self.complete = True
-
     # The rest is ours.
 
-    def _accept(self, head: heads.Head) -> None:
-        if head.status == 101 and not self._upgrading:
-            raise UpstreamNonsense("101 to a request that asked for no other protocol")
-        self.head = head
-        self._raw = b""
-        self.complete = head.length == 0 and head.status != 101
-
-    def _switch(self, early: bytes) -> None:
-        self.early = early
-        self.transport.pause_reading()
-
-    def _refuse(self, error: httptools.HttpParserError) -> None:
-        """An answer that is already complete stands; the connection falls either way."""
-        cause = error.__context__
-        if not isinstance(cause, UpstreamNonsense):
-            cause = UpstreamNonsense(f"llhttp: {error}")
-        self.fail(cause)
-
-    def _hung_up(self, exc: Exception | None) -> None:
+    def _why_lost(self, exc: Exception | None) -> ProxyError:
+        """The failure that the end of the socket is; to an answer that is complete it is none."""
         why = f" ({exc})" if exc else ""
-        if self.head is None:
-            began = self._raw or self._interim
-            kind = UpstreamUnreachable if began else HungUp
-            self.error = self.error or kind(f"the tool hung up before its answer{why}")
-        elif exc is None and self.error is None and self.head.until_close:
-            self.complete = True
-        else:
-            self.error = self.error or UpstreamUnreachable(f"the tool hung up in the middle of its answer{why}")
+        if not self._reader.begun:
+            return HungUp(f"the tool hung up before its answer{why}")
+        if exc is None and self._reader.end():
+            return HungUp("the tool closed the connection")
+        return UpstreamUnreachable(f"the tool hung up in the middle of its answer{why}")
 
     def _patience(self) -> float:
         """Until when the next byte may take. Between events a stream may be silent for hours: it is never late."""
-        if self._sending or (self.head is not None and self.head.event_stream):
+        head = self._reader.head
+        if self._sending or (head is not None and head.event_stream):
             return inf
         return self._loop.time() + self.timeout
 
     def _wait(self) -> asyncio.Future[None]:
         waiter = self._loop.create_future()
-        if self.error or self.complete or self._buffered:
+        if self.error or self._reader.complete or self._reader.buffered:
             waiter.set_result(None)
         else:
             self._waiter = waiter

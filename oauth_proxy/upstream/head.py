@@ -12,10 +12,11 @@ from oauth_proxy.headers import HOP_BY_HOP
 MAX_BYTES = 65536
 MAX_LINES = 256
 
-# RFC 9112 4. llhttp lets through HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the reason.
+# RFC 9112 4. llhttp lets through HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the
+# reason.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
-# What Connection may name without any line being struck for it: what it means by itself, what is struck anyway, and
-# the length, which is not the tool's to take back.
+# What Connection may name without any line being struck for it: what it means by itself, what is struck anyway,
+# and the length, which is not the tool's to take back.
 _NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
 _READ_HERE = HOP_BY_HOP | {b"content-length", b"content-type", b"date"}
 

@@ -37,7 +37,7 @@ class Address:
 
 
 class Pool:
-    """At most `limit` connections for exchanges; as many requests again may wait for one.
+    """At most `limit` connections for exchanges; as many requests again may wait for one. Tunnels are apart.
 
     All times are seconds: `timeout` is the tool's patience and a waiting request's, `idle` how long an unused
     connection is kept.
@@ -51,6 +51,7 @@ class Pool:
         timeout: float,
         connect_timeout: float,
         limit: int,
+        most_tunnels: int,
         idle: float,
     ) -> None:
         self._address = address
@@ -58,6 +59,7 @@ class Pool:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._limit = limit
+        self._most_tunnels = most_tunnels
         self._idle_time = idle
         self._tick = min(1.0, timeout, idle) / 4
         self._open: set[Connection] = set()
@@ -112,9 +114,9 @@ class Pool:
             self._offer_slot()
 
     async def connect_tunnel(self) -> Connection:
-        """A new connection to become a tunnel; there may be `limit` of these beside the others."""
-        if len(self._tunnels) + self._dialling >= self._limit:
-            raise UpstreamBusy(f"{self._address}: there are {self._limit} tunnels already")
+        """A new connection to become a tunnel; there may be `most_tunnels` of these beside the others."""
+        if len(self._tunnels) + self._dialling >= self._most_tunnels:
+            raise UpstreamBusy(f"{self._address}: there are {self._most_tunnels} tunnels already")
         self._dialling += 1
         try:
             return await self._dial(self._tunnels)

@@ -8,6 +8,9 @@ from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.response import STALL, Lines
 
+WHOLE = web.RequestKey("whole", bytes)
+"""A request's body, where all of it has been read before."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -22,6 +25,17 @@ def request_head(method: str, target: bytes, headers: Lines, framing: bytes) -> 
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
         raise BadRequest("a line of the request's head holds a line end or a NUL")
     return b"%b\r\n%b\r\n" % (head, framing)
+
+
+def welcome(request: web.BaseRequest) -> None:
+    """Ask for the body of a visitor who holds it back until it is asked for (RFC 9110 10.1.1)."""
+    is_awaited = (
+        request.version >= HttpVersion11
+        and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        and not request.content.total_bytes
+    )
+    if is_awaited and request.transport is not None:
+        request.transport.write(_CONTINUE)
 
 
 class Body:
@@ -53,7 +67,7 @@ class Body:
     def _whole(self, content: StreamReader) -> bytes | None:
         if not content.is_eof():
             return None
-        body = content.read_nowait()
+        body = self._request.get(WHOLE) or content.read_nowait()
         if self.chunked:
             body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
         return body
@@ -72,8 +86,8 @@ class Body:
 
     async def _send(self, connection: Connection) -> None:
         content = self._request.content
-        if self._is_awaited() and connection.head is None:
-            self._say_continue()
+        if not connection.answered:
+            welcome(self._request)
         while piece := await self._next(content):
             if self.chunked:
                 connection.write(b"%x\r\n" % len(piece), piece, b"\r\n")
@@ -98,17 +112,3 @@ class Body:
                 await connection.drain()
         except TimeoutError as error:
             raise UpstreamTimeout(f"the tool took nothing of the request for {connection.timeout:g} s") from error
-
-    def _is_awaited(self) -> bool:
-        """The visitor holds its body back until it hears that it is welcome (RFC 9110 10.1.1)."""
-        request = self._request
-        return (
-            request.version >= HttpVersion11
-            and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-            and not request.content.total_bytes
-        )
-
-    def _say_continue(self) -> None:
-        transport = self._request.transport
-        if transport is not None:
-            transport.write(_CONTINUE)

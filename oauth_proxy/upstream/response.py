@@ -68,6 +68,9 @@ async def pass_on(
         _log.warning("an answer was cut short: %s", cut)
         response.force_close()
         _reset(request.transport)
+    except BaseException:
+        _reset(request.transport)  # whoever catches this must not add an error page
+        raise
     return response
 
 
@@ -93,25 +96,16 @@ async def _stream(
 ) -> None:
     """The head and the body's bytes as they come, no faster than the visitor takes them."""
     transport, protocol = request.transport, request.protocol
-    pending = [opening]
-    while True:
-        pieces = connection.take()
-        size = 0
-        if pieces:
-            size = sum(map(len, pieces))
-            response.count(size)
-            pending += [b"%x\r\n" % size, *pieces, b"\r\n"] if chunked else pieces
-        complete = connection.complete
-        if complete and chunked:
-            pending.append(b"0\r\n\r\n")
-        if pending:
-            if transport is None or transport.is_closing():
-                return response.force_close()  # the visitor has hung up
-            if size < _JOINED:
-                transport.write(b"".join(pending))
-            else:
-                transport.writelines(pending)
-            pending = []
+    out = [opening]
+    while transport is not None and not transport.is_closing():
+        pieces, complete = connection.take(), connection.complete
+        size = sum(map(len, pieces))
+        response.count(size)
+        out += _chunk(pieces, size, last=complete) if chunked else pieces
+        if size < _JOINED:
+            transport.write(b"".join(out))
+        else:
+            transport.writelines(out)
         if complete:
             return
         if connection.error is not None:
@@ -119,6 +113,14 @@ async def _stream(
         if protocol.writing_paused:
             await _drain(request)
         await connection.more()
+        out = []
+    response.force_close()  # the visitor has hung up
+
+
+def _chunk(pieces: list[bytes], size: int, *, last: bool) -> list[bytes]:
+    """The pieces as one chunk of `size` bytes, and what says that it was the last (RFC 9112 7.1)."""
+    chunk = [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
+    return [*chunk, b"0\r\n\r\n"] if last else chunk
 
 
 async def _drain(request: web.BaseRequest) -> None:

@@ -45,7 +45,7 @@ class Upstreams:
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
         self._proto = b"https" if site.secure else b"http"
-        self._ours: dict[tuple[str, Identity], list[Line]] = {}
+        self._ours: dict[tuple[str, float, Identity], list[Line]] = {}
 
     async def forward(
         self,
@@ -100,7 +100,7 @@ class Upstreams:
 
     def _written(self, session: Session) -> list[Line]:
         who, tokens = session.identity, session.tokens
-        key = (tokens.access, who)
+        key = (tokens.access, tokens.expires_at, who)
         lines = self._ours.get(key)
         if lines is None:
             lines = self._headers.ours(

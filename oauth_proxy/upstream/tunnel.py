@@ -8,7 +8,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from math import inf
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -32,21 +31,19 @@ async def tunnel(
 ) -> Forwarded:
     """Ask the tool for a WebSocket and carry it until it ends; see `Upstream.tunnel`."""
     accept = expected_accept(request)
-    wire = request_head("GET", target, headers, _UPGRADE)
     connection = await pool.connect_tunnel()
     try:
-        await connection.ask(wire, upgrading=True)
-        head = connection.answer()
-        if head.status != 101:
-            answer = await pass_on(request, connection, head, added=added, keep_alive=False)
+        await connection.ask(request_head("GET", target, headers, _UPGRADE), upgrading=True)
+        if connection.answer().status != 101:
+            refusal = await pass_on(request, connection, connection.answer(), added=added, keep_alive=False)
             connection.abort()
-            return answer
-        _check_switch(head, accept)
-        await request.writer.drain()
+            return refusal
+        await request.writer.drain()  # a transport that is full already would not tell its End so
+        opening = _switching(connection.answer(), accept, added)
     except BaseException:
         connection.abort()
         raise
-    await _carry(request, connection, _switching(head, added))
+    await _carry(request, connection, opening)
     return Forwarded(101, keep_alive=False)
 
 
@@ -72,17 +69,14 @@ def expected_accept(request: web.BaseRequest) -> bytes:
     return base64.b64encode(hashlib.sha1(keys[0].encode("ascii") + _GUID, usedforsecurity=False).digest())
 
 
-def _check_switch(head: Head, accept: bytes) -> None:
+def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
+    """The visitor's 101; UpstreamNonsense unless the tool's agrees to what was asked (RFC 6455 4.1)."""
     accepted = [line[21:].strip(b" \t") for line in head.lines if line[:21].lower() == b"sec-websocket-accept:"]
     if accepted != [accept]:
         raise UpstreamNonsense("101 with another Sec-WebSocket-Accept than the key asks for")
     if head.upgrade.lower() != b"websocket":
         raise UpstreamNonsense("101 to another protocol than WebSocket")
-
-
-def _switching(head: Head, added: Lines) -> bytes:
-    lines = [b"HTTP/1.1 101 %b" % head.reason, *head.lines, *map(b": ".join, added), _UPGRADE, b""]
-    return b"\r\n".join(lines)
+    return b"\r\n".join([b"HTTP/1.1 101 %b" % head.reason, *head.lines, *map(b": ".join, added), _UPGRADE, b""])
 
 
 async def _carry(request: web.BaseRequest, connection: Connection, opening: bytes) -> None:
@@ -94,13 +88,12 @@ async def _carry(request: web.BaseRequest, connection: Connection, opening: byte
     # aiohttp hands the bytes behind the handshake to whatever has the two methods of its WebSocket reader.
     request.protocol.set_parser(cast(WebSocketReader, early))
     request.protocol.keep_alive(False)
-    connection.deadline = inf
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    silent: set[_End] = set()
-    visitor.set_protocol(_End(request.protocol, visitor, tool, over, silent))
-    tool.set_protocol(_End(connection, tool, visitor, over, silent))
+    silent: set[End] = set()
+    visitor.set_protocol(End(request.protocol, visitor, tool, over, silent))
+    tool.set_protocol(End(connection, tool, visitor, over, silent))
     try:
-        visitor.write(opening + connection.early)
+        visitor.write(opening + connection.become_tunnel())
         tool.write(bytes(early.received))
         tool.resume_reading()
         await over
@@ -130,7 +123,7 @@ class _Early:
         """The visitor is gone; the handler learns of it by its cancellation."""
 
 
-class _End(asyncio.Protocol):
+class End(asyncio.Protocol):
     """One end of a tunnel: whatever comes in here goes out at the `other` one.
 
     `before` had the socket until now. It learns of the socket's loss, so that its owner's books stay right.
@@ -144,7 +137,7 @@ class _End(asyncio.Protocol):
         own: asyncio.Transport,
         other: asyncio.Transport,
         over: asyncio.Future[None],
-        silent: set["_End"],
+        silent: set["End"],
     ) -> None:
         self._before = before
         self._own = own
@@ -153,12 +146,16 @@ class _End(asyncio.Protocol):
         self._silent = silent
 
     def data_received(self, data: bytes) -> None:
-        self._other.write(data)
+        """What this side said, said on."""
+        if not self._over.done():
+            self._other.write(data)
 
     def pause_writing(self) -> None:
+        """This side is slower than the other, which waits."""
         self._other.pause_reading()
 
     def resume_writing(self) -> None:
+        """This side has caught up."""
         self._other.resume_reading()
 
     def eof_received(self) -> bool:
@@ -166,14 +163,13 @@ class _End(asyncio.Protocol):
         self._silent.add(self)
         if len(self._silent) == 2 or not self._other.can_write_eof():
             self._end()
-        else:
+        elif not self._over.done():
             self._other.write_eof()
             asyncio.get_running_loop().call_later(_LAST_WORDS, self._end)
         return self._own.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
-            self._other.abort()
+        """This side is gone; what it said last is still said on."""
         self._end()
         self._before.connection_lost(exc)
 

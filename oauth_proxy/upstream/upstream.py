@@ -15,10 +15,10 @@ from oauth_proxy.upstream.tunnel import tunnel
 class Upstream:
     """The way to one tool; make it inside a running event loop, and `close` it.
 
-    All times are seconds. `timeout` is how long the tool may take to begin its answer and to go on with it;
-    event streams may be silent for as long as they like. At most `limit` exchanges are under way at once, as many
-    more may wait for `timeout`, and as many WebSockets may be open beside them. An unused connection is kept for
-    `idle`, by default less than the five seconds after which many servers hang up by themselves.
+    All times are seconds. `timeout` is how long the tool may take to begin its answer and to go on with it; event
+    streams may be silent for as long as they like. At most `limit` exchanges are under way at once and as many
+    more may wait for `timeout`; `most_tunnels` WebSockets may be open beside them. An unused connection is kept
+    for `idle`, by default less than the five seconds after which many servers hang up by themselves.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Upstream:
         ssl_context: ssl.SSLContext | None = None,
         connect_timeout: float = 5.0,
         limit: int = 1024,
+        most_tunnels: int = 16384,
         idle: float = 4.0,
     ) -> None:
         self._pool = Pool(
@@ -37,6 +38,7 @@ class Upstream:
             timeout=timeout,
             connect_timeout=connect_timeout,
             limit=limit,
+            most_tunnels=most_tunnels,
             idle=idle,
         )
 

@@ -136,6 +136,19 @@ async def test_ctrl_c_ends_the_demo_and_all_it_started(chromium: Browser) -> Non
         children = running.children()
         assert len(children) == 1
         async with at_browser(chromium) as somebody:
-            await somebody.arrive(f"{running.url}/echo")
+            await somebody.arrive(f"{running.url}/")
         assert running.interrupt() == 0
         assert not children & living()
+
+
+async def test_ctrl_c_ends_the_demo_and_all_it_started_though_its_page_is_open(chromium: Browser) -> None:
+    with demo("v2") as running:
+        children = running.children()
+        assert len(children) == 1
+        async with at_browser(chromium) as somebody:
+            page = await somebody.arrive(f"{running.url}/")
+            await expect(page.locator("#clock-status")).to_have_text("Connected. UTC.")
+            await expect(page.locator("#feed-status")).to_have_text("Connected.")
+            assert running.interrupt() == 0
+            assert not children & living()
+            somebody.complaints.clear()  # about the connections it lost

@@ -65,11 +65,19 @@ async def test_five_tabs_opened_at_once_by_a_stranger_all_land_on_their_own_targ
         assert path_of(tab) == path
 
 
-async def test_a_page_whose_session_ran_out_is_told_where_the_login_is(chromium: Browser) -> None:
+async def test_a_page_whose_session_ran_out_loses_its_streams_and_is_told_where_the_login_is(
+    chromium: Browser,
+) -> None:
     async with on_stage() as stage, at_browser(chromium) as somebody:
         asked = f"{stage.url}/?shot=12"
         page = await somebody.arrive(asked)
+        await expect(page.locator("#clock-status")).to_have_text("Connected. UTC.")
+        await expect(page.locator("#feed-status")).to_have_text("Connected.")
         stage.clock.advance(WEEK_AND_A_DAY)
+        await expect(page.locator("#clock-status")).to_contain_text("The connection has ended.")
+        await expect(page.locator("#feed-status")).to_contain_text("The feed has ended.")
+        somebody.complaints.clear()  # about its streams
+
         status, mark, answer = await page.evaluate(FETCH)
         assert (status, mark, answer["error"]) == (401, "answer", "sign_in_required")
         assert somebody.complained("status of 401")
@@ -78,12 +86,13 @@ async def test_a_page_whose_session_ran_out_is_told_where_the_login_is(chromium:
         assert page.url == asked
 
 
-async def test_a_page_loaded_after_its_session_ran_out_goes_through_the_login(chromium: Browser) -> None:
+async def test_who_comes_back_after_the_session_ran_out_goes_through_the_login(chromium: Browser) -> None:
     async with on_stage() as stage, at_browser(chromium) as somebody:
         asked = f"{stage.url}/?shot=12"
         page = await somebody.arrive(asked)
+        await page.goto("about:blank")
         stage.clock.advance(WEEK_AND_A_DAY)
-        await page.reload()
+        await page.goto(asked)
         await _consent_again(page)
         assert page.url == asked
 

@@ -8,25 +8,31 @@ from tests.hostile.wire import HANDSHAKE, NAVIGATING, TOOL_BYTES, Login, Tool, W
 from tests.visitor import Visitor
 
 NOT_PUBLIC = [
-    # CVE-2025-54576, CVE-2026-41059: a rule's path as a suffix or behind something that ends a path.
     "/admin?x=/healthz", "/admin?/assets/", "/admin#/healthz", "/admin%23/healthz", "/admin%3f/healthz",
-    "/admin;/healthz", "/admin%3b/healthz", "/healthz#", "/healthz%23", "/healthz%3f", "/healthz;", "/healthz;x=y",
-    "/healthz%3bx", "/assets/;/admin", "/assets/a;b", "/assets/..;/admin", "/assets/%3f", "/assets/#",
-    "/admin%20/healthz", "/admin%00/healthz", "/healthz%00", "/healthz%00.html", "/assets/%00", "/assets/a%0ab",
-    # Dot segments, separators and escapes in every dress.
-    "/assets/../admin", "/assets/..", "/assets/.", "/assets/./a", "/assets/%2e%2e/admin", "/assets/.%2e/admin",
-    "/assets/%2E%2E/admin", "/assets/..%2fadmin", "/assets%2f..%2fadmin", "/assets/..%5cadmin", "/assets/..\\admin",
-    "/assets\\..\\admin", "/assets/%252e%252e/admin", "/assets/..%252fadmin", "/assets/%2fadmin", "/assets/%5cadmin",
-    "/assets//admin", "/assets/a//b", "//assets/a", "//healthz", "///healthz", "/./healthz", "/x/../healthz",
-    "/x/..//assets/a", "/%2e/healthz", "/.//healthz", "\\healthz", "/\\healthz", "/assets/%25", "/assets/%252f",
-    "/assets/%c0%ae%c0%ae/admin", "/assets/%c0%af", "/assets/%e0%80%ae", "/assets/%ff", "/assets/%u002e",
-    "/assets/\uff0e\uff0e/admin", "/assets/%ef%bc%8e%ef%bc%8e/admin", "/assets/x%ef%bc%8f..%ef%bc%8fadmin",
-    "/assets/%ef%bc%9b", "/assets/\u2025/admin", "/assets/%",
-    # The wrong letters or the wrong end.
-    "/HEALTHZ", "/Healthz", "/healthz/", "/healthz/x", "/healthz.html", "/healthz*", "/healthzz", "/health%7a%20",
-    "/healthz%20", "/healthz%09", "/assets", "/Assets/a", "/assets%2fa", "/assetsx/a", "/hook", "/", "/admin",
+    "/admin;/healthz", "/admin%3b/healthz", "/healthz#", "/healthz%23", "/healthz%3f", "/healthz;",
+    "/healthz;x=y", "/healthz%3bx", "/assets/;/admin", "/assets/a;b", "/assets/..;/admin", "/assets/%3f",
+    "/assets/#", "/admin%20/healthz", "/admin%00/healthz", "/healthz%00", "/healthz%00.html", "/assets/%00",
+    "/assets/a%0ab", "/assets/../admin", "/assets/..", "/assets/.", "/assets/./a", "/assets/%2e%2e/admin",
+    "/assets/.%2e/admin", "/assets/%2E%2E/admin", "/assets/..%2fadmin", "/assets%2f..%2fadmin",
+    "/assets/..%5cadmin", "/assets/..\\admin", "/assets\\..\\admin", "/assets/%252e%252e/admin",
+    "/assets/..%252fadmin", "/assets/%2fadmin", "/assets/%5cadmin", "/assets//admin", "/assets/a//b",
+    "//assets/a", "//healthz", "///healthz", "/./healthz", "/x/../healthz", "/x/..//assets/a", "/%2e/healthz",
+    "/.//healthz", "\\healthz", "/\\healthz", "/assets/%25", "/assets/%252f", "/assets/%c0%ae%c0%ae/admin",
+    "/assets/%c0%af", "/assets/%e0%80%ae", "/assets/%ff", "/assets/%u002e", "/assets/\uff0e\uff0e/admin",
+    "/assets/%ef%bc%8e%ef%bc%8e/admin", "/assets/x%ef%bc%8f..%ef%bc%8fadmin", "/assets/%ef%bc%9b",
+    "/assets/\u2025/admin", "/assets/%", "/HEALTHZ", "/Healthz", "/healthz/", "/healthz/x", "/healthz.html",
+    "/healthz*", "/healthzz", "/health%7a%20", "/healthz%20", "/healthz%09", "/assets", "/Assets/a",
+    "/assets%2fa", "/assetsx/a", "/hook", "/", "/admin",
 ]  # fmt: skip
-PUBLIC = ["/healthz", "/healthz?x=/admin", "/he%61lthz", "/assets/", "/assets/a.js?v=1#", "/assets/a%20b", "/assets/%C3%A9"]
+PUBLIC = [
+    "/healthz",
+    "/healthz?x=/admin",
+    "/he%61lthz",
+    "/assets/",
+    "/assets/a.js?v=1#",
+    "/assets/a%20b",
+    "/assets/%C3%A9",
+]
 
 
 def sendable(target: str) -> bool:
@@ -37,9 +43,7 @@ def sendable(target: str) -> bool:
 async def test_no_suffix_and_no_encoding_makes_a_path_public(wire: Wire) -> None:
     found = {target: (await wire.ask(target)).status for target in NOT_PUBLIC if target != "\\healthz"}
     wrong = {
-        target: status
-        for target, status in found.items()
-        if status != 401 and (status != 400 or sendable(target))
+        target: status for target, status in found.items() if status != 401 and (status != 400 or sendable(target))
     }
     assert not wrong
     assert not wire.tool.heard
@@ -53,8 +57,10 @@ async def test_public_paths_reach_the_tool_by_the_bytes_that_were_asked_for(wire
 
 @pytest.mark.parametrize(
     ("method", "target"),
-    [("POST", "/healthz"), ("HEAD", "/healthz"), ("PUT", "/assets/a"), ("DELETE", "/assets/a"), ("OPTIONS", "/healthz"),
-     ("PATCH", "/hook"), ("GET", "/hook"), ("PROPFIND", "/assets/a")],
+    [
+        ("POST", "/healthz"), ("HEAD", "/healthz"), ("PUT", "/assets/a"), ("DELETE", "/assets/a"),
+        ("OPTIONS", "/healthz"), ("PATCH", "/hook"), ("GET", "/hook"), ("PROPFIND", "/assets/a"),
+    ],
 )  # fmt: skip
 async def test_a_rule_holds_for_its_own_methods_only(wire: Wire, method: str, target: str) -> None:
     override = ["X-HTTP-Method-Override: GET", "X-HTTP-Method: GET", "X-Method-Override: GET"]
@@ -67,8 +73,11 @@ async def test_a_rule_holds_for_its_own_methods_only(wire: Wire, method: str, ta
 
 ANOTHER_PATH = [
     f"{name}: {value}"
-    for name in ("X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Override-URL",
-                 "X_Original_URL", "x-original-url", "X-Auth-Request-Redirect", "X-Forwarded-Prefix", "X-Envoy-Original-Path")
+    for name in (
+        "X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path",
+        "X-Override-URL", "X_Original_URL", "x-original-url", "X-Auth-Request-Redirect", "X-Forwarded-Prefix",
+        "X-Envoy-Original-Path",
+    )
     for value in ("/healthz", "/assets/a")
 ]  # fmt: skip
 
@@ -84,8 +93,9 @@ async def test_only_the_request_line_says_what_is_asked_for_even_from_a_trusted_
 
 
 PROBES = [
-    "kube-probe/1.31", "GoogleHC/1.0", "ELB-HealthChecker/2.0", "Amazon-Route53-Health-Check-Service", "Edge Health Probe",
-    "Consul Health Check", "Envoy/HC", "UptimeRobot/2.0", "Prometheus/2.53", "Mozilla/5.0 (compatible; Googlebot/2.1)",
+    "kube-probe/1.31", "GoogleHC/1.0", "ELB-HealthChecker/2.0", "Amazon-Route53-Health-Check-Service",
+    "Edge Health Probe", "Consul Health Check", "Envoy/HC", "UptimeRobot/2.0", "Prometheus/2.53",
+    "Mozilla/5.0 (compatible; Googlebot/2.1)",
 ]  # fmt: skip
 
 
@@ -106,10 +116,10 @@ async def test_metrics_and_readiness_are_not_on_the_public_listener(wire: Wire, 
 
 
 HOSTS = [
-    "evil.com", "evil.com:{port}", "localhost", "localhost:1", "localhost:{port}.evil.com", "localhost.evil.com:{port}",
-    "evil.com/@x", "localhost:{port}@evil.com", "evil@localhost:{port}", "localhost:{port}, evil.com", "localhost:{port}/x",
-    "localhost.:{port}", "127.0.0.1:{port}", "[::1]:{port}", "localhost:{port}?", "localhost:{port}#", "localhost:0{port}",
-    "l\u00f6calhost:{port}", "",
+    "evil.com", "evil.com:{port}", "localhost", "localhost:1", "localhost:{port}.evil.com",
+    "localhost.evil.com:{port}", "evil.com/@x", "localhost:{port}@evil.com", "evil@localhost:{port}",
+    "localhost:{port}, evil.com", "localhost:{port}/x", "localhost.:{port}", "127.0.0.1:{port}", "[::1]:{port}",
+    "localhost:{port}?", "localhost:{port}#", "localhost:0{port}", "l\u00f6calhost:{port}", "",
 ]  # fmt: skip
 
 
@@ -129,8 +139,11 @@ async def test_our_host_is_ours_in_any_case(wire: Wire) -> None:
 
 
 async def test_forwarded_host_and_its_kin_change_no_address_of_ours(wire: Wire, visitor: Visitor) -> None:
-    spoofed = ["X-Forwarded-Host: evil.com", "X-Forwarded-Proto: gopher", "X-Forwarded-Port: 666", "X-Forwarded-Prefix: /evil",
-               "Forwarded: host=evil.com;proto=gopher", "X-Original-Host: evil.com", "X-Host: evil.com"]  # fmt: skip
+    spoofed = [
+        "X-Forwarded-Host: evil.com", "X-Forwarded-Proto: gopher", "X-Forwarded-Port: 666",
+        "X-Forwarded-Prefix: /evil", "Forwarded: host=evil.com;proto=gopher", "X-Original-Host: evil.com",
+        "X-Host: evil.com",
+    ]  # fmt: skip
     login = await wire.login(visitor, "/asked", *spoofed)
     assert login.answer.get("Location") == f"{wire.origin}/asked"
     page = await wire.ask("/oauth2/sign_in", *NAVIGATING, *spoofed)
@@ -142,8 +155,10 @@ async def test_forwarded_host_and_its_kin_change_no_address_of_ours(wire: Wire, 
     assert not re.search(rb"gopher|666|/evil", heard.raw)
 
 
-NEIGHBOURS = ["a.example.com:80@evil.com", "a.example.com:x", "example.com:443.evil.com", "badexample.com", "a.example.com/x",
-              "a.example.com.", "example.com.evil.com", "a_b.example.com:", "a.example.com, evil.com"]  # fmt: skip
+NEIGHBOURS = [
+    "a.example.com:80@evil.com", "a.example.com:x", "example.com:443.evil.com", "badexample.com",
+    "a.example.com/x", "a.example.com.", "example.com.evil.com", "a_b.example.com:", "a.example.com, evil.com",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", NEIGHBOURS)
@@ -156,8 +171,11 @@ async def test_a_shared_domain_takes_whole_labels_and_a_number_for_a_port(shared
 
 @pytest.mark.parametrize(
     "target",
-    ["http://evil.com/healthz", "https://evil.com/healthz", "http://{host}@evil.com/healthz", "http://u@{host}/healthz",
-     "http://evil.com:80@{host}/healthz", "http://{host}.evil.com/healthz", "http:///healthz", "http://{host}\\@evil.com/healthz"],
+    [
+        "http://evil.com/healthz", "https://evil.com/healthz", "http://{host}@evil.com/healthz",
+        "http://u@{host}/healthz", "http://evil.com:80@{host}/healthz", "http://{host}.evil.com/healthz",
+        "http:///healthz", "http://{host}\\@evil.com/healthz",
+    ],
 )  # fmt: skip
 async def test_an_absolute_target_for_another_host_is_refused(wire: Wire, target: str) -> None:
     answer = await wire.ask(target.replace("{host}", wire.host))
@@ -172,8 +190,11 @@ async def test_an_absolute_target_for_us_is_its_path_and_never_a_public_one_by_i
     assert [heard.line for heard in wire.tool.heard] == ["GET /healthz HTTP/1.1", "GET /assets/a?b HTTP/1.1"]
 
 
-CLIMBS = ["/render/../x", "/render/%2e%2e/x", "/render/..%2fx", "/render/..%5cx", "/render/%252e%252e/x", "/render/a/../../x",
-          "/x/../render/y", "/%72ender/../x", "/render/..;/x", "/render/.%2e;a=b/x", "/render/..\\x", "//render/x"]  # fmt: skip
+CLIMBS = [
+    "/render/../x", "/render/%2e%2e/x", "/render/..%2fx", "/render/..%5cx", "/render/%252e%252e/x",
+    "/render/a/../../x", "/x/../render/y", "/%72ender/../x", "/render/..;/x", "/render/.%2e;a=b/x",
+    "/render/..\\x", "//render/x",
+]  # fmt: skip
 
 
 async def test_no_path_climbs_out_of_its_upstreams_prefix(visitor: Visitor) -> None:

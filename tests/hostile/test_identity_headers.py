@@ -8,11 +8,12 @@ from tests.hostile.wire import HANDSHAKE, Login, Wire, saying, wired
 
 OURS = ["Authorization", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username"]
 RELATED = [
-    "X-Forwarded-Groups", "X-Forwarded-Access-Token", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
-    "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Server", "X-Forwarded-For", "X-Forwarded-Ssl", "X-Auth-Request-User",
-    "X-Auth-Request-Email", "X-Auth-Request-Access-Token", "X-Auth-Request-Groups", "X-Real-IP", "X-Client-IP", "True-Client-IP",
-    "Client-IP", "Forwarded", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override",
-    "X-Request-Id", "Proxy", "Proxy-Authorization", "Proxy-Connection",
+    "X-Forwarded-Groups", "X-Forwarded-Access-Token", "X-Forwarded-Host", "X-Forwarded-Proto",
+    "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Server",
+    "X-Forwarded-For", "X-Forwarded-Ssl", "X-Auth-Request-User", "X-Auth-Request-Email",
+    "X-Auth-Request-Access-Token", "X-Auth-Request-Groups", "X-Real-IP", "X-Client-IP", "True-Client-IP",
+    "Client-IP", "Forwarded", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method",
+    "X-Method-Override", "X-Request-Id", "Proxy", "Proxy-Authorization", "Proxy-Connection",
 ]  # fmt: skip
 EVIL = "evil-value"
 
@@ -28,7 +29,14 @@ def spellings(name: str) -> list[str]:
 
 FORGED = [f"{spelling}: {EVIL}" for name in (*OURS, *RELATED) for spelling in dict.fromkeys(spellings(name))]
 BATCHES = [FORGED[at : at + 100] for at in range(0, len(FORGED), 100)]
-REQUESTS = [("GET", "/page"), ("HEAD", "/page"), ("OPTIONS", "/page"), ("POST", "/page"), ("DELETE", "/page"), ("PROPFIND", "/page")]
+REQUESTS = [
+    ("GET", "/page"),
+    ("HEAD", "/page"),
+    ("OPTIONS", "/page"),
+    ("POST", "/page"),
+    ("DELETE", "/page"),
+    ("PROPFIND", "/page"),
+]
 
 
 def forged(wire: Wire) -> list[str]:
@@ -59,7 +67,9 @@ async def test_no_spelling_of_an_identity_header_reaches_the_tool(
 @pytest.mark.parametrize(
     ("method", "target"), [("GET", "/healthz"), ("GET", "/assets/a"), ("HEAD", "/assets/a"), ("POST", "/hook")]
 )
-async def test_nothing_is_believed_on_a_public_path_either(wire: Wire, editor: Login, method: str, target: str) -> None:
+async def test_nothing_is_believed_on_a_public_path_either(
+    wire: Wire, editor: Login, method: str, target: str
+) -> None:
     for cookie in ([], [editor.cookie]):
         for batch in BATCHES:
             assert (await wire.ask(target, *cookie, *batch, method=method)).status == 200
@@ -83,17 +93,23 @@ async def test_a_websocket_handshake_carries_ours_alone(wire: Wire, editor: Logi
 async def test_strangers_headers_change_nothing_without_a_session(wire: Wire) -> None:
     for method, target in REQUESTS:
         for lines in ([], HANDSHAKE):
-            assert (await wire.send(wire.request(target, *lines, *BATCHES[0], "Connection: close", method=method)))[
-                0
-            ].status == 401
+            assert (
+                await wire.send(wire.request(target, *lines, *BATCHES[0], "Connection: close", method=method))
+            )[0].status == 401
     assert not wire.tool.heard
 
 
 async def test_connection_cannot_name_our_headers_away(wire: Wire, editor: Login) -> None:
-    named = [f"Connection: close, {', '.join(OURS)}", "Connection: cookie, host, content-length, X-Forwarded-For, x-forwarded-host",
-             "connection: X_Forwarded_User, x-request-id", "Keep-Alive: X-Forwarded-User", "Proxy-Connection: Authorization"]  # fmt: skip
+    named = [
+        f"Connection: close, {', '.join(OURS)}",
+        "Connection: cookie, host, content-length, X-Forwarded-For, x-forwarded-host",
+        "connection: X_Forwarded_User, x-request-id", "Keep-Alive: X-Forwarded-User",
+        "Proxy-Connection: Authorization",
+    ]  # fmt: skip
     lines = ["X-Mine: kept", "X-Hop: struck", "Connection: X-Hop", *named]
-    assert (await wire.ask("/page", f"{editor.cookie}; theirs=1", *lines, method="POST", body=b"12345")).status == 200
+    assert (
+        await wire.ask("/page", f"{editor.cookie}; theirs=1", *lines, method="POST", body=b"12345")
+    ).status == 200
     assert_ours_alone(wire, 1)
     [heard] = wire.tool.heard
     assert heard.body == b"12345"
@@ -119,7 +135,12 @@ async def test_a_trailer_never_becomes_a_header(wire: Wire, editor: Login) -> No
     trailers = "".join(f"{name}: {EVIL}\r\n" for name in OURS)
     chunked = f"5\r\nhello\r\n0\r\n{trailers}\r\n".encode()
     head = wire.request(
-        "/page", editor.cookie, "Transfer-Encoding: chunked", "Connection: close", "Trailer: Authorization", method="POST"
+        "/page",
+        editor.cookie,
+        "Transfer-Encoding: chunked",
+        "Connection: close",
+        "Trailer: Authorization",
+        method="POST",
     )
     assert [answer.status for answer in await wire.send(head + chunked)] == [200]
     assert_ours_alone(wire, 1)
@@ -132,12 +153,17 @@ async def test_the_leftmost_x_forwarded_for_is_never_the_client(wire: Wire, edit
     assert [heard.all("X-Forwarded-For") for heard in wire.tool.heard] == [["127.0.0.1"]] * 5
 
 
-@pytest.mark.parametrize("hop", ["fe80::1%evil", "fe80::1%\u00e9", "fe80::1% a b", "fe80::1%1, 10.0.0.1x", "10.0.0.1\u00b2"])
+@pytest.mark.parametrize(
+    "hop", ["fe80::1%evil", "fe80::1%\u00e9", "fe80::1% a b", "fe80::1%1, 10.0.0.1x", "10.0.0.1\u00b2"]
+)
 async def test_what_a_trusted_proxy_passes_on_is_an_address_or_nothing(hop: str) -> None:
     async with wired(trusted_proxies=["127.0.0.1"]) as wire:
         assert (await wire.ask("/healthz", f"X-Forwarded-For: 1.2.3.4, {hop}")).status == 200
         assert (await wire.ask("/healthz", f"X-Forwarded-For: {hop}, 1.2.3.4")).status == 200
-        assert [heard.all("X-Forwarded-For") for heard in wire.tool.heard] == [["127.0.0.1"], ["1.2.3.4, 127.0.0.1"]]
+        assert [heard.all("X-Forwarded-For") for heard in wire.tool.heard] == [
+            ["127.0.0.1"],
+            ["1.2.3.4, 127.0.0.1"],
+        ]
 
 
 async def test_without_trusted_proxies_nobodys_forwarded_headers_count(wire: Wire) -> None:

@@ -17,23 +17,25 @@ ELSEWHERE = [
     " //evil.com", "/\t\\evil.com", "/%2fevil.com", "/%5cevil.com", "/%09/evil.com", "/%0d%0a/evil.com",
     "/%2f%5cevil.com", "%2f%2fevil.com", "/%252fevil.com", "evil.com", "http://evil.com", "https://evil.com/",
     "HTTPS://evil.com", "https:evil.com", "https:/evil.com", "https:///evil.com", "https:\\\\evil.com",
-    "http://evil.com\\@{host}/", "https://{host}@evil.com/", "https://{host}:80@evil.com/", "http://{host}.evil.com/",
-    "http://evil.com#{host}", "http://evil.com?{host}", "http://evil.com/{host}", "http://{host}%2eevil.com/",
-    "http://{host}\\.evil.com", "http://{host}%00.evil.com", "http://evil{host}/", "http://{host}\t.evil.com/",
-    "//{host}@evil.com", "javascript:alert(1)", "java\tscript:alert(1)", "data:text/html,x", "vbscript:x",
-    "ftp://{host}/", "//\u0435xample.com", "http://loc\u0430lhost/", "http://xn--80ak6aa92e.com/", "http://l\u00f6calhost/",
-    "http://\u2488com/", "http://evil\uff0ecom/", "/\uff0f/evil.com", "http://[::1]/", "http://[::ffff:1.2.3.4", "//0x7f.1/",
-    "/a\r\nSet-Cookie: planted=1", "/a\r\nLocation: https://evil.com", "/%0d%0aSet-Cookie:planted=1",
-    "http://{host}\r\nX: y", "/x?\r\nSet-Cookie: planted=1", "\U0001f608//evil.com", "/\U0001f608", "{origin}/\U0001f608",
+    "http://evil.com\\@{host}/", "https://{host}@evil.com/", "https://{host}:80@evil.com/",
+    "http://{host}.evil.com/", "http://evil.com#{host}", "http://evil.com?{host}", "http://evil.com/{host}",
+    "http://{host}%2eevil.com/", "http://{host}\\.evil.com", "http://{host}%00.evil.com", "http://evil{host}/",
+    "http://{host}\t.evil.com/", "//{host}@evil.com", "javascript:alert(1)", "java\tscript:alert(1)",
+    "data:text/html,x", "vbscript:x", "ftp://{host}/", "//\u0435xample.com", "http://loc\u0430lhost/",
+    "http://xn--80ak6aa92e.com/", "http://l\u00f6calhost/", "http://\u2488com/", "http://evil\uff0ecom/",
+    "/\uff0f/evil.com", "http://[::1]/", "http://[::ffff:1.2.3.4", "//0x7f.1/", "/a\r\nSet-Cookie: planted=1",
+    "/a\r\nLocation: https://evil.com", "/%0d%0aSet-Cookie:planted=1", "http://{host}\r\nX: y",
+    "/x?\r\nSet-Cookie: planted=1", "\U0001f608//evil.com", "/\U0001f608", "{origin}/\U0001f608",
 ]  # fmt: skip
 HERE = ["/", "/a/b?c=d&e=//f", "/a%20b", "{origin}/a?b=%C3%A9", "/a?next=https://evil.com/", "{origin}"]
 
 LOOK_ALIKES = [
-    "https://badexample.com/", "https://example.com.evil.com/", "https://example.comevil.com/", "https://example.co/",
-    "https://review.example.com.evil.com/", "https://evil.com/example.com", "https://com/", "https://.example.com.evil/",
-    "https://example.com:443.evil.com/", "https://example.com:evil/", "https://a.example.com:80@evil.com/",
-    "https://a.example.com:x/", "http://review.example.com/", "http://example.com/", "https://a_b@example.com/",
-    "https://ex\u0430mple.com/", "https://review.example.com%2eevil.com/", "https://review.example.com\\.evil.com/",
+    "https://badexample.com/", "https://example.com.evil.com/", "https://example.comevil.com/",
+    "https://example.co/", "https://review.example.com.evil.com/", "https://evil.com/example.com",
+    "https://com/", "https://.example.com.evil/", "https://example.com:443.evil.com/",
+    "https://example.com:evil/", "https://a.example.com:80@evil.com/", "https://a.example.com:x/",
+    "http://review.example.com/", "http://example.com/", "https://a_b@example.com/", "https://ex\u0430mple.com/",
+    "https://review.example.com%2eevil.com/", "https://review.example.com\\.evil.com/",
 ]  # fmt: skip
 
 
@@ -133,8 +135,11 @@ async def test_an_unsafe_rd_gives_way_to_the_next_candidate_and_a_second_rd_cann
 
 @pytest.mark.parametrize(
     "asked",
-    ["//evil.com/x", "///evil.com", "/\\evil.com", "/\\/evil.com", "/%09/evil.com", "/%2f/evil.com", "/%5cevil.com",
-     "/.//evil.com", "/x/..//evil.com", "/%2e%2e//evil.com", "//evil.com%2f..", "/;//evil.com", "//u@evil.com:80/"],
+    [
+        "//evil.com/x", "///evil.com", "/\\evil.com", "/\\/evil.com", "/%09/evil.com", "/%2f/evil.com",
+        "/%5cevil.com", "/.//evil.com", "/x/..//evil.com", "/%2e%2e//evil.com", "//evil.com%2f..",
+        "/;//evil.com", "//u@evil.com:80/",
+    ],
 )  # fmt: skip
 async def test_a_stranger_who_asks_for_an_odd_path_comes_back_to_this_site(
     wire: Wire, visitor: Visitor, asked: str
@@ -172,7 +177,12 @@ async def test_a_shared_cookie_domain_lets_in_its_own_labels_and_no_look_alike(s
 
 
 async def test_without_a_shared_domain_no_neighbour_is_a_target(https: Wire) -> None:
-    for target in (*LOOK_ALIKES, "https://example.com/", "https://a.example.com/", "https://review.example.com:8443/"):
+    for target in (
+        *LOOK_ALIKES,
+        "https://example.com/",
+        "https://a.example.com/",
+        "https://review.example.com:8443/",
+    ):
         answer = await https.ask(f"/oauth2/sign_out?rd={quote(target, safe='')}", *NAVIGATING)
         assert answer.get("Location") is None, target
     assert (await https.ask(f"/oauth2/sign_out?rd={https.origin}/a")).get("Location") == f"{https.origin}/a"

@@ -65,7 +65,7 @@ class Tool:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """On a loopback port; its URL."""
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 20)
         try:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
@@ -149,23 +149,30 @@ class Wire:
 
     async def send(self, data: bytes) -> list[RawAnswer]:
         """Every answer on one connection to these bytes, until the proxy hangs up."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.stage.port)
-        writer.write(data)
-        pieces = []
-        async with asyncio.timeout(PATIENCE):
-            while piece := await reader.read(1 << 20):
-                pieces.append(piece)
-        writer.close()
+        async with self.connected() as (reader, writer):
+            writer.write(data)
+            pieces = []
+            async with asyncio.timeout(PATIENCE):
+                while piece := await reader.read(1 << 20):
+                    pieces.append(piece)
         return answers(b"".join(pieces))
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection to the proxy, cut in the end."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.stage.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def handshake(self, target: str, *lines: str) -> RawAnswer:
         """The answer to a WebSocket handshake; the visitor hangs up after it."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.stage.port)
-        writer.write(self.request(target, *HANDSHAKE, *lines))
-        async with asyncio.timeout(PATIENCE):
-            head = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
-        return RawAnswer.read(head)
+        async with self.connected() as (reader, writer), asyncio.timeout(PATIENCE):
+            writer.write(self.request(target, *HANDSHAKE, *lines))
+            return RawAnswer.read(await reader.readuntil(b"\r\n\r\n"))
 
     def request(
         self, target: str, *lines: str, method: str = "GET", body: bytes = b"", host: str | None = None

@@ -204,7 +204,7 @@ async def test_a_compressed_answer_is_not_inflated() -> None:
         return response
 
     async with answering(bomb) as url, asking(api_url=url) as asked:
-        with pytest.raises(ProviderNonsense, match="not a profile"):
+        with pytest.raises(ProviderNonsense, match="not what was asked for"):
             await asked.provider.profile("token")
 
 

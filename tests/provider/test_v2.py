@@ -54,13 +54,13 @@ NOT_PROFILES: list[object] = [
 
 @pytest.mark.parametrize("answer", NOT_PROFILES, ids=lambda answer: json.dumps(answer)[:40])
 async def test_an_answer_without_a_usable_id_is_no_profile(answer: object) -> None:
-    with pytest.raises(ProviderNonsense, match="not a profile"):
+    with pytest.raises(ProviderNonsense, match="not what was asked for"):
         await read(json.dumps(answer).encode())
 
 
 @pytest.mark.parametrize("body", [b"", b"<h1>Hello</h1>", b"\xff\xfe\xff", b"[" * 100_000, b'{"id": "x"'])
 async def test_an_answer_that_is_not_json_is_no_profile(body: bytes) -> None:
-    with pytest.raises(ProviderNonsense, match="not a profile"):
+    with pytest.raises(ProviderNonsense, match="not what was asked for"):
         await read(body)
 
 

@@ -62,7 +62,7 @@ NOT_PROFILES: list[object] = [
 
 @pytest.mark.parametrize("answer", NOT_PROFILES, ids=lambda answer: json.dumps(answer)[:40])
 async def test_an_answer_without_a_usable_id_under_data_is_no_profile(answer: object) -> None:
-    with pytest.raises(ProviderNonsense, match="not a profile"):
+    with pytest.raises(ProviderNonsense, match="not what was asked for"):
         await read(answer)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes.front import CADDY_ASKS, NGINX_ASKS, NGINX_IN_FRONT, Recipe, Scene, behind
+from tests.recipes.front import CADDY_ASKS, CADDY_IN_FRONT, NGINX_ASKS, NGINX_IN_FRONT, Recipe, Scene, behind
 from tests.visitor import Visitor
 
 
-@pytest.fixture(params=[NGINX_ASKS, NGINX_IN_FRONT, CADDY_ASKS], ids=lambda recipe: recipe.file)
+@pytest.fixture(params=[NGINX_ASKS, NGINX_IN_FRONT, CADDY_ASKS, CADDY_IN_FRONT], ids=lambda recipe: recipe.file)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     """Each recipe in turn."""
     assert isinstance(request.param, Recipe)

@@ -2,10 +2,9 @@
 
 import asyncio
 import os
-import shutil
 import ssl
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,10 @@ from oauth_proxy.settings import Settings, parse
 from tests.cast import PATIENCE, Clock, a_secret, free_port, serving, settings_tree
 from tests.visitor import Visitor
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 CONFIG = Path(__file__).parents[2] / "config"
-NGINX_SCRIPTS = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
+NGINX_SCRIPTS = "/usr/lib/nginx/modules/ngx_http_js_module.so"
 CLIENT_SECRET = "an-emulated-secret"
 
 
@@ -56,11 +57,11 @@ class Recipe:
 SIDECAR, TOOL = "127.0.0.1:4180", "127.0.0.1:3000"
 CERTIFICATE, KEY = "/etc/tls/tls.crt", "/etc/tls/tls.key"
 NGINX_SITE = ("listen 443 ssl", "server_name review.example.com", SIDECAR, CERTIFICATE, KEY)
-NGINX_ASKS = Recipe(
-    "nginx-auth-request.conf", (*NGINX_SITE, TOOL, "/etc/nginx/nginx-oauth-proxy.js"), asks=True
-)
+NGINX_ASKS = Recipe("nginx-auth-request.conf", (*NGINX_SITE, TOOL, "/etc/nginx/nginx-oauth-proxy.js"), asks=True)
 NGINX_IN_FRONT = Recipe("nginx-in-front.conf", NGINX_SITE, asks=False)
-CADDY_ASKS = Recipe("Caddyfile", ("review.example.com {", SIDECAR, TOOL, CERTIFICATE, KEY), asks=True)
+CADDY_SITE = ("review.example.com {", SIDECAR, CERTIFICATE, KEY)
+CADDY_ASKS = Recipe("Caddyfile", (*CADDY_SITE, TOOL), asks=True)
+CADDY_IN_FRONT = Recipe("Caddyfile-in-front", CADDY_SITE, asks=False)
 
 
 @dataclass
@@ -75,6 +76,8 @@ class Scene:
     clock: Clock
     tool_requests: list[web.BaseRequest]
     """What reached the tool, in order."""
+    routes: dict[str, Handler]
+    """What the tool does at a path; anywhere else it is the demo's."""
     folder: Path
     settings: Settings
     said: list[str] = field(default_factory=list)
@@ -82,7 +85,10 @@ class Scene:
 
     def visitor(self) -> Visitor:
         """Somebody with a browser that trusts the front's certificate."""
-        return Visitor(ssl=self.trust)
+        somebody = Visitor(ssl=self.trust)
+        # aiohttp's jar keeps back what goes beyond 8190 bytes of Cookie header; browsers send it.
+        somebody.cookies._limits_enabled = False
+        return somebody
 
     async def start(self) -> Running:
         """The proxy, as its settings say."""
@@ -104,10 +110,9 @@ async def behind(
     folder: Path,
     *,
     api: Api = "v4",
-    routes: Sequence[web.RouteDef] = (),
     **changes: Any,
 ) -> AsyncIterator[Scene]:
-    """The scene of a recipe. `routes` are added to the tool's; `changes` replace sections of the configuration."""
+    """The scene of a recipe; `changes` replace sections of the proxy's configuration."""
     clock, port, proxy_port = Clock(), free_port(), free_port()
     url = f"https://localhost:{port}"
     authority = trustme.CA()
@@ -115,13 +120,14 @@ async def behind(
     authority.configure_trust(trust)
     frameio = FrameIO(clock, calls_per_minute=100_000)
     frameio.register(App("studio", CLIENT_SECRET, (f"{url}/oauth2/callback",), api=api))
-    application, seen = demo_tool(api, interval=0.05), list[web.BaseRequest]()
-    application.add_routes(routes)
+    application, seen, routes = demo_tool(api, interval=0.05), list[web.BaseRequest](), dict[str, Handler]()
 
-    async def note(request: web.Request, response: web.StreamResponse) -> None:
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
         seen.append(request)
+        return await routes.get(request.path, handler)(request)
 
-    application.on_response_prepare.append(note)
+    application.middlewares.append(note)
     async with AsyncExitStack() as stack:
         frameio_url = await stack.enter_async_context(serving(frameio.app()))
         tool_url = await stack.enter_async_context(serving(application))
@@ -130,7 +136,7 @@ async def behind(
         tree["upstreams"] = {"/": f"http://127.0.0.1:{free_port()}" if recipe.asks else tool_url}
         tree |= {"listen": f"127.0.0.1:{proxy_port}", "trusted_proxies": ["127.0.0.1"], **changes}
         settings = parse(yaml.safe_dump(tree), filename="scene.yaml", environ={}, folder=folder)
-        scene = Scene(url, recipe, trust, frameio, frameio_url, clock, seen, folder, settings)
+        scene = Scene(url, recipe, trust, frameio, frameio_url, clock, seen, routes, folder, settings)
         stack.push_async_callback(scene.stop)
         await scene.start()
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
@@ -183,9 +189,7 @@ async def _nginx(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[No
     program = _installed("nginx", "/usr/sbin/nginx")
     modules = ""
     if "js_import" in recipe:
-        if not NGINX_SCRIPTS.exists():
-            pytest.skip("nginx has no JavaScript module here: apt-get install libnginx-mod-http-js")
-        modules = f"load_module {NGINX_SCRIPTS};"
+        modules = f"load_module {_installed('libnginx-mod-http-js', NGINX_SCRIPTS)};"
     as_root = "user root;" if os.geteuid() == 0 else ""
     (folder / "recipe.conf").write_text(recipe, "utf-8")
     (folder / "nginx.conf").write_text(NGINX.format(as_root=as_root, modules=modules), "utf-8")
@@ -206,10 +210,9 @@ async def _caddy(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[No
 
 
 def _installed(package: str, path: str) -> str:
-    program = shutil.which(path)
-    if program is None:
+    if not Path(path).exists():
         pytest.skip(f"{path} is not there: apt-get install {package}")
-    return program
+    return path
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from aiohttp import ClientResponse
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, Api
 from tests.cast import PROGRAM
-from tests.recipes.front import Recipe, Scene, behind
+from tests.recipes.front import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
 from tests.visitor import NAVIGATION, Visitor
 
 
@@ -42,9 +42,10 @@ async def test_the_tool_is_told_who_it_is_in_the_headers_it_knows_from_the_proxy
     headers = await seen_by_tool(await visitor.login(f"{scene.url}/echo"))
     assert headers["x-forwarded-email"] == ["editor@studio.example.com"]
     assert headers["x-forwarded-preferred-username"] == ["Editor"]
-    assert len(headers["x-forwarded-user"]) == 1
+    assert headers["x-forwarded-user"] == [EDITOR.id]
     assert set(headers["x-forwarded-for"][0].split(", ")) == {"127.0.0.1"}
     assert headers["x-forwarded-proto"] == ["https"]
+    assert "upgrade" not in headers.get("connection", [])
     assert headers["host"] == headers["x-forwarded-host"] == [scene.url.removeprefix("https://")]
 
 
@@ -109,14 +110,46 @@ async def test_who_may_not_enter_is_told_as_whom_and_can_be_somebody_else(recipe
         assert not scene.tool_requests
 
 
-@pytest.mark.parametrize("lines", [NAVIGATION, PROGRAM])
+@pytest.mark.parametrize(("method", "lines"), [("GET", NAVIGATION), ("GET", PROGRAM), ("POST", PROGRAM)])
 async def test_while_frame_io_is_down_an_expired_session_gets_503_and_is_kept(
-    scene: Scene, visitor: Visitor, lines: dict[str, str]
+    scene: Scene, visitor: Visitor, method: str, lines: dict[str, str]
 ) -> None:
     await visitor.login(f"{scene.url}/echo")
     scene.clock.advance(3600)
     scene.frameio.faults.plan("token", Fault.SERVER_ERROR)
-    async with visitor.session.get(f"{scene.url}/echo", headers=lines) as answer:
+    async with visitor.session.request(method, f"{scene.url}/echo", headers=lines) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"]
+    scene.frameio.faults.clear()
+    scene.clock.advance(60)
+    async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
+        assert answer.status == 200
+    assert len(scene.tool_requests) == 2
+
+
+async def test_while_the_proxy_is_down_nobody_reaches_the_tool(scene: Scene, visitor: Visitor) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    await scene.stop()
+    async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
+        assert answer.status in (500, 502)
     assert len(scene.tool_requests) == 1
+
+
+async def test_a_head_too_large_for_the_proxy_gets_its_way_out(scene: Scene, visitor: Visitor) -> None:
+    large = {"Cookie": "large=" + "x" * 50_000, "X-Large": "x" * 50_000}
+    async with visitor.session.get(f"{scene.url}/echo", headers=NAVIGATION | large) as answer:
+        assert answer.status == 431
+        assert answer.headers["Clear-Site-Data"] == '"cookies"'
+    assert not scene.tool_requests
+
+
+@pytest.mark.parametrize("asking", [NGINX_ASKS, CADDY_ASKS], ids=lambda recipe: recipe.file)
+async def test_what_the_proxy_s_file_calls_public_is_for_the_front_to_decide(
+    asking: Recipe, tmp_path: Path
+) -> None:
+    public = {"allow": ["everyone"], "public": ["/echo"]}
+    async with behind(asking, tmp_path, access=public) as scene, scene.visitor() as visitor:
+        async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
+            assert answer.status == 401
+        assert (await visitor.get(f"{scene.url}/echo")).status == 302
+        assert not scene.tool_requests

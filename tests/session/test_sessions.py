@@ -186,12 +186,12 @@ async def test_a_garbled_cookie_is_a_strangers(stage: Stage, garbage: str) -> No
     assert not stage.tool_requests
 
 
-def test_memory_of_opened_cookies_is_bounded() -> None:
+async def test_memory_of_opened_cookies_is_bounded() -> None:
     cookies = Cookies("c", secure=False)
     cookie = SealedCookie(cookies, Sealer([os.urandom(32)], "session"), "c")
     store = CookieStore(cookie, lifetime=100, idle=100, clock=lambda: 2.0)
     for _ in range(2100):
-        [line] = store.save(a_session(), cookies.read([]))
+        [line] = await store.save(a_session(), cookies.read([]))
         header = line.partition(";")[0].encode()
-        assert store.load(cookies.read([(b"Cookie", header)])) is not None
+        assert await store.load(cookies.read([(b"Cookie", header)])) is not None
     assert len(store._opened) == 2048

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from oauth_proxy.settings import Settings, effective, load, schema, template
+from oauth_proxy.settings import Frameio, Session, Webhook, effective, load, schema, template
 from tests.settings.samples import KEY, file, read
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -48,7 +49,8 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "store": "cookie",
         },
         "upstreams": {"/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass"}},
-        "access": {"allow": ["everyone"], "public": []},
+        "access": {"allow": ["everyone"], "public": [], "bearer": False},
+        "webhooks": {},
         "headers": {
             "Authorization": "Bearer {access_token}",
             "X-Forwarded-User": "{id}",
@@ -78,7 +80,7 @@ def test_the_file_that_init_writes_loads(api: Api) -> None:
 def test_the_commented_lines_that_init_writes_are_the_defaults(api: Api) -> None:
     written = template(api, KEY)
     uncommented, count = re.subn(r"^( *)#( {2})?(?=[A-Za-z_-]+:)", r"\1\2", written, flags=re.MULTILINE)
-    assert count == 15
+    assert count == 17
     assert read(uncommented, ENVIRON) == read(written, ENVIRON)
 
 
@@ -148,10 +150,12 @@ def test_every_secret_can_stand_in_a_file() -> None:
     properties = schema()["$defs"]
     assert "client_secret_file" in properties["Frameio"]["properties"]
     assert "secret_file" in properties["Session"]["properties"]
+    assert "secret_file" in properties["Webhook"]["properties"]
+    models: dict[str, type[BaseModel]] = {"frameio": Frameio, "session": Session, "webhooks": Webhook}
     secrets = [
         (parent, name)
-        for parent, model in (("frameio", "frameio"), ("session", "session"))
-        for name, field in Settings.model_fields[model].annotation.model_fields.items()  # type: ignore[union-attr]  # models, both
+        for parent, model in models.items()
+        for name, field in model.model_fields.items()
         if "Secret" in str(field.annotation)
     ]
-    assert secrets == [("frameio", "client_secret"), ("session", "secret")]
+    assert secrets == [("frameio", "client_secret"), ("session", "secret"), ("webhooks", "secret")]

@@ -75,6 +75,9 @@ access:
     - email: "*@studio.example.com"
     - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
   public: ["GET /healthz", "/assets/*"]
+  bearer: true
+webhooks:
+  /hooks/frameio: {{secret: signing-secret}}
 headers: {{Authorization: "Bearer {{access_token}}", X-Expires: "{{expires_at}}"}}
 trusted_proxies: [10.0.0.0/8, "::1"]
 admin: {{listen: "[::1]:4181"}}
@@ -104,6 +107,8 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert settings.session.cookie.domain == "example.com"
     assert settings.upstreams["/render/"].url.socket == "/run/render.sock"
     assert (settings.upstreams["/render/"].timeout, settings.upstreams["/render/"].host) == (300, "upstream")
+    assert settings.access.bearer is True
+    assert settings.webhooks["/hooks/frameio"].keys == [b"signing-secret"]
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert (settings.log.format, settings.log.access) == ("json", False)
     assert settings.shown_name == "Review room"
@@ -112,10 +117,53 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
 
 def test_what_is_in_effect_loads_again_to_the_same_settings(folder: Path) -> None:
     settings = read(EVERY_KEY, folder=folder)
-    written = effective(settings).replace("<hidden>", "a-secret")
+    written = effective(settings).replace("<hidden>", "a-secret", 1).replace("<hidden>", "signing-secret")
     for key in (KEY, "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="):
         written = written.replace("<hidden, 32 bytes>", key, 1)
     assert read(written) == settings
+
+
+def test_without_a_word_about_machines_none_gets_in() -> None:
+    settings = read(file())
+    assert settings.access.bearer is False
+    assert settings.webhooks == {}
+
+
+def test_a_webhook_has_one_secret_or_several_which_are_never_shown() -> None:
+    settings = read(file(extra="webhooks: {/a: {secret: first}, /b: {secret: [first, second]}}"))
+    assert settings.webhooks["/a"].keys == [b"first"]
+    assert settings.webhooks["/b"].keys == [b"first", b"second"]
+    for text in (repr(settings), effective(settings), json.dumps(settings.model_dump(mode="json"))):
+        assert "first" not in text
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "sentence"),
+    [
+        ("{hooks: {secret: x}}", "a path begins with '/' (did you mean /hooks?)"),
+        ("{/hooks/../a: {secret: x}}", "a path has no '//', '/./' or '/../' in it"),
+        (
+            "{/hooks/%61: {secret: x}}",
+            "a path is written plainly: letters, digits and -._~!$&'()*+,:@= without escapes",
+        ),
+        ('{"/hooks/*": {secret: x}}', "a webhook has one path, without '*'"),
+        ("{/oauth2/hook: {secret: x}}", "/oauth2/ belongs to the proxy and takes no webhook"),
+        (
+            "{/a: {secret: x}, /A/: {secret: y}}",
+            "to many tools two of these paths are one: they ignore case, or a slash at the end",
+        ),
+        ("{/a: {}}", "'webhooks./a.secret' is missing"),
+        ("{/a: x}", "keys with values are wanted here, not a single value"),
+        ("[/a]", "keys with values are wanted here, not a list"),
+        ("{/a: {secret: []}}", "at least one is needed here"),
+        ('{/a: {secret: ""}}', "'webhooks./a.secret' is empty"),
+        ("{/a: {secret: changeme}}", "this is a placeholder; Frame.io shows the real one on the app's page"),
+        ("{/a: {secrets: x, secret: y}}", "unknown key 'secrets' (did you mean 'secret'?)"),
+        ("{/a: {secretfile: x, secret: y}}", "unknown key 'secretfile' (did you mean 'secret_file'?)"),
+    ],
+)
+def test_a_webhook_that_could_not_be_verified_is_refused(webhooks: str, sentence: str) -> None:
+    assert problem(extra=f"webhooks: {webhooks}") == sentence
 
 
 def test_the_settings_are_frozen() -> None:
@@ -219,21 +267,6 @@ def test_same_site_none_needs_https() -> None:
         session=f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}",
     )
     assert line == "none needs https: browsers drop such a cookie over http (did you mean lax?)"
-
-
-@pytest.mark.parametrize(
-    ("store", "sentence"),
-    [
-        ("redis://host:6379/0", "the Redis store is not available in this version (did you mean cookie?)"),
-        (
-            "rediss://:password@host:6379/0",
-            "the Redis store is not available in this version (did you mean cookie?)",
-        ),
-        ("memory", "the store is cookie or redis://host:6379/0 (did you mean cookie?)"),
-    ],
-)
-def test_a_store_that_this_version_does_not_have_is_refused_and_not_ignored(store: str, sentence: str) -> None:
-    assert problem(session=f'session: {{secret: {KEY}, store: "{store}"}}') == sentence
 
 
 @pytest.mark.parametrize(

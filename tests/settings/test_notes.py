@@ -71,3 +71,10 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
 def test_what_is_worth_knowing_is_said_once(parts: dict[str, str], beginning: str) -> None:
     [only] = said(parts)
     assert only.startswith(beginning)
+
+
+def test_programs_behind_something_that_is_not_trusted_are_one_client() -> None:
+    access = 'access: {allow: [{email: "*@example.com"}], bearer: true}'
+    [note] = said({"access": access})
+    assert note.startswith("access.bearer is on and trusted_proxies is empty: ")
+    assert said({"access": access, "extra": "trusted_proxies: [10.0.0.0/8]"}) == []

@@ -160,6 +160,16 @@ def test_a_secret_may_stand_in_a_file_beside_the_configuration(tmp_path: Path) -
     assert len(settings.session.keys) == 1
 
 
+def test_a_webhook_s_secrets_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text("new-one\nold-one\n", "utf-8")
+    settings = read(file(extra="webhooks: {/hooks/frameio: {secret_file: hook}}"), folder=tmp_path)
+    assert settings.webhooks["/hooks/frameio"].keys == [b"new-one", b"old-one"]
+    both = "webhooks: {/hooks/frameio: {secret: a, secret_file: hook}}"
+    assert problems(file(extra=both), folder=tmp_path) == [
+        "6:53: 'webhooks./hooks/frameio.secret' and 'webhooks./hooks/frameio.secret_file' are both given; keep one"
+    ]
+
+
 @pytest.mark.parametrize("separator", ["\n", "\r\n", " "])
 def test_a_file_may_hold_several_session_secrets(tmp_path: Path, separator: str) -> None:
     other = "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="

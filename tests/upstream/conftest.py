@@ -1,4 +1,4 @@
-"""Every test of the data path runs on uvloop, which the proxy uses, and on asyncio's own loop: their transports differ."""
+"""Every test of the data path runs on uvloop, as the proxy does, and on asyncio's own loop: transports differ."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A stage for the data path: a tool that says what it is told to, byte for byte, and a visitor with a bare socket."""
+"""A stage for the data path: a tool that says what it is told to, byte for byte, and a visitor with a socket."""
 
 import asyncio
 import socket
@@ -58,9 +58,10 @@ class Peer:
 
     def hang_up(self) -> None:
         """Cut the connection with a reset, as a process does that dies with bytes unread."""
+        if self.writer.is_closing():
+            return
         sock = self.writer.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def close(self) -> None:
@@ -190,16 +191,20 @@ class Door:
 
 @asynccontextmanager
 async def a_door(
-    address: Address, *, added: list[tuple[bytes, bytes]] | None = None, timeout: float = 5.0, **settings: Any
+    address: Address,
+    *,
+    added: list[tuple[bytes, bytes]] | None = None,
+    tls: ssl.SSLContext | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Door]:
     """An aiohttp server that does nothing but forward to `address`; `settings` are Upstream's."""
-    door = Door(Upstream(address, timeout=timeout, **settings), added or [])
+    door = Door(Upstream(address, **{"timeout": 5.0, **settings}), added or [])
     server = web.Server(
         door.handle, handler_cancellation=True, auto_decompress=False, max_field_size=65536, access_log=None
     )
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     door.port = runner.addresses[0][1]
     try:
@@ -219,5 +224,5 @@ async def a_stage(play: Play, **settings: Any) -> AsyncIterator[tuple[Tool, Door
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until it holds; a test fails that waits too long."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is often a socket's, which sets no event
             await asyncio.sleep(0.002)

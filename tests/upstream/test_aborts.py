@@ -29,8 +29,9 @@ async def nothing_is_left(tool: Tool, door: Door) -> None:
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200", HEAD, HEAD + b"half"])
 @pytest.mark.parametrize("by_reset", [True, False])
 async def test_a_visitor_who_leaves_takes_the_exchange_along(
-    request_bytes: bytes, answer: bytes, by_reset: bool
+    request_bytes: bytes, answer: bytes, by_reset: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And is nothing to write in a log about."""
     async with a_stage(saying_then_waiting(answer)) as (tool, door):
         visitor = await door.visitor()
         await visitor.send(request_bytes)
@@ -44,6 +45,7 @@ async def test_a_visitor_who_leaves_takes_the_exchange_along(
             await visitor.close()
         await nothing_is_left(tool, door)
         assert not door.errors
+        assert not caplog.records
 
 
 async def test_a_visitor_who_leaves_while_the_tool_is_being_connected() -> None:
@@ -111,7 +113,8 @@ async def test_cancelling_handlers_ends_their_exchanges() -> None:
         for task in list(door.tasks):
             task.cancel()
         for visitor in visitors:
-            assert await visitor.ends()
+            with pytest.raises(ConnectionResetError):
+                await visitor.rest()
             await visitor.close()
         await nothing_is_left(tool, door)
 

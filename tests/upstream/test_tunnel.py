@@ -1,42 +1,30 @@
 """WebSockets through the proxy, spoken by a client and a server that are not ours, and by bare sockets."""
 
 import asyncio
-import base64
-import hashlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+import trustme
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.upstream.pool import Address
-from tests.upstream.stage import Door, Peer, Play, Tool, a_door, a_stage, until
-
-KEY = base64.b64encode(b"0123456789abcdef")
-ACCEPT = base64.b64encode(hashlib.sha1(KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324 - RFC 6455
-HANDSHAKE = (
-    b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + KEY + b"\r\n\r\n"
-)
-SWITCH = (
-    b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-    + ACCEPT
-    + b"\r\n\r\n"
-)
+from tests.upstream.handshake import HANDSHAKE, SWITCH, switching
+from tests.upstream.stage import Door, Peer, Tool, a_door, a_stage, until
 
 
 @asynccontextmanager
 async def a_live_tool(
-    handler: Callable[[ServerConnection], Awaitable[None]], **settings: int
+    handler: Callable[[ServerConnection], Awaitable[None]],
 ) -> AsyncIterator[Door]:
     """The proxy before a server of the `websockets` package."""
     async with serve(handler, "127.0.0.1", 0, subprotocols=[Subprotocol("b")], max_size=None) as server:
         port = server.sockets[0].getsockname()[1]
-        async with a_door(Address("127.0.0.1", port), **settings) as door:
+        async with a_door(Address("127.0.0.1", port)) as door:
             yield door
 
 
@@ -95,6 +83,38 @@ async def test_the_tools_close_code_reaches_the_visitor() -> None:
         assert door.answers[0].status == 101
 
 
+@pytest.fixture
+def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server named localhost shows, and what believes it."""
+    authority = trustme.CA()
+    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(serving)
+    authority.configure_trust(trusting)
+    return serving, trusting
+
+
+async def test_messages_and_close_codes_cross_tls_on_both_sides(
+    tls: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """TLS knows no half-closed connections, so its tunnels end another way."""
+    serving, trusting = tls
+    async with serve(echo, "127.0.0.1", 0, ssl=serving, max_size=None) as server:
+        address = Address("localhost", server.sockets[0].getsockname()[1], tls=True)
+        async with a_door(address, ssl_context=trusting, tls=serving) as door:
+            url = f"wss://localhost:{door.port}/ws"
+            async with connect(url, ssl=trusting, max_size=None, proxy=None) as visitor:
+                for message in ("short", "a" * 1_048_576, bytes(range(256)) * 4096):
+                    await visitor.send(message)
+                    assert await visitor.recv() == message
+            assert visitor.close_code == 1000
+            await until(lambda: door.upstream.tunnels == 0 and not door.tasks)
+            async with connect(url, ssl=trusting, proxy=None) as visitor:
+                await door.upstream.close()
+                with pytest.raises(ConnectionClosed):
+                    await visitor.recv()
+            await until(lambda: not door.tasks)
+
+
 async def test_a_hundred_at_once() -> None:
     async def talk(door: Door, number: int) -> None:
         async with through(door) as visitor:
@@ -107,96 +127,12 @@ async def test_a_hundred_at_once() -> None:
         await until(lambda: door.upstream.tunnels == 0)
 
 
-async def test_what_the_tool_sees_is_the_visitors_handshake() -> None:
-    async with a_stage(switching(b"")) as (tool, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE.replace(b"Host: a", b"Host: a\r\nSec-WebSocket-Extensions: x-any; q=1"))
-        assert await visitor.head() == SWITCH.replace(
-            b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + ACCEPT,
-            b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\nConnection: Upgrade\r\nUpgrade: websocket",
-        )
-        await visitor.close()
-    assert tool.heads == [
-        b"GET /ws HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Extensions: x-any; q=1\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: " + KEY + b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    ]
-
-
-def switching(early: bytes) -> Play:
-    """A tool that agrees, says `early` in the same breath, and then sends back what it hears."""
-
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.send(SWITCH + early)
-        while data := await peer.reader.read(65536):
-            await peer.send(data)
-
-    return play
-
-
 async def test_bytes_that_come_early_from_either_side_are_kept() -> None:
     async with a_stage(switching(b"tool first")) as (_, door):
         visitor = await door.visitor()
         await visitor.send(HANDSHAKE + b"visitor first")
         await visitor.head()
         assert await visitor.exactly(23) == b"tool firstvisitor first"
-        await visitor.close()
-
-
-async def test_half_a_close_is_passed_on_and_the_other_half_still_speaks() -> None:
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.send(SWITCH)
-        heard = await peer.rest()
-        await peer.send(b"last words after " + heard)
-
-    async with a_stage(play) as (_, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        await visitor.head()
-        await visitor.send(b"mine")
-        visitor.writer.write_eof()
-        assert await visitor.rest() == b"last words after mine"
-        await until(lambda: door.upstream.tunnels == 0 and len(door.answers) == 1)
-        await visitor.close()
-
-
-async def test_a_visitor_who_vanishes_takes_the_tools_side_along() -> None:
-    async with a_stage(switching(b"")) as (tool, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        await visitor.head()
-        assert (tool.open, door.upstream.tunnels) == (1, 1)
-        visitor.hang_up()
-        await until(lambda: tool.open == 0 and door.upstream.tunnels == 0 and not door.tasks)
-
-
-async def test_a_tool_that_vanishes_takes_the_visitors_side_along() -> None:
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.send(SWITCH)
-        await peer.exactly(1)
-        peer.hang_up()
-
-    async with a_stage(play) as (_, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        await visitor.head()
-        await visitor.send(b"x")
-        assert await visitor.ends()
-        await until(lambda: door.upstream.tunnels == 0 and not door.tasks)
-        await visitor.close()
-
-
-async def test_cancelling_the_handler_ends_both_sides() -> None:
-    async with a_stage(switching(b"")) as (tool, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        await visitor.head()
-        for task in list(door.tasks):
-            task.cancel()
-        assert await visitor.ends()
-        await until(lambda: tool.open == 0 and door.upstream.tunnels == 0)
         await visitor.close()
 
 
@@ -238,119 +174,3 @@ async def test_a_side_that_does_not_listen_stops_the_other_from_speaking(slow: s
         listen.set()
         await task
         await visitor.close()
-
-
-async def test_an_answer_other_than_101_is_passed_on_and_the_connection_closed() -> None:
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.send(b"HTTP/1.1 403 No\r\nDate: now\r\nX-Why: because\r\nContent-Length: 4\r\n\r\nnope")
-
-    async with a_stage(play) as (_, door):
-        answer = await door.ask(HANDSHAKE + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert answer == (
-            b"HTTP/1.1 403 No\r\nDate: now\r\nX-Why: because\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope"
-        )
-        await until(lambda: door.upstream.tunnels == 0)
-
-
-async def test_a_foreign_client_sees_the_refusal() -> None:
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.send(b"HTTP/1.1 429 Later\r\nContent-Length: 0\r\n\r\n")
-
-    async with a_stage(play) as (_, door):
-        with pytest.raises(InvalidStatus) as refusal:
-            await through(door)
-        assert refusal.value.response.status_code == 429
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        (b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 8"),
-        (b"Sec-WebSocket-Version: 13\r\n", b""),
-        (b"Upgrade: websocket", b"Upgrade: h2c"),
-        (KEY, base64.b64encode(b"0123456789abcde")),
-        (KEY, b"not base64!"),
-        (KEY, b""),
-        (KEY, KEY + b"\r\nSec-WebSocket-Key: " + KEY),
-        (b"GET", b"POST"),
-        (b"HTTP/1.1", b"HTTP/1.0"),
-        (b"Host: a", b"Host: a\r\nContent-Length: 2"),
-    ],
-)
-async def test_a_handshake_that_is_none_never_reaches_the_tool(wrong: tuple[bytes, bytes]) -> None:
-    async with a_stage(switching(b"")) as (tool, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE.replace(*wrong) + b"hi")
-        assert (await visitor.head()).startswith(b"HTTP/1.1 400") or wrong[1] == b"HTTP/1.0"
-        await visitor.close()
-        assert [type(error) for error in door.errors] == [BadRequest]
-        assert tool.connections == 0
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        SWITCH.replace(ACCEPT, KEY),
-        SWITCH.replace(b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n", b""),
-        SWITCH.replace(b"Upgrade: websocket", b"Upgrade: h2c"),
-        SWITCH.replace(b"Upgrade: websocket\r\n", b""),
-        SWITCH.replace(b"Connection: Upgrade\r\n", b""),
-        b"garbage\r\n\r\n",
-    ],
-)
-async def test_an_agreement_that_is_none_is_an_answer_of_nonsense(answer: bytes) -> None:
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.send(answer)
-        await peer.rest()
-
-    async with a_stage(play) as (tool, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        assert (await visitor.head()).startswith(b"HTTP/1.1 502")
-        assert [type(error) for error in door.errors] == [UpstreamNonsense]
-        await until(lambda: tool.open == 0 and door.upstream.tunnels == 0)
-        await visitor.close()
-
-
-async def test_a_tool_that_never_answers_the_handshake_is_too_slow() -> None:
-    async def play(tool: Tool, peer: Peer) -> None:
-        await tool.asked(peer)
-        await peer.rest()
-
-    async with a_stage(play, timeout=0.2) as (tool, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        assert (await visitor.head()).startswith(b"HTTP/1.1 504")
-        await until(lambda: tool.open == 0)
-        await visitor.close()
-
-
-async def test_a_silent_tunnel_outlives_the_tools_timeout() -> None:
-    async with a_stage(switching(b""), timeout=0.1) as (_, door):
-        visitor = await door.visitor()
-        await visitor.send(HANDSHAKE)
-        await visitor.head()
-        await asyncio.sleep(0.4)
-        await visitor.send(b"still here")
-        assert await visitor.exactly(10) == b"still here"
-        await visitor.close()
-
-
-async def test_there_may_be_so_many_tunnels_and_no_more() -> None:
-    async with a_stage(switching(b""), limit=1) as (tool, door):
-        first, second = await door.visitor(), await door.visitor()
-        await first.send(HANDSHAKE)
-        await first.head()
-        await second.send(HANDSHAKE)
-        assert (await second.head()).startswith(b"HTTP/1.1 503")
-        first.hang_up()
-        await until(lambda: door.upstream.tunnels == 0)
-        third = await door.visitor()
-        await third.send(HANDSHAKE)
-        assert await third.head()
-        assert tool.connections == 2
-        await second.close()
-        await third.close()

@@ -1,0 +1,174 @@
+"""Programs that bring a token of their own: whose it is, asked of Frame.io and remembered for a minute.
+
+The law: nobody is let in by anything but an answer of the provider's about this very token, remembered under the
+hash of all of it; and whatever a stranger can make grow is bounded.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Generic, Protocol, TypeVar
+
+from aiohttp import web
+
+from oauth_proxy.answers import PROGRAM
+from oauth_proxy.cookies import Received
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, TokenRefused, TooManyWrongTokens
+from oauth_proxy.headers import bearer_token, brings_token
+from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.telemetry import CLIENT_CHAIN
+
+GOOD_FOR, WRONG_FOR = 60.0, 30.0
+"""Seconds for which an answer about a token is believed."""
+MOST_WRONG, PAUSE = 10, 6.0
+"""Wrong tokens a client may bring at once, and the seconds after which it may bring one more."""
+_REMEMBERED = 4096
+_AT_ONCE = 16
+"""Tokens asked about at a time, so that strangers leave connections for the logins."""
+_PATIENCE = 15.0
+
+V = TypeVar("V")
+
+
+class Describing(Protocol):
+    """What is needed of the provider."""
+
+    async def profile(self, access_token: str) -> Identity:
+        """Who the bearer is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Whose a token was at a moment, in seconds since the epoch."""
+
+    identity: Identity
+    at: float
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One question to the provider, and how many requests wait for its answer."""
+
+    task: asyncio.Task[_Known]
+    waiting: int = 0
+
+
+class Bearers:
+    """Turns requests' own tokens into sessions, where that is `enabled`. `clock` tells seconds since the epoch."""
+
+    def __init__(self, provider: Describing, clock: Callable[[], float], *, enabled: bool) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._enabled = enabled
+        self._good = _Memory[_Known](clock)
+        self._wrong = _Memory[str](clock)
+        self._limit = _Limit(clock)
+        self._flights: dict[bytes, _Flight] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def session(self, request: web.BaseRequest, received: Received) -> Session | None:
+        """The session of a request with a token of its own; None for any other.
+
+        It is never refreshed: its `expires_at` is until when the provider's answer is believed. Where a request
+        brings a cookie of ours, that decides alone: it comes from a browser, and the tool's own pages may use
+        Authorization for something that is not Frame.io's to see.
+
+        Raises TokenMalformed, TokenRefused, TooManyWrongTokens, and ProviderUnavailable when nobody can tell.
+        """
+        if not self._enabled or received.seen or not brings_token(request.raw_headers):
+            return None
+        request[PROGRAM] = True
+        token, chain = bearer_token(request.raw_headers), request[CLIENT_CHAIN]
+        key = hashlib.sha256(token.encode("ascii")).digest()
+        known = await self._whose(key, token, _client(chain))
+        tokens = Tokens(token, known.at, known.at + GOOD_FOR)
+        return Session(f"bearer {key.hex()}", known.identity, tokens, created=known.at, seen=known.at)
+
+    async def _whose(self, key: bytes, token: str, client: str) -> _Known:
+        if (known := self._good.get(key)) is not None:
+            return known
+        if (cause := self._wrong.get(key)) is not None:
+            raise TokenRefused(f"{cause}, a moment ago")
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight(asyncio.create_task(self._ask(key, token, client)))
+            self._flights[key] = flight
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting:  # everybody has their answer or hung up: strangers leave no work behind
+                del self._flights[key]
+                flight.task.cancel()
+
+    async def _ask(self, key: bytes, token: str, client: str) -> _Known:
+        try:
+            async with asyncio.timeout(_PATIENCE), self._turns:
+                self._limit.check(client)  # here, because what came in the same moment may have been wrong
+                now = self._clock()
+                known = _Known(await self._provider.profile(token), now)
+        except (GrantEnded, NotAllowed) as error:
+            self._limit.count(client)
+            self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)
+            raise TokenRefused(error.cause) from None
+        except TimeoutError:
+            raise ProviderUnavailable(f"nobody could say within {_PATIENCE:g} s whose a token is") from None
+        self._good.keep(key, known, now + GOOD_FOR)
+        return known
+
+
+class _Memory(Generic[V]):
+    """What is believed of tokens, by their hashes and for a while; when it is too much, the oldest goes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kept: OrderedDict[bytes, tuple[V, float]] = OrderedDict()
+
+    def get(self, key: bytes) -> V | None:
+        """What is believed now."""
+        kept = self._kept.get(key)
+        return kept[0] if kept is not None and self._clock() < kept[1] else None
+
+    def keep(self, key: bytes, value: V, until: float) -> None:
+        """Believe this until then, in seconds since the epoch."""
+        self._kept.pop(key, None)
+        self._kept[key] = value, until
+        if len(self._kept) > _REMEMBERED:
+            self._kept.popitem(last=False)
+
+
+class _Limit:
+    """Wrong tokens by client: each takes PAUSE seconds to be forgotten, and MOST_WRONG of them may be open."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._forgotten_at: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, client: str) -> None:
+        """Raises TooManyWrongTokens."""
+        open_for = self._forgotten_at.get(client, 0.0) - self._clock()
+        wait = open_for - (MOST_WRONG - 1) * PAUSE
+        if wait > 0:
+            raise TooManyWrongTokens("a client brings one wrong token after another", retry_after=math.ceil(wait))
+
+    def count(self, client: str) -> None:
+        """One more."""
+        self._forgotten_at[client] = max(self._forgotten_at.pop(client, 0.0), self._clock()) + PAUSE
+        if len(self._forgotten_at) > _REMEMBERED:
+            self._forgotten_at.popitem(last=False)
+
+
+def _client(chain: Sequence[str]) -> str:
+    """Whom wrong tokens are counted for: an address, or the /64 that one IPv6 customer has all of."""
+    if not chain:
+        return ""
+    address = ip_address(chain[0].partition("%")[0])
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return str(address)

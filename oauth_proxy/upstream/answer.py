@@ -1,0 +1,152 @@
+"""A tool's bytes become answers: heads and chunked bodies are llhttp's work, lengths are counted here.
+
+The law: no socket and no clock. Whatever follows a complete answer is refused, never kept for the next one.
+"""
+
+from math import inf
+
+import httptools
+
+from oauth_proxy.errors import UpstreamNonsense
+from oauth_proxy.upstream import head as heads
+from oauth_proxy.upstream.head import Head
+
+_MOST_INTERIM = 32
+
+
+class AnswerReader:
+    """Reads one answer after another: `expect` one, `feed` it, `take` of its body what has come."""
+
+    __slots__ = (
+        "_body",
+        "_interim",
+        "_left",
+        "_parser",
+        "_raw",
+        "_to_head",
+        "_upgrading",
+        "buffered",
+        "complete",
+        "early",
+        "head",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._raw = b""
+        self._body: list[bytes] = []
+        self._left: float | None = None
+        """Bytes of body still to come that llhttp is not shown, to save a copy; None while it is."""
+        self._to_head = False
+        self._upgrading = False
+        self._interim = 0
+        self.head: Head | None = None
+        self.buffered = 0
+        """Bytes of body that have come and were not taken."""
+        self.complete = False
+        self.early = b""
+        """After 101, what came behind its head."""
+
+    def expect(self, *, to_head: bool, upgrading: bool) -> None:
+        """Begin anew: the answer to a HEAD, to a request for a WebSocket, or to any other."""
+        if self._to_head or self._left is not None:
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body it will not see
+        self._raw, self._left, self._interim = b"", None, 0
+        self._to_head, self._upgrading = to_head, upgrading
+        self.head, self.complete = None, False
+        self.take()  # what the last visitor left is nobody's
+
+    def take(self) -> list[bytes]:
+        """What has come of the body since the last call."""
+        pieces, self._body, self.buffered = self._body, [], 0
+        return pieces
+
+    @property
+    def begun(self) -> bool:
+        """A first byte has come, if only of an interim answer."""
+        return bool(self._raw or self._interim or self.head)
+
+    def feed(self, data: bytes) -> None:
+        """Read `data`; UpstreamNonsense is raised, also where a complete answer came first and stands."""
+        if self._left is None:
+            self._parse(data)
+        else:
+            self._count(data)
+
+    def end(self) -> bool:
+        """The stream has ended properly; whether the answer has ended with it."""
+        if self.head is not None and self.head.until_close:
+            self.complete = True
+        return self.complete
+
+    def _parse(self, data: bytes) -> None:
+        before = self.head
+        if before is None:
+            self._raw += data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.early = data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, UpstreamNonsense):  # one of ours, raised in a callback below
+                raise error.__context__ from None
+            raise UpstreamNonsense(f"llhttp: {error}") from error
+        head = self.head
+        if head is None:
+            if len(self._raw) > heads.MAX_BYTES:
+                raise UpstreamNonsense(f"the head is longer than {heads.MAX_BYTES} bytes")
+        elif before is None and not (self.complete or head.chunked):
+            self._left = inf if head.length is None else head.length - self.buffered
+
+    def _count(self, data: bytes) -> None:
+        over = len(data) - (self._left or 0)
+        if over > 0:
+            data = data[: len(data) - int(over)]
+        self._add(data)
+        self._left = (self._left or 0) - len(data)
+        self.complete = not self._left
+        if over > 0:
+            raise UpstreamNonsense("bytes after a complete answer")
+
+    def _add(self, data: bytes) -> None:
+        self._body.append(data)
+        self.buffered += len(data)
+
+    # What llhttp calls, in the middle of feed_data.
+
+    def on_message_begin(self) -> None:
+        """A status line begins."""
+        if self.complete:
+            raise UpstreamNonsense("bytes after a complete answer")
+
+    def on_headers_complete(self) -> None:
+        """A head is complete, final or interim (RFC 9110 15.2)."""
+        end = self._raw.find(b"\r\n\r\n") + 4
+        if end > heads.MAX_BYTES:
+            raise UpstreamNonsense(f"the head is longer than {heads.MAX_BYTES} bytes")
+        head = heads.read(self._raw[:end], to_head=self._to_head)
+        self._raw = self._raw[end:]
+        if head.status >= 200 or head.status == 101:
+            self._accept(head)
+            return
+        self._interim += 1  # 100 and 103 are for us; RFC 9110 15.2 lets a proxy keep them
+        if self._interim > _MOST_INTERIM:
+            raise UpstreamNonsense("interim answers without end")
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body, without its chunk's head."""
+        if self.complete:
+            raise UpstreamNonsense("a body where none may be")
+        self._add(data)
+
+    def on_message_complete(self) -> None:
+        """An answer has ended, final or interim."""
+        if self.head is not None and self.head.status != 101:
+            self.complete = True
+
+    def _accept(self, head: Head) -> None:
+        if head.status == 101 and not self._upgrading:
+            raise UpstreamNonsense("101 to a request that asked for no other protocol")
+        self.head = head
+        self._raw = b""
+        self.complete = head.length == 0 and head.status != 101

@@ -1,0 +1,81 @@
+"""Frame.io's own calls, of webhooks and custom actions: let in by their signature instead of by a session.
+
+The law: the signature covers the body's very bytes and a time at most five minutes away, and nothing else at such
+a path reaches the tool. The same call may come twice within that time: Frame.io sends a call again when it got no
+good answer, maybe with the same signature, and two equal events of one second have the same signature too, so
+refusing the second would lose one of them.
+"""
+
+import hmac
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from oauth_proxy.errors import BadRequest, MethodNotAllowed, SignatureRefused
+from oauth_proxy.headers import Line, values
+from oauth_proxy.paths import Target
+
+WINDOW = 300
+"""Seconds that a call's time may be away from ours."""
+
+_SIGNATURE = re.compile(rb"v0=([0-9A-Fa-f]{64})")
+_TIMESTAMP = re.compile(rb"[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """What a call says of itself before its body is known; one of `secrets` must have signed it."""
+
+    timestamp: bytes
+    signature: bytes
+    secrets: Sequence[bytes] = field(repr=False)
+
+    def verify(self, body: bytes) -> None:
+        """Raises SignatureRefused unless this is the body that was signed."""
+        message = b"v0:%b:%b" % (self.timestamp, body)
+        made = [hmac.digest(secret, message, "sha256") for secret in self.secrets]
+        if not any(hmac.compare_digest(digest, self.signature) for digest in made):
+            raise SignatureRefused("the signature of a webhook's call is not of this body, by none of the secrets")
+
+
+class Webhooks:
+    """The paths that Frame.io calls, each with its `secrets`; `clock` tells seconds since the epoch."""
+
+    def __init__(self, secrets: Mapping[str, Sequence[bytes]], clock: Callable[[], float]) -> None:
+        self._secrets = secrets
+        self._spellings = {_folded(path) for path in secrets}
+        self._clock = clock
+
+    def expect(self, method: str, target: Target, lines: Iterable[Line]) -> SignedCall | None:
+        """The call to verify once its body is there; None where the path is no webhook's.
+
+        Raises SignatureRefused, MethodNotAllowed, and BadRequest for another spelling of a webhook's path: to the
+        tool it might be the same, and anybody who is signed in could pass for Frame.io there.
+        """
+        if not self._spellings or _folded(target.path) not in self._spellings:
+            return None
+        secrets = self._secrets.get(target.path)
+        if secrets is None or not target.plain:
+            raise BadRequest("the path of a webhook, spelt in another way")
+        if method != "POST":
+            raise MethodNotAllowed("a webhook's path, asked by another method", allow=("POST",))
+        signature = _only(lines, b"x-frameio-signature", _SIGNATURE)
+        timestamp = _only(lines, b"x-frameio-request-timestamp", _TIMESTAMP)
+        if abs(self._clock() - int(timestamp[0])) > WINDOW:
+            raise SignatureRefused("a webhook's call was signed too long ago, or is ahead of our clock")
+        return SignedCall(timestamp[0], bytes.fromhex(signature[1].decode("ascii")), secrets)
+
+
+def _only(lines: Iterable[Line], name: bytes, form: re.Pattern[bytes]) -> re.Match[bytes]:
+    sent = values(lines, name)
+    matched = form.fullmatch(sent[0]) if len(sent) == 1 else None
+    if matched is None:
+        raise SignatureRefused(f"a webhook's call with {len(sent)} lines {name.decode()}, or a malformed one")
+    return matched
+
+
+def _folded(path: str) -> str:
+    """The path as the most careless tool reads it: case, parameters, escapes and slashes too many are lost."""
+    return posixpath.normpath("/" + re.split(r"[;?#]", unquote(path).lower())[0].lstrip("/"))

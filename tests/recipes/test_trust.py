@@ -1,0 +1,118 @@
+import json
+
+import pytest
+from aiohttp import ClientSession, TCPConnector
+from yarl import URL
+
+from tests.cast import PROGRAM
+from tests.recipes.front import Scene
+from tests.visitor import NAVIGATION, Visitor
+
+SPOOFED = [
+    "Authorization",
+    "Client-IP",
+    "Forwarded",
+    "True-Client-IP",
+    "X-Auth-Request-Access-Token",
+    "X-Auth-Request-Email",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Redirect",
+    "X-Auth-Request-User",
+    "X-Client-IP",
+    "X-Forwarded-Access-Token",
+    "X-Forwarded-Email",
+    "X-Forwarded-For",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Host",
+    "X-Forwarded-Method",
+    "X-Forwarded-Path",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Uri",
+    "X-Forwarded-User",
+    "X-HTTP-Method-Override",
+    "X-Original-Host",
+    "X-Original-URI",
+    "X-Original-URL",
+    "X-Real-IP",
+    "X-Rewrite-URL",
+]
+ROUTES_TO_AUTH = [
+    "/oauth2/auth",
+    "/oauth2/auth?x",
+    "/oauth2/%61uth",
+    "/oauth2//auth",
+    "//oauth2/auth",
+    "/oauth2/./auth",
+    "/echo/../oauth2/auth",
+    "/oauth2/x/../auth",
+    "/oauth2/x/%2e%2e/auth",
+    "/oauth2/auth/",
+    "/oauth2/auth;x",
+    "/oauth2/auth%3fx",
+    "/oauth2/auth%23",
+    "/oauth2/auth%00",
+    "/oauth2/auth%20",
+    "/oauth2\\auth",
+    "/OAuth2/Auth",
+    "/oauth2%2fauth",
+]
+
+
+async def headers_at_tool(scene: Scene, visitor: Visitor, lines: dict[str, str]) -> list[tuple[str, str]]:
+    async with visitor.session.get(f"{scene.url}/echo", headers={**PROGRAM, **lines}) as answer:
+        assert answer.status == 200, await answer.text()
+        seen = [(name, value) for name, value in json.loads(await answer.text())["headers"]]
+        return [(name, value) for name, value in seen if name != "X-Request-Id"]  # another for each request
+
+
+async def test_nothing_a_browser_forges_reaches_the_tool(scene: Scene, visitor: Visitor) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    honest = await headers_at_tool(scene, visitor, {})
+    forged = dict.fromkeys(SPOOFED, "forged")
+    forged |= {name.replace("-", "_"): "forged" for name in SPOOFED if "-" in name}
+    forged |= {"X-Forwarded_User": "forged", "X_Auth-Request_User": "forged"}
+    assert await headers_at_tool(scene, visitor, forged) == honest
+    assert "forged" not in str(honest)
+
+
+@pytest.mark.parametrize("named", ["Authorization", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-For"])
+async def test_a_header_named_in_connection_is_not_taken_from_the_tool(
+    scene: Scene, visitor: Visitor, named: str
+) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    names = [name.lower() for name, _ in await headers_at_tool(scene, visitor, {"Connection": f"close, {named}"})]
+    assert names.count(named.lower()) == 1
+
+
+@pytest.mark.parametrize("path", ROUTES_TO_AUTH)
+async def test_no_address_leads_a_page_s_script_to_the_token(scene: Scene, visitor: Visitor, path: str) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    (token,) = [value for name, value in await headers_at_tool(scene, visitor, {}) if name == "Authorization"]
+    asked = len(scene.tool_requests)
+    # The jar goes by the path; a connection of its own sends the target as it stands.
+    cookie = visitor.cookie_line(scene.url).removeprefix("Cookie: ")
+    async with (
+        ClientSession(connector=TCPConnector(ssl=scene.trust)) as script,
+        script.get(
+            URL(scene.url + path, encoded=True), headers={**PROGRAM, "Cookie": cookie}, allow_redirects=False
+        ) as answer,
+    ):
+        assert answer.status in (400, 404), (answer.status, scene.tool_requests[asked:])
+        assert token.removeprefix("Bearer ") not in str(answer.headers) + await answer.text()
+        assert "Authorization" not in answer.headers
+
+
+async def test_another_host_is_refused(scene: Scene, visitor: Visitor) -> None:
+    await visitor.login(f"{scene.url}/echo")
+    asked = len(scene.tool_requests)
+    async with visitor.session.get(
+        f"{scene.url}/echo", headers={**NAVIGATION, "Host": "evil.example.com"}, allow_redirects=False
+    ) as answer:
+        assert answer.status in (400, 421) or not await answer.read()
+    assert len(scene.tool_requests) == asked

@@ -1,0 +1,247 @@
+"""What the README and docs/ say: every command is run, every configuration loaded, every name looked up."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from oauth_proxy import bearers, cli, cookies, errors, oauth, server
+from oauth_proxy.endpoints import PREFIX
+from oauth_proxy.headers import ToolHeaders
+from oauth_proxy.provider import base as provider
+from oauth_proxy.session import attempts
+from oauth_proxy.settings import Settings, parse, schema
+from oauth_proxy.settings import Upstream as UpstreamSettings
+from oauth_proxy.settings.model import DEFAULT_HEADERS
+from oauth_proxy.telemetry import Metrics
+from oauth_proxy.upstream import response, whole
+from oauth_proxy.upstream.upstream import Upstream
+from tests.cast import Stage, a_secret
+from tests.visitor import Visitor
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+OPERATING = ROOT / "docs" / "operating.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+ENVIRON = {
+    "FRAMEIO_CLIENT_ID": "an-id",
+    "FRAMEIO_CLIENT_SECRET": "a-secret",
+    "FRAMEIO_WEBHOOK_SECRET": "another-secret",
+    "OAUTH_PROXY_SECRET": a_secret(),
+    "OAUTH_PROXY_SECRET_BEFORE": a_secret(),
+}
+NOT_RUN = {
+    "make demo": "does not end; tests/test_cli_serving.py runs what it runs",
+    "make test": "runs this",
+    "python3 -m venv /opt/oauth-proxy": "outside of the test's folder; tests/test_dockerfile.py does the same",
+    "/opt/oauth-proxy/bin/pip install --require-hashes -r requirements.txt": "downloads",
+    "/opt/oauth-proxy/bin/pip install --no-deps .": "downloads; tests/test_dockerfile.py installs what it builds",
+    "oauth-proxy run oauth-proxy.yaml": "does not end; tests/test_cli_serving.py",
+    "systemctl daemon-reload": "the machine's",
+    "systemctl enable --now oauth-proxy": "the machine's",
+    "journalctl -u oauth-proxy": "the machine's",
+    "docker build -t oauth-proxy .": "needs Docker; tests/test_dockerfile.py takes its steps",
+    "docker run --read-only --cap-drop ALL --stop-timeout 60 -p 4180:4180 --env-file secrets.env "
+    "-v ./config.yaml:/etc/oauth-proxy/config.yaml:ro oauth-proxy": "needs Docker",
+}
+"""Commands that are shown and cannot be run here, and why."""
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The code blocks of one language."""
+    text = document.read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(document: Path) -> list[str]:
+    """Every command a document shows: its sh blocks hold one a line."""
+    return [line for block in blocks(document, "sh") for line in block.splitlines()]
+
+
+def trees(document: Path) -> list[dict[str, Any]]:
+    """Every configuration a document shows, completed by the README's first one where it is only a part."""
+    whole: dict[str, Any] = yaml.load(blocks(README, "yaml")[0], yaml.BaseLoader)  # noqa: S506 it makes only text
+    parts = [yaml.load(block, yaml.BaseLoader) for block in blocks(document, "yaml")]  # noqa: S506
+    return [{**whole, **part} for part in parts]
+
+
+def loaded(tree: dict[str, Any], folder: Path) -> Settings:
+    return parse(yaml.safe_dump(tree), filename="shown.yaml", environ=ENVIRON, folder=folder)
+
+
+def table(document: Path, heading: str) -> list[list[str]]:
+    """The rows of the first table after a heading, a list of cells each, without its own head."""
+    section = re.split(r"^#+ ", document.read_text("utf-8").partition(f"# {heading}\n")[2], flags=re.MULTILINE)[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 2, heading
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def named(cell: str) -> list[str]:
+    """What stands between backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.mark.parametrize("document", [README, OPERATING], ids=lambda path: path.name)
+def test_every_command_that_is_shown_runs_in_the_order_shown(document: Path, tmp_path: Path) -> None:
+    if document != README:
+        merged = {key: value for tree in trees(document) for key, value in tree.items()}
+        (tmp_path / "oauth-proxy.yaml").write_text(yaml.safe_dump(merged))
+    script = [line for line in commands(document) if line not in NOT_RUN]
+    assert script
+    done = subprocess.run(  # noqa: S603 the documents' own commands
+        ["bash", "-euo", "pipefail", "-c", "\n".join(script)],  # noqa: S607 whichever bash there is
+        cwd=tmp_path,
+        env={**os.environ, **ENVIRON, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_not_run_is_shown_all_the_same() -> None:
+    shown = {line for document in DOCUMENTS for line in commands(document)}
+    assert NOT_RUN.keys() <= shown
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    text = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
+    found = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+    assert {"demo", "test", "check"} <= found <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_configuration_that_is_shown_loads(document: Path, tmp_path: Path) -> None:
+    for tree in trees(document):
+        assert loaded(tree, tmp_path).public_url == "https://review.example.com"
+
+
+def test_the_readmes_first_configuration_needs_no_other() -> None:
+    assert not {"public_url", "frameio", "session", "upstreams", "access"} - trees(README)[0].keys()
+
+
+def test_every_key_is_documented_and_no_other() -> None:
+    document = schema()
+
+    def keys(node: dict[str, Any], above: str) -> Iterator[str]:
+        if "$ref" in node:
+            node = document["$defs"][node["$ref"].rpartition("/")[2]]
+        for each in [node, *node.get("anyOf", [])]:
+            for name, value in each.get("properties", {}).items():
+                below = list(keys(value, f"{above}{name}."))
+                yield from below or [above + name]
+                if isinstance(every := value.get("additionalProperties"), dict) and "$ref" in every:
+                    yield from keys(every, f"{name}.*.")
+
+    known = set(keys(document, ""))
+    files = {key for key in known if key.removesuffix("_file") in known - {key}}
+    text = CONFIGURATION.read_text("utf-8")
+    assert len(files) >= 3
+    assert all(f"`{name}`" in text for name in files)
+    documented = [key for row in table(CONFIGURATION, "Configuration") for key in named(row[0])]
+    assert sorted(documented) == sorted(known - files)
+
+
+def test_the_defaults_that_are_documented_are_the_defaults(tmp_path: Path) -> None:
+    settings = loaded(trees(README)[0], tmp_path).model_dump(mode="json")
+    settings["session"]["idle"] = {"1d": "24h"}.get(settings["session"]["idle"])
+    for first, default, *_ in table(CONFIGURATION, "Configuration"):
+        if not (names := named(first)) or not (told := named(default)) or "*" in first or "revoke" in first:
+            continue
+        value: Any = settings
+        for step in names[0].split("."):
+            value = value[step]
+        assert told == [str(value).lower() if isinstance(value, bool | list) else str(value)], first
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text("utf-8")
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        linked = (document.parent / path).resolve() if path else document
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, target
+
+
+async def test_every_route_that_is_shown_answers_and_no_other(stage: Stage, visitor: Visitor) -> None:
+    shown = {named(row[0])[0].partition("?")[0] for row in table(README, "The proxy's own routes")}
+    for route in shown:
+        assert (await visitor.get(stage.url + route)).status != errors.NotFound.status, route
+    assert (await visitor.get(f"{stage.url}{PREFIX}another")).status == errors.NotFound.status
+    assert shown == set(stage.proxy._endpoints._routes)
+
+
+def test_every_command_and_option_that_is_named_exists() -> None:
+    text = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
+    used = re.findall(r"(?:^|[`/ ])oauth-proxy ([a-z]+)((?: [^`\n]*)?)", text, re.MULTILINE)
+    known = {
+        name: {each for option in command.params for each in option.opts}
+        for name, command in cli.main.commands.items()
+    }
+    found = [(name, options) for name, options in used if name in known]
+    assert {name for name, _ in found} >= {"run", "check", "init", "secret", "health", "revoke"}
+    for name, rest in found:
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known[name], (name, rest)
+
+
+def test_the_headers_that_are_said_to_be_struck_are_struck() -> None:
+    [paragraph] = re.findall(r"^Struck from .*?\n\n", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    names = [name.replace("…", "Anything") for name in named(paragraph) if name not in ("_", "-", "Connection")]
+    assert len(names) == 12
+    headers = ToolHeaders(DEFAULT_HEADERS)
+    for name in [*names, *DEFAULT_HEADERS]:
+        for form in (name, name.lower(), name.upper().replace("-", "_")):
+            assert headers.crossing([(form.encode(), b"a visitor's"), (b"Accept", b"*/*")]) == [
+                (b"Accept", b"*/*")
+            ]
+
+
+async def test_the_headers_that_are_said_to_be_received_are_received(stage: Stage, visitor: Visitor) -> None:
+    answer = await visitor.login(f"{stage.url}/echo")
+    received = {name for name, _ in (await answer.json())["headers"]}
+    shown = {named(row[0])[0] for row in table(README, "What the tool receives")}
+    assert shown - received == {"X-Forwarded-Prefix", "Cookie"}, "no prefix and no cookie in this request"
+    assert {name for name in received if name.startswith(("X-", "Auth"))} <= shown
+
+
+def test_the_metrics_are_those_that_are_shown() -> None:
+    metrics = Metrics()
+    metrics.show_redis(lambda: True)
+    families = {family.name for family in metrics.registry.collect()}
+    shown = {named(row[0])[0].removesuffix("_total") for row in table(OPERATING, "Metrics")}
+    assert shown <= families
+
+
+def test_the_limits_are_those_that_are_shown() -> None:
+    limits = {row[0]: row[1] for row in table(OPERATING, "Limits")}
+    upstream = inspect.signature(Upstream).parameters
+    assert limits == {
+        "Request line": f"{server.LONGEST_LINE // 1024} KiB",
+        "One header line": f"{server.LONGEST_FIELD // 1024} KiB",
+        "All headers": f"{server.LONGEST_FIELDS // 1024} KiB in {server.MOST_FIELDS} lines",
+        "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
+        "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
+        "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",
+        "Connecting to the tool": f"{upstream['connect_timeout'].default:.0f} s",
+        "Tool's silence": f"`timeout`, {UpstreamSettings.model_fields['timeout'].default:.0f} s",
+        "Connections to one tool": f"{upstream['limit'].default}, as many WebSockets",
+        "One call to Frame.io": f"{provider.DEADLINE:.0f} s",
+        "Body of a call at one of `webhooks`": f"{whole.LONGEST >> 20} MiB, {whole.DEADLINE:.0f} s",
+        "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
+        "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
+        "Open logins of one browser": f"{attempts.MOST}",
+    }

@@ -1,0 +1,88 @@
+"""Answers that break off: what has begun never ends as if it were whole, what has not is a page of ours."""
+
+import asyncio
+import logging
+
+import pytest
+
+from oauth_proxy.errors import UpstreamNonsense, UpstreamUnreachable
+from tests.upstream.stage import Peer, Tool, a_stage, until
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Content-Length: 10\r\n\r\nhalf",
+        CHUNKED + b"4\r\nhalf\r\n",
+        CHUNKED + b"8\r\nhalf",
+        CHUNKED + b"4\r\nhalf\r\n0\r\n",
+    ],
+)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("by_reset", [True, False])
+async def test_half_an_answer_never_ends_cleanly(
+    answer: bytes, version: bytes, by_reset: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave = asyncio.Event()
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(answer)
+        await leave.wait()
+        if by_reset:
+            peer.hang_up()
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        with caplog.at_level(logging.WARNING, logger="oauth_proxy"):
+            await visitor.send(b"GET / HTTP/" + version + b"\r\nHost: a\r\n\r\n")
+            await visitor.until(b"half")
+            leave.set()
+            with pytest.raises(ConnectionResetError):
+                await visitor.rest()
+        await until(lambda: door.upstream.open_connections == 0)
+        assert [record.name for record in caplog.records] == ["oauth_proxy.upstream.response"]
+        await visitor.close()
+
+
+async def test_nonsense_in_the_middle_of_a_body_cuts_the_visitor_off() -> None:
+    go = asyncio.Event()
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(CHUNKED + b"4\r\nhalf\r\n")
+        await go.wait()
+        await peer.send(b"EVIL\r\n")
+        await peer.rest()
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(GET)
+        await visitor.until(b"half")
+        go.set()
+        with pytest.raises(ConnectionResetError):
+            await visitor.rest()
+        await until(lambda: tool.open == 0)
+        await visitor.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 20", OK + b"Content-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("by_reset", [True, False])
+async def test_a_tool_that_hangs_up_before_its_answer_is_502(answer: bytes, by_reset: bool) -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(answer)
+        if by_reset:
+            await asyncio.sleep(0.01)
+            peer.hang_up()
+
+    async with a_stage(play) as (tool, door):
+        answer = await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert len(door.errors) == tool.connections == 1
+        assert isinstance(door.errors[0], UpstreamUnreachable)
+        assert not isinstance(door.errors[0], UpstreamNonsense)

@@ -1,0 +1,140 @@
+"""Tools that answer, stall or leave while a request's body is still on its way."""
+
+import asyncio
+
+import pytest
+
+from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.upstream.pool import Pool
+from tests.upstream.stage import Peer, Tool, a_stage, a_tool, until
+
+OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+
+
+async def test_a_tool_that_refuses_early_is_heard_and_the_rest_is_not_sent() -> None:
+    go = asyncio.Event()
+    received = b"?"
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        nonlocal received
+        await tool.asked(peer)
+        await peer.exactly(1)
+        await peer.send(b"HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\n\r\nn")
+        await go.wait()
+        await peer.send(b"o")
+        received = await peer.rest()
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 100000000\r\n\r\nx")
+        assert await visitor.head() == (
+            b"HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+        )
+        await visitor.send(bytes(100_000))
+        go.set()
+        assert await visitor.exactly(2) == b"no"
+        await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
+        assert received == b""
+        visitor.hang_up()
+
+
+async def test_an_answer_may_run_beside_its_request() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 6\r\n\r\n")
+        for _ in range(3):
+            await peer.send(await peer.exactly(2))
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 6\r\n\r\n")
+        await visitor.head()
+        for pair in (b"ab", b"cd", b"ef"):
+            await visitor.send(pair)
+            assert await visitor.exactly(2) == pair
+        await visitor.close()
+
+
+async def test_a_tool_that_reads_nothing_of_the_body_is_504() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await asyncio.Event().wait()
+
+    async with a_stage(play, timeout=0.2) as (_, door):
+        visitor = await door.visitor()
+        size = 64 * 1_048_576
+        await visitor.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+        pump = asyncio.create_task(visitor.send(bytes(size)))
+        assert (await visitor.head()).startswith(b"HTTP/1.1 504 ")
+        assert [type(error) for error in door.errors] == [UpstreamTimeout]
+        pump.cancel()
+        await asyncio.wait({pump})
+        visitor.hang_up()
+
+
+async def test_a_tool_that_hangs_up_in_the_middle_of_the_body_is_502() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.exactly(1)
+        peer.hang_up()
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 10\r\n\r\n")
+        await until(lambda: tool.open == 1)
+        await visitor.send(b"half")
+        assert (await visitor.head()).startswith(b"HTTP/1.1 502 ")
+        assert isinstance(door.errors[0], UpstreamUnreachable)
+        visitor.hang_up()
+
+
+async def test_pieces_for_a_tool_that_has_hung_up_are_dropped() -> None:
+    """uvloop's closed transports refuse to be written to, and a visitor's next piece may be on its way."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+
+    async with a_tool(play) as (_, address):
+        pool = Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=1, most_tunnels=1, idle=5)
+        connection = await pool.connect()
+        await connection.ask(POST + b"Content-Length: 10\r\n\r\n")
+        await until(lambda: pool.open == 0)
+        connection.write(b"piece")
+        await connection.drain()
+        with pytest.raises(UpstreamUnreachable):
+            connection.answer()
+
+
+async def test_a_tool_that_does_not_read_stops_the_visitor_from_sending() -> None:
+    """128 MiB want through; what the proxy holds and the sockets buffer is far less."""
+    size, sent = 128 * 1_048_576, 0
+    listen = asyncio.Event()
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await listen.wait()
+        for _ in range(size // 65536):
+            await peer.exactly(65536)
+        await peer.send(OK)
+
+    async def upload(visitor: Peer) -> None:
+        nonlocal sent
+        while sent < size:
+            visitor.writer.write(bytes(65536))
+            await visitor.writer.drain()
+            sent += 65536
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+        uploading = asyncio.create_task(upload(visitor))
+        held = -1
+        while held != sent or not held:  # until nothing moves any more
+            held = sent
+            await asyncio.sleep(0.1)
+        assert held < size // 2
+        listen.set()
+        await uploading
+        assert await visitor.exactly(len(OK)) == OK
+        await visitor.close()
