@@ -113,7 +113,7 @@ class Answers:
         page = self.pages.not_allowed(
             email=identity.email,
             name=identity.name,
-            switch_url=self.start_url(self._site.url("/"), switch=True),
+            switch_url=self.start_url(request.get(RETURN_TO, self._site.url("/")), switch=True),
             request_id=request[REQUEST_ID],
         )
         return self.page(request, page)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from oauth_proxy.access import Access
-from oauth_proxy.answers import SET_COOKIES, Answers
+from oauth_proxy.answers import RETURN_TO, SET_COOKIES, Answers
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import SignInRequired
@@ -62,6 +62,7 @@ class Gateway:
         request[USER] = visit.session.identity.id
         if not self._access.allows(visit.session.identity):
             request[SET_COOKIES] = self._sessions.forget(received)
+            request[RETURN_TO] = self._site.back_to(target)
             return self._answers.not_allowed(request, visit.session.identity)
         return await self._forward(request, target, visit.session, received)
 

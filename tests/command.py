@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cast import a_secret
+from tests.cast import PATIENCE, a_secret
 
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
 APP = {"FRAMEIO_CLIENT_ID": "the-client-id", "FRAMEIO_CLIENT_SECRET": "the-client-secret"}
@@ -53,7 +53,8 @@ async def started(*arguments: str | Path, sign: bytes) -> AsyncIterator[Process]
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        async with asyncio.timeout(PATIENCE):
+            await process.communicate()
 
 
 async def ended(process: Process) -> tuple[int | None, str]:

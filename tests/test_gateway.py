@@ -1,4 +1,7 @@
-from tests.cast import PROGRAM, Stage
+import html
+import re
+
+from tests.cast import PROGRAM, Stage, on_stage
 from tests.visitor import Visitor
 
 
@@ -28,3 +31,20 @@ async def test_a_program_without_a_session_is_told_where_the_login_is(stage: Sta
         assert answer.headers["Cache-Control"] == "no-store"
         assert (await answer.json())["login_url"].startswith(f"{stage.url}/oauth2/start?rd=")
     assert not stage.tool_requests
+
+
+async def test_somebody_who_may_not_enter_is_told_as_whom_and_can_come_back_as_somebody_else(
+    visitor: Visitor,
+) -> None:
+    async with on_stage(access={"allow": [{"email": "*@studio.example.com"}]}) as stage:
+        denied = await visitor.login(f"{stage.url}/echo?a=b", "Guest")
+        page = await denied.text()
+        assert denied.status == 403
+        assert "guest@elsewhere.example.org" in page
+        assert not [cookie for cookie in visitor.cookies if cookie.key.startswith("oauth_proxy")], (
+            "nothing is kept"
+        )
+        [link] = [href for href in re.findall(r'href="([^"]+)"', page) if "/oauth2/start" in href]
+        landed = await visitor.login(html.unescape(link), "Editor")
+        assert (str(landed.url), landed.status) == (f"{stage.url}/echo?a=b", 200)
+    assert stage.tool_requests == {"/echo?a=b": 1}

@@ -24,6 +24,8 @@ from oauth_proxy.settings import Settings
 
 log = logging.getLogger(__name__)
 
+BATCHES = 400
+"""No reading of all that has ended takes more of them: Redis may keep some more entries than it is told to."""
 DEADLINE = 1.0
 """Seconds Redis may take to connect, or to answer."""
 TURN = 15.0
@@ -35,8 +37,9 @@ FAILURES = (RedisError, OSError, ValueError, TypeError, LookupError, AttributeEr
 
 _LOOK_AGAIN = 0.05
 _CONNECTIONS, _QUEUE = 32, 5.0
-_MOST_ENDED = 100_000
+_EPOCH_BYTES = 8
 _BATCH = 500
+_MOST_ENDED = 100_000
 
 # A replica that was cut off for a while may not put an older session in a newer one's place.
 _PUT = """
@@ -109,9 +112,9 @@ class Records:
     async def begin_epoch(self) -> object:
         """What names this database's memory until it is emptied; reading what has ended begins anew."""
         lasts = _milliseconds(self._lifetime)
-        await self._client.set(self._epoch, secrets.token_hex(8), nx=True, px=lasts)
+        await self._client.set(self._epoch, secrets.token_hex(_EPOCH_BYTES), nx=True, px=lasts)
         epoch = await self._client.get(self._epoch)
-        if not isinstance(epoch, bytes):
+        if not isinstance(epoch, bytes) or len(epoch) != 2 * _EPOCH_BYTES:
             raise RedisError("it does not keep what it is told")
         self._read_to = b"0"
         return epoch
@@ -125,11 +128,13 @@ class Records:
         entries: list[Entry] = []
         items: list[Any] = streams[0][1] if streams else []
         for at, fields in items:
+            if not isinstance(at, bytes) or at == self._read_to:
+                raise RedisError("its stream of what has ended cannot be read")
             content = self._opened(fields[b"sealed"], self._ended)
             if content is not None:
                 what, when = json.loads(content)
                 entries.append((what, when))
-            self._read_to = bytes(at)
+            self._read_to = at
         return epoch, entries, bool(items)
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from redis.exceptions import LockNotOwnedError
 from oauth_proxy.errors import ProviderUnavailable
 from oauth_proxy.identity import Session
 from oauth_proxy.session.memory import Ends, Known
-from oauth_proxy.session.records import FAILURES, TURN, Records
+from oauth_proxy.session.records import BATCHES, FAILURES, TURN, Records
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +106,12 @@ class RedisMemory:
         """Learn all that has ended, and tell what Redis does not know: it may have come back empty."""
         self._epoch = await self._records.begin_epoch()
         theirs: dict[str, float] = {}
-        more = True
-        while more:
+        for _ in range(BATCHES):
             _, entries, more = await self._records.news()
             ends.learn(entries)
             theirs.update(entries)
+            if not more:
+                break
         await self._records.tell([(what, when) for what, when in ends.known() if when > theirs.get(what, 0.0)])
         for known in list(self._told.values()):
             await self._records.put(known)

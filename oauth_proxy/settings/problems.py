@@ -122,10 +122,12 @@ def _nearest_key(where: Where) -> str | None:
 
 def _model_at(where: Where) -> type[BaseModel]:
     model: type[BaseModel] = Settings
-    for step in where:
-        # A step that is no field is a key of a mapping of models, such as a path prefix.
-        if field := model.model_fields.get(str(step)):
-            model = next(_models_in(field.annotation))
+    steps = iter(where)
+    for step in steps:
+        annotation = model.model_fields[str(step)].annotation
+        if not isinstance(annotation, type):
+            next(steps, None)  # a mapping of models: the next step is its key, such as a path prefix
+        model = next(_models_in(annotation), model)
     return model
 
 

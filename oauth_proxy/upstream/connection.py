@@ -106,10 +106,13 @@ class Connection(asyncio.Protocol):
             self.transport.writelines(pieces)
 
     async def drain(self) -> None:
-        """Wait until the tool takes more of the request."""
-        if self.writing_paused:
+        """Wait until the tool has caught up; UpstreamTimeout is raised when it takes nothing for its patience."""
+        while self.writing_paused:
+            left = self.transport.get_write_buffer_size()
             self._drained = self._loop.create_future()
-            await self._drained
+            await asyncio.wait({self._drained}, timeout=self.timeout)
+            if self.writing_paused and self.transport.get_write_buffer_size() >= left:
+                raise UpstreamTimeout(f"the tool took nothing of the request for {self.timeout:g} s")
 
     @property
     def sending(self) -> bool:

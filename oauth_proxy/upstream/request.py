@@ -94,7 +94,7 @@ class Body:
             else:
                 connection.write(piece)
             if connection.writing_paused:
-                await self._drain(connection)
+                await connection.drain()
         if self.chunked:
             connection.write(_LAST_CHUNK)
         connection.sending = False
@@ -105,10 +105,3 @@ class Body:
                 return await content.readany()
         except TimeoutError as error:
             raise RequestTooSlow(f"nothing of the request's body came for {STALL:g} s") from error
-
-    async def _drain(self, connection: Connection) -> None:
-        try:
-            async with asyncio.timeout(connection.timeout):
-                await connection.drain()
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"the tool took nothing of the request for {connection.timeout:g} s") from error

@@ -9,6 +9,7 @@ import logging
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from email.utils import formatdate
 
 from aiohttp import HttpVersion11, web
@@ -45,7 +46,7 @@ class Forwarded(web.StreamResponse):
         self._body_length += size
 
 
-class _CutShort(Exception):
+class CutShort(Exception):
     """The answer cannot be finished."""
 
 
@@ -64,7 +65,7 @@ async def pass_on(
     response = Forwarded(head.status, keep_alive=keep_alive)
     try:
         await _stream(request, connection, response, opening, chunked=chunked)
-    except _CutShort as cut:
+    except CutShort as cut:
         _log.warning("an answer was cut short: %s", cut)
         response.force_close()
         _reset(request.transport)
@@ -109,9 +110,9 @@ async def _stream(
         if complete:
             return
         if connection.error is not None:
-            raise _CutShort(connection.error.cause)
+            raise CutShort(connection.error.cause)
         if protocol.writing_paused:
-            await _drain(request)
+            await caught_up(request, transport)
         await connection.more()
         out = []
     response.force_close()  # the visitor has hung up
@@ -123,12 +124,23 @@ def _chunk(pieces: list[bytes], size: int, *, last: bool) -> list[bytes]:
     return [*chunk, b"0\r\n\r\n"] if last else chunk
 
 
-async def _drain(request: web.BaseRequest) -> None:
+async def caught_up(request: web.BaseRequest, transport: asyncio.WriteTransport) -> None:
+    """Wait until the visitor has taken what was written; however slow, it takes something every STALL seconds."""
+    draining = asyncio.create_task(_drain(request))
+    left = transport.get_write_buffer_size() + 1
     try:
-        async with asyncio.timeout(STALL):
-            await request.writer.drain()
-    except TimeoutError as error:
-        raise _CutShort(f"the visitor took nothing for {STALL:g} s") from error
+        while not draining.done():
+            before, left = left, transport.get_write_buffer_size()
+            if left >= before:
+                raise CutShort(f"the visitor took nothing for {STALL:g} s")
+            await asyncio.wait({draining}, timeout=STALL)
+    finally:
+        draining.cancel()
+
+
+async def _drain(request: web.BaseRequest) -> None:
+    with suppress(ConnectionError):  # a visitor who has gone is seen before the next write
+        await request.writer.drain()
 
 
 def _reset(transport: asyncio.Transport | None) -> None:

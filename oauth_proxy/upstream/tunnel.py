@@ -83,7 +83,7 @@ async def _carry(request: web.BaseRequest, connection: Connection, opening: byte
     """Join the two sockets until either ends; `opening` is the visitor's 101."""
     visitor, tool = request.transport, connection.transport
     if visitor is None:
-        return
+        return connection.abort()
     early = _Early()
     # aiohttp hands the bytes behind the handshake to whatever has the two methods of its WebSocket reader.
     request.protocol.set_parser(cast(WebSocketReader, early))

@@ -77,6 +77,7 @@ async def test_nothing_a_browser_forges_reaches_the_tool(scene: Scene, visitor: 
     forged = dict.fromkeys(SPOOFED, "forged")
     forged |= {name.replace("-", "_"): "forged" for name in SPOOFED if "-" in name}
     forged |= {"X-Forwarded_User": "forged", "X_Auth-Request_User": "forged"}
+    forged["X-Forwarded-For"] = forged["X_Forwarded_For"] = "203.0.113.9"
     assert await headers_at_tool(scene, visitor, forged) == honest
     assert "forged" not in str(honest)
 

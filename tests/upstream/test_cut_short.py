@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from oauth_proxy.errors import UpstreamNonsense, UpstreamUnreachable
+from oauth_proxy.upstream import response as response_module
 from tests.upstream.stage import Peer, Tool, a_stage, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -86,3 +87,25 @@ async def test_a_tool_that_hangs_up_before_its_answer_is_502(answer: bytes, by_r
         assert len(door.errors) == tool.connections == 1
         assert isinstance(door.errors[0], UpstreamUnreachable)
         assert not isinstance(door.errors[0], UpstreamNonsense)
+
+
+async def test_a_visitor_who_takes_nothing_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(response_module, "STALL", 0.1)
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(OK + b"Content-Length: 134217728\r\n\r\n")
+        await peer.send(bytes(134_217_728))
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        with caplog.at_level(logging.WARNING, logger="oauth_proxy"):
+            await visitor.send(GET)
+            await until(lambda: tool.connections == 1 and tool.open == 0 and not door.tasks)
+        assert "took nothing" in caplog.text
+        with pytest.raises(ConnectionResetError):
+            await visitor.rest()
+        assert door.upstream.open_connections == 0
+        await visitor.close()

@@ -197,3 +197,19 @@ async def test_what_was_promised_to_a_request_that_went_away_goes_to_the_next(pr
         assert (given is busy[0]) == (promised == "a connection")
         pool.close()
         await until(lambda: pool.open == 0)
+
+
+async def test_a_connection_that_dies_on_its_way_to_the_next_request_is_replaced() -> None:
+    async with a_tool(saying(OK)) as (_, address):
+        pool = Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=1, most_tunnels=1, idle=5)
+        first = await pool.connect()
+        await first.ask(GET)
+        waiting = asyncio.create_task(pool.connect())
+        await until(lambda: pool.waiting == 1)
+        pool.give_back(first)
+        first.abort()
+        second = await waiting
+        assert second is not first
+        await until(lambda: pool.open == 1)
+        pool.close()
+        await until(lambda: pool.open == 0)

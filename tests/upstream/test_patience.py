@@ -1,0 +1,70 @@
+"""Slow is not stalled: whoever takes something in time is waited for, whoever takes nothing is not."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from oauth_proxy.errors import UpstreamTimeout
+from oauth_proxy.upstream import response
+from oauth_proxy.upstream.connection import Connection
+
+
+class Slow:
+    """A socket's transport whose buffer drains only as a test says; also the request it belongs to."""
+
+    def __init__(self) -> None:
+        self.unsent = 1000
+        self.writer = self
+        self.drained = asyncio.Event()
+
+    def get_write_buffer_size(self) -> int:
+        self.unsent -= self.takes
+        return self.unsent
+
+    async def drain(self) -> None:
+        await self.drained.wait()
+
+    takes = 0
+
+
+async def test_a_visitor_who_takes_a_little_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response, "STALL", 0.001)
+    visitor = Slow()
+    visitor.takes = 10
+    waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
+    while visitor.unsent > 900:
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    visitor.drained.set()
+    await waiting
+
+
+async def test_a_visitor_who_stops_taking_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response, "STALL", 0.001)
+    visitor = Slow()
+    visitor.takes = 10
+    waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
+    while visitor.unsent > 900:
+        await asyncio.sleep(0)
+    visitor.takes = 0
+    with pytest.raises(response.CutShort):
+        await waiting
+
+
+async def test_a_tool_that_takes_a_little_is_waited_for_and_one_that_stops_is_not() -> None:
+    connection = Connection(lambda _: None, 0.001)
+    tool = Slow()
+    tool.takes = 10
+    connection.transport = cast(Any, tool)
+    connection.pause_writing()
+    waiting = asyncio.create_task(connection.drain())
+    while tool.unsent > 900:
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    connection.resume_writing()
+    await waiting
+    connection.pause_writing()
+    tool.takes = 0
+    with pytest.raises(UpstreamTimeout):
+        await connection.drain()
