@@ -61,7 +61,7 @@ class Gateway:
             request[SET_COOKIES] = [*visit.set_cookies, *self._attempts.forget_tries(received)]
         request[USER] = visit.session.identity.id
         if not self._access.allows(visit.session.identity):
-            request[SET_COOKIES] = self._sessions.forget(received)
+            request[SET_COOKIES] = self._sessions.forget(received) + self._attempts.forget_tries(received)
             request[RETURN_TO] = self._site.back_to(target)
             return self._answers.not_allowed(request, visit.session.identity)
         return await self._forward(request, target, visit.session, received)
