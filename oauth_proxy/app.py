@@ -66,7 +66,7 @@ class Proxy:
         self._site = site
         self._peers = Peers(settings.trusted_proxies)
         self.metrics = Metrics()
-        self.provider = _provider(settings, http, clock)
+        self.provider = _provider(settings, http, clock, self.metrics)
         self.memory = memory_for(settings, clock)
         if settings.session.store != "cookie":
             self.metrics.show_redis(lambda: self.memory.trouble is None)
@@ -96,7 +96,8 @@ class Proxy:
             site, access, cookies, sessions, bearers, webhooks, attempts, self._live, self.upstreams, self.answers
         )
         who = (site, access, cookies, sessions, bearers, attempts)
-        self._endpoints = Endpoints(*who, self.provider, self.answers, self._peers, self.metrics)
+        askers = Peers(settings.auth_request_from)
+        self._endpoints = Endpoints(*who, self.provider, self.answers, askers, self.metrics)
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -242,7 +243,7 @@ def _journal(settings: Settings) -> Journal | None:
     return Journal(path) if path else None
 
 
-def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock) -> Provider:
+def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, metrics: Metrics) -> Provider:
     app = settings.frameio
     api = APIS[app.api]
     api = replace(
@@ -263,7 +264,7 @@ def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock) -> 
         accounts=frozenset(rule.id for rule in members if rule.of == "account"),
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )
-    return Provider(api, client, http, clock, asked)
+    return Provider(api, client, http, clock, asked, lambda *call: metrics.provider_calls.labels(*call).inc())
 
 
 def _route(prefix: str, settings: UpstreamSettings) -> Route:

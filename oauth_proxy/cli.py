@@ -8,16 +8,13 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
 from typing import Literal, ParamSpec
 
@@ -25,7 +22,7 @@ import click
 
 from oauth_proxy import __version__
 from oauth_proxy.app import running
-from oauth_proxy.demo.dialects import V2, V4
+from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.session import Journal, end_user
 from oauth_proxy.settings import Listen, Settings
@@ -40,7 +37,6 @@ log = logging.getLogger("oauth_proxy")
 P = ParamSpec("P")
 Api = Literal["v2", "v4"]
 API = click.Choice(["v4", "v2"])
-CLIENT_ID = "demo"
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
@@ -160,18 +156,19 @@ def demo(port: int, api: Api) -> None:
     """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
     port = _free_port(port)
     public_url = f"http://localhost:{port}"
-    client_secret = secrets.token_urlsafe(32)
-    with _cast(public_url, api, client_secret) as ports:
-        settings = load(_demo_file(), _demo_environment(port, public_url, api, client_secret, ports))
-        configure_logging(settings.log.format, sys.stderr)
-        _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"))
-
-
-def _revoke_in(path: Path, user: str, now: float) -> None:
+    ours = {
+        "DEMO_PUBLIC_URL": public_url,
+        "DEMO_LISTEN": f"127.0.0.1:{port}",
+        "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
+        "DEMO_SECRET": _new_secret(),
+    }
     try:
-        Journal(path).end_user(user, now)
-    except OSError as error:
-        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None
+        with launched(public_url, api, os.environ) as cast:
+            settings = load(_demo_file(), {**ours, **cast})
+            configure_logging(settings.log.format, sys.stderr)
+            _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"))
+    except NotStartedError:
+        raise ConfigurationError(["the demo's emulated Frame.io did not start"]) from None
 
 
 def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:
@@ -233,28 +230,6 @@ def _free_port(wanted: int) -> int:
         return port
 
 
-@contextmanager
-def _cast(public_url: str, api: Api, client_secret: str) -> Iterator[Mapping[str, int]]:
-    """The emulated Frame.io and the tool in a process that ends when this one does, however that ends."""
-    command = [sys.executable, "-m", "oauth_proxy.demo", "--api", api, "--client-id", CLIENT_ID]
-    its_input, our_end = os.pipe()
-    with subprocess.Popen(  # noqa: S603 our own module, no shell
-        [*command, "--public-url", public_url],
-        env={**os.environ, "FRAMEIO_CLIENT_SECRET": client_secret},
-        stdin=its_input,
-        stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl+C is for us; the cast goes when its standard input closes
-    ) as cast:
-        os.close(its_input)
-        try:
-            line = b"".join(islice(cast.stdout or (), 1))
-            if not line:
-                raise ConfigurationError(["the demo's emulated Frame.io did not start"])
-            yield json.loads(line)
-        finally:
-            os.close(our_end)
-
-
 def _demo_file() -> Path:
     """The demo's configuration: beside the package in a checkout, inside it when installed."""
     package = Path(str(files("oauth_proxy")))
@@ -262,22 +237,8 @@ def _demo_file() -> Path:
     return checkout if checkout.exists() else package / "demo" / "demo.yaml"
 
 
-def _demo_environment(
-    port: int, public_url: str, api: Api, client_secret: str, ports: Mapping[str, int]
-) -> dict[str, str]:
-    frameio = f"http://127.0.0.1:{ports['frameio']}"
-    dialect = V2 if api == "v2" else V4
-    return {
-        "DEMO_PUBLIC_URL": public_url,
-        "DEMO_LISTEN": f"127.0.0.1:{port}",
-        "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
-        "DEMO_API": api,
-        "DEMO_CLIENT_ID": CLIENT_ID,
-        "DEMO_CLIENT_SECRET": client_secret,
-        "DEMO_AUTHORIZE_URL": frameio + dialect.authorize,
-        "DEMO_TOKEN_URL": frameio + dialect.token,
-        "DEMO_REVOKE_URL": frameio + dialect.revoke,
-        "DEMO_API_URL": frameio,
-        "DEMO_TOOL_URL": f"http://127.0.0.1:{ports['tool']}",
-        "DEMO_SECRET": _new_secret(),
-    }
+def _revoke_in(path: Path, user: str, now: float) -> None:
+    try:
+        Journal(path).end_user(user, now)
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None

@@ -50,7 +50,7 @@ class Endpoints:
         attempts: Attempts,
         provider: Provider,
         answers: Answers,
-        peers: Peers,
+        askers: Peers,
         metrics: Metrics,
     ) -> None:
         self._site = site
@@ -61,7 +61,7 @@ class Endpoints:
         self._attempts = attempts
         self._provider = provider
         self._answers = answers
-        self._peers = peers
+        self._askers = askers
         self._metrics = metrics
         self._routes: dict[str, tuple[tuple[str, ...], Endpoint]] = {
             START: (("GET",), self.start),
@@ -164,14 +164,14 @@ class Endpoints:
     async def auth(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
         """202, 401 or 403 for a front proxy that asks before it forwards; whose session it is, in headers.
 
-        The token is told only to a peer in `trusted_proxies`: anybody else may be a page's script.
+        The token is told only to a peer in `auth_request_from`: anybody else may be a page's script.
         """
         session = await self._session(request, received)
         if not self._access.allows(session.identity):
             request[SET_COOKIES] = self._sessions.forget(received)
             return self._answers.not_allowed(request, session.identity)
         headers = _identity_headers(session)
-        if self._peers.trusts(request.remote or ""):
+        if self._askers.trusts(request.remote or ""):
             token = session.tokens.access
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
         return self._answers.empty(request, 202, headers)

@@ -1,4 +1,4 @@
-"""A real redis-server on loopback that a test starts, freezes, kills and starts again; it keeps nothing on disk."""
+"""A real redis-server on loopback that a test starts, freezes, kills and starts again; nothing goes to disk."""
 
 import asyncio
 import signal
@@ -20,12 +20,12 @@ needs_redis = pytest.mark.skipif(not BINARY.exists(), reason="the Debian package
 
 
 class RedisServer:
-    """The server at one port; `options` are arguments of redis-server."""
+    """The server at one port, which speaks TLS there or does not; `options` are arguments of redis-server."""
 
-    def __init__(self, folder: str, *options: str) -> None:
+    def __init__(self, folder: str, *options: str, tls: bool = False) -> None:
         self.port = free_port()
         self._folder = folder
-        self._options = options or ("--port", str(self.port))
+        self._options = ("--tls-port" if tls else "--port", str(self.port), *options)
         self._process: Process | None = None
 
     @property
@@ -63,8 +63,8 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     @asynccontextmanager
-    async def client(self, **how: Any) -> AsyncIterator[Redis]:
-        """Somebody who looks into it."""
+    async def client(self, **how: Any) -> AsyncIterator[Any]:
+        """Somebody who looks into it: a Redis, whose types do not know that its answers are bytes here."""
         client = Redis(port=self.port, protocol=2, **how)
         try:
             yield client
@@ -79,10 +79,10 @@ class RedisServer:
 
 
 @asynccontextmanager
-async def redis_server(*options: str) -> AsyncIterator[RedisServer]:
+async def redis_server(*options: str, tls: bool = False) -> AsyncIterator[RedisServer]:
     """A started server, gone at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(folder, *options)
+        server = RedisServer(folder, *options, tls=tls)
         await server.start()
         try:
             yield server

@@ -124,6 +124,8 @@ async def test_the_admin_listener_tells_metrics_and_health_and_the_public_one_do
             text = await answer.text()
         assert 'oauth_proxy_logins_total{result="signed_in"} 1.0' in text
         assert 'oauth_proxy_requests_total{by="tool",code="200"} 1.0' in text
+        for call in ("exchange", "profile"):
+            assert f'oauth_proxy_provider_calls_total{{call="{call}",result="ok"}} 1.0' in text
         for path, status in (("/healthz", 200), ("/readyz", 200), ("/x", 404)):
             async with session.get(f"{stage.admin_url}{path}") as answer:
                 assert answer.status == status

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import subprocess
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.cast import PATIENCE, free_port, serving
-from tests.command import ended, said, started, written
+from tests.command import COMMAND, ended, said, started, written
 
 
 @pytest.mark.parametrize("admin", ["0.0.0.0:PORT", "unix:FOLDER/admin.sock"])
@@ -128,11 +129,18 @@ async def test_demo_prints_one_url_that_answers_until_it_is_told_to_stop(api: st
         assert (await ended(demo))[0] == 0
 
 
-async def test_demo_takes_a_free_port_and_its_cast_dies_with_it_even_when_it_is_killed() -> None:
-    async with started("demo", "--port", "0", sign=b"The demo is at http://localhost:") as demo:
-        demo.kill()
+def test_demo_takes_a_free_port_and_its_cast_dies_with_it_even_when_it_is_killed() -> None:
+    with subprocess.Popen(  # noqa: S603 our own command
+        [*COMMAND, "demo", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as demo:
+        try:
+            assert demo.stdout is not None
+            assert demo.stdout.readline().startswith(b"The demo is at http://localhost:")
+        finally:
+            demo.kill()
         # The cast holds the same standard error: it ends here only when the last of them is gone.
-        assert (await ended(demo))[0] == -signal.SIGKILL
+        demo.communicate(timeout=PATIENCE)
+    assert demo.returncode == -signal.SIGKILL
 
 
 def test_demo_on_a_taken_port_is_one_sentence() -> None:

@@ -18,7 +18,7 @@ async def cookie(stage: Stage, visitor: Visitor) -> str:
 
 @pytest.fixture
 async def behind_a_proxy() -> AsyncIterator[Stage]:
-    async with on_stage(trusted_proxies=["127.0.0.1"]) as stage:
+    async with on_stage(auth_request_from=["127.0.0.1"]) as stage:
         yield stage
 
 
@@ -48,6 +48,15 @@ async def test_auth_tells_the_token_to_a_trusted_front_proxy_only(
         f"{behind_a_proxy.frameio_url}/v2/me", headers={"Authorization": f"Bearer {token}"}
     ) as me:
         assert me.status == 200
+
+
+async def test_auth_tells_no_token_to_a_front_proxy_that_is_trusted_with_addresses_only(visitor: Visitor) -> None:
+    async with on_stage(trusted_proxies=["127.0.0.1"]) as stage:
+        await visitor.login(f"{stage.url}/echo")
+        answer = await stage.ask("/oauth2/auth", visitor.cookie_line(stage.url))
+        assert answer.status == 202
+        assert answer.get("Authorization") is None
+        assert answer.get("X-Auth-Request-Access-Token") is None
 
 
 async def test_auth_asks_for_the_session_and_nothing_else(stage: Stage) -> None:

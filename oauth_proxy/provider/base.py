@@ -7,7 +7,8 @@ failure from `errors`; a network failure is never mistaken for a refusal.
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import quote_plus
@@ -15,7 +16,7 @@ from urllib.parse import quote_plus
 import aiohttp
 
 from oauth_proxy import oauth
-from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProviderUnavailable
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProviderUnavailable, ProxyError
 from oauth_proxy.identity import Identity, Tokens
 
 Answer = TypeVar("Answer")
@@ -63,7 +64,10 @@ _NOTHING = Asked()
 
 
 class Provider:
-    """Frame.io, spoken to as one registered app. `clock` tells seconds since the epoch."""
+    """Frame.io, spoken to as one registered app.
+
+    `clock` tells seconds since the epoch; `count` is told each call and its result.
+    """
 
     def __init__(
         self,
@@ -72,8 +76,10 @@ class Provider:
         http: aiohttp.ClientSession,
         clock: Callable[[], float],
         asked: Asked = _NOTHING,
+        count: Callable[[str, str], None] = lambda call, result: None,
     ) -> None:
         self._api = api
+        self._count = count
         self._questions = api.questions(asked)
         self._client = client
         self._http = http
@@ -90,24 +96,30 @@ class Provider:
     async def exchange(self, code: str, attempt: oauth.Attempt) -> Tokens:
         """The tokens for an authorization code. Raises what `oauth.granted_tokens` raises."""
         form = oauth.code_request(self._client, code, attempt.verifier)
-        now = self._clock()
-        status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
-        return oauth.granted_tokens(status, body, now=now, sent=(code, attempt.verifier))
+        with self._counted("exchange"):
+            now = self._clock()
+            status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
+            return oauth.granted_tokens(status, body, now=now, sent=(code, attempt.verifier))
 
     async def refresh(self, tokens: Tokens) -> Tokens:
         """The successors of `tokens`. Raises GrantEnded when there can be none."""
         if tokens.refresh is None:
             raise GrantEnded("the provider granted no refresh token")
         form = oauth.refresh_request(self._client, tokens.refresh, tokens.scope)
-        now = self._clock()
-        status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
-        return oauth.granted_tokens(status, body, now=now, previous=tokens, sent=(tokens.refresh,))
+        with self._counted("refresh"):
+            now = self._clock()
+            status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
+            return oauth.granted_tokens(status, body, now=now, previous=tokens, sent=(tokens.refresh,))
 
     async def profile(self, access_token: str) -> Identity:
         """Who the bearer is, and their standing where the configuration asks for it.
 
         Raises GrantEnded when the token is not good, NotAllowed when it may not read the profile.
         """
+        with self._counted("profile"):
+            return await self._profile(access_token)
+
+    async def _profile(self, access_token: str) -> Identity:
         status, body = await self._ask(self._api.profile_path, access_token)
         if status == 403:
             raise NotAllowed("the profile endpoint answered 403: the account or the scope does not suffice")
@@ -127,9 +139,19 @@ class Provider:
         form = f"token={quote_plus(token)}"
         if self._client.client_secret is None:
             form += f"&client_id={quote_plus(self._client.client_id)}"
-        status, _ = await self._call("POST", self._api.revoke_url, self._credentials(), form)
-        if status != 200:
-            raise ProviderNonsense(f"the revocation endpoint answered {status}")
+        with self._counted("revoke"):
+            status, _ = await self._call("POST", self._api.revoke_url, self._credentials(), form)
+            if status != 200:
+                raise ProviderNonsense(f"the revocation endpoint answered {status}")
+
+    @contextmanager
+    def _counted(self, call: str) -> Iterator[None]:
+        try:
+            yield
+        except ProxyError as error:
+            self._count(call, error.name)
+            raise
+        self._count(call, "ok")
 
     async def _ask(self, path: str, access_token: str) -> tuple[int, bytes]:
         """One answer of the API. Raises GrantEnded for 401 and ProviderUnavailable for 429 and 5xx."""

@@ -141,7 +141,7 @@ def _records(settings: Settings, where: Redis, clock: Callable[[], float]) -> "R
     try:
         from oauth_proxy.session.records import Records
     except ModuleNotFoundError as error:
-        if error.name != "redis":
+        if not error.name or error.name.partition(".")[0] != "redis":
             raise
         raise ConfigurationError(
             ["session.store: redis:// needs the package redis: pip install 'frameio-oauth-proxy[redis]'"]

@@ -214,6 +214,9 @@ class Settings(_Model):
     """Headers for the tool, in place of the default ones; whatever visitors send under these names is struck."""
     trusted_proxies: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()
     """Addresses or ranges whose X-Forwarded-For is believed; nobody's by default."""
+    auth_request_from: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()
+    """Front proxies that ask /oauth2/auth before they forward: they are told the visitor's token there, and must
+    keep that address from visitors. Nobody by default."""
     admin: Annotated[Admin, Field(validate_default=True)] = Admin()
     log: Log = Log()
     pages: Pages = Pages()

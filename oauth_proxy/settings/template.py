@@ -78,6 +78,9 @@ access:
 # Proxies in front of this one whose X-Forwarded-For is believed, such as [10.0.0.0/8].
 #trusted_proxies: []
 
+# Front proxies that ask /oauth2/auth before they forward; they are told the visitor's token there.
+#auth_request_from: []
+
 # /metrics, /healthz and /readyz, for machines only.
 #admin: {listen: 127.0.0.1:4181}
 

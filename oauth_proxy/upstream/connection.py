@@ -109,9 +109,9 @@ class Connection(asyncio.Protocol):
         """Wait until the tool has caught up; UpstreamTimeout is raised when it takes nothing for its patience."""
         while self.writing_paused:
             left = self.transport.get_write_buffer_size()
-            self._drained = self._loop.create_future()
-            await asyncio.wait({self._drained}, timeout=self.timeout)
-            if self.writing_paused and self.transport.get_write_buffer_size() >= left:
+            drained = self._drained = self._loop.create_future()
+            await asyncio.wait({drained}, timeout=self.timeout)
+            if not drained.done() and self.transport.get_write_buffer_size() >= left:
                 raise UpstreamTimeout(f"the tool took nothing of the request for {self.timeout:g} s")
 
     @property

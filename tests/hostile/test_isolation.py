@@ -126,8 +126,8 @@ async def test_no_answer_of_ours_holds_a_token_a_code_or_a_key(wire: Wire, visit
     )
 
 
-async def test_a_trusted_front_proxy_alone_is_told_the_token_and_only_at_its_own_route(visitor: Visitor) -> None:
-    async with wired(trusted_proxies=["127.0.0.1"]) as wire:
+async def test_a_front_proxy_that_asks_is_alone_told_the_token_and_only_at_its_own_route(visitor: Visitor) -> None:
+    async with wired(auth_request_from=["127.0.0.1"]) as wire:
         login = await wire.login(visitor)
         answer = await wire.ask("/oauth2/auth", login.cookie)
         token = (answer.get("Authorization") or "").removeprefix("Bearer ")

@@ -134,7 +134,8 @@ async def behind(
         tree = settings_tree(url, api, frameio_url, tool_url, client_secret=CLIENT_SECRET, keys=[a_secret()])
         # Asked about each request, the proxy has to have no way to the tool of its own.
         tree["upstreams"] = {"/": f"http://127.0.0.1:{free_port()}" if recipe.asks else tool_url}
-        tree |= {"listen": f"127.0.0.1:{proxy_port}", "trusted_proxies": ["127.0.0.1"], **changes}
+        trusting = "auth_request_from" if recipe.asks else "trusted_proxies"
+        tree |= {"listen": f"127.0.0.1:{proxy_port}", trusting: ["127.0.0.1"], **changes}
         settings = parse(yaml.safe_dump(tree), filename="scene.yaml", environ={}, folder=folder)
         scene = Scene(url, recipe, trust, frameio, frameio_url, clock, seen, routes, folder, settings)
         stack.push_async_callback(scene.stop)

@@ -72,7 +72,7 @@ async def test_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
     assert not ended.known()
     with path.open("ab") as file:
         file.write(b"1000]\n")
-    assert ended.follow()
+    await ended.follow()
 
 
 async def test_a_journal_of_ends_that_are_long_past_is_read_and_forgotten(tmp_path: Path) -> None:

@@ -1,22 +1,29 @@
 """Replicas that share a Redis: what they owe each other while it is there, and how each goes on without it."""
 
 import asyncio
-import json
 import random
 import re
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+import yaml
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.provider import base
 from oauth_proxy.session import records
 from oauth_proxy.session.redis import RedisMemory
-from tests.cast import Stage, on_stage, replica
+from tests.cast import Clock, Stage, on_stage, replica, settings_tree
+from tests.command import said
 from tests.flow import complaints
 from tests.redis_server import RedisServer, needs_redis, redis_server
 from tests.session.test_ended import refused, until
@@ -111,11 +118,14 @@ async def test_while_one_replica_asks_the_other_waits_and_takes_over_its_answer(
     await pair.a.frameio.faults.hanging(1)
     waiting = asyncio.create_task(pair.b.ask("/echo", cookie))
     attempts = await pair.redis.asked("set")
-    while await pair.redis.asked("set") < attempts + 3:
-        await asyncio.sleep(0.01)
+    await until(lambda: _is_asked(pair.redis, "set", attempts + 3))
     pair.a.frameio.faults.release()
     assert bearer(await waiting) == bearer(await asking)
     assert refreshes(pair.a) == 1
+
+
+async def _is_asked(redis: RedisServer, command: str, times: int) -> bool:
+    return await redis.asked(command) >= times
 
 
 async def test_a_replica_that_died_while_it_asked_delays_the_others_until_its_turn_is_over(
@@ -255,7 +265,7 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         async with Visitor() as other:
             theirs = await signed_in(pair.a, other, "Reviewer")
         await pair.b.ask("/oauth2/sign_out", theirs)
-        known = [session for session in pair.b.proxy.refresher._newest.values()]
+        known = list(pair.b.proxy.refresher._newest.values())
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
         issued = {value for grant in pair.a.frameio._grants["v2"]._grants for _, value in grant.issued}
         private |= issued | {EDITOR.id, EDITOR.email, EDITOR.name, "reviewer@", *pair.a.keys}
@@ -276,12 +286,11 @@ async def _everything(client: Any, key: bytes) -> bytes:
     """Whatever stands in a key, as it was written and as Redis dumps it."""
     kind = await client.type(key)
     read = {b"string": client.get, b"hash": client.hgetall, b"stream": client.xrange}[kind]
-    return repr(await read(key)).encode() + await client.dump(key)
+    dumped: bytes = await client.dump(key)
+    return repr(await read(key)).encode() + dumped
 
 
-async def test_memory_of_what_has_ended_is_bounded(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_memory_of_what_has_ended_is_bounded(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "_MOST_ENDED", 200)
     memory = pair.a.proxy.memory
     assert isinstance(memory, RedisMemory)
@@ -511,3 +520,85 @@ async def test_a_redis_that_answers_nonsense_is_an_error_in_the_log_not_a_crash(
     await asyncio.gather(*filter(None, connections))
     lines = [line for line in complaints(caplog) if "cannot open" not in line]
     assert ["redis fails" in line for line in lines] == [True], lines
+
+
+async def test_revoke_from_the_command_line_reaches_every_replica(
+    redis: RedisServer, visitor: Visitor, tmp_path: Path
+) -> None:
+    async with pair_on(redis, clock=Clock(time.time() - 60)) as pair:
+        cookie = await signed_in(pair.a, visitor)
+        async with Visitor() as other:
+            theirs = await signed_in(pair.a, other, "Reviewer")
+        nowhere = "http://127.0.0.1:9"
+        tree = settings_tree(pair.a.url, "v2", nowhere, nowhere, client_secret=None, keys=pair.a.keys)
+        tree["session"]["store"] = redis.url
+        file = tmp_path / "proxy.yaml"
+        file.write_text(yaml.safe_dump(tree))
+        done = await asyncio.to_thread(said, "revoke", file, "--user", "Editor@Studio.example.com")
+        assert (done.returncode, done.stderr) == (0, "")
+        for stage in (pair.a, pair.b):
+            await until(partial(refused, stage, cookie))
+            assert (await stage.ask("/echo", theirs)).status == 200
+        async with replica(pair.a) as restarted:
+            assert await refused(restarted, cookie)
+        await redis.kill()
+        done = await asyncio.to_thread(said, "revoke", file, "--user", "Editor@Studio.example.com")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"session.store: {redis.url} cannot be told: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+async def test_a_password_is_told_to_redis_and_to_nobody_else(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with redis_server("--requirepass", "sesame/open") as redis:
+        wrong, right = (f"redis://:{password}@127.0.0.1:{redis.port}/3" for password in ("wr0ng", "sesame%2Fopen"))
+        for store, ready in ((wrong, "ready; redis unreachable\n"), (right, "ready\n")):
+            async with on_stage(session={"store": store}) as stage:
+                assert await admin(stage, visitor, "/readyz") == (200, ready)
+                await signed_in(stage, visitor)
+        async with redis.client(password="sesame/open", db=3) as client:
+            assert await client.keys("*:epoch")
+    assert [line for line in complaints(caplog) if "redis fails" in line]
+    assert "wr0ng" not in caplog.text
+    assert "sesame" not in caplog.text
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_rediss_speaks_tls_with_a_server_that_a_known_authority_vouches_for(
+    visitor: Visitor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    known: bool,
+) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    (authority if known else stranger).cert_pem.write_to_path(tmp_path / "trusted.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    certificate = str(tmp_path / "server.pem")
+    options = ("--port", "0", "--tls-cert-file", certificate, "--tls-key-file", certificate)
+    async with (
+        redis_server(*options, "--tls-auth-clients", "no", tls=True) as redis,
+        on_stage(session={"store": f"rediss://127.0.0.1:{redis.port}"}) as stage,
+    ):
+        expected = "ready\n" if known else "ready; redis unreachable\n"
+        assert await admin(stage, visitor, "/readyz") == (200, expected)
+    assert ("certificate" in caplog.text.lower()) is not known
+
+
+async def test_a_start_without_the_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("redis", "records"):
+        monkeypatch.delitem(sys.modules, f"oauth_proxy.session.{name}")
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError) as caught:
+        async with on_stage(session={"store": "redis://127.0.0.1:1/0"}):
+            pass
+    [problem] = caught.value.problems
+    assert "pip install 'frameio-oauth-proxy[redis]'" in problem
+
+
+def test_a_turn_is_longer_than_a_call_to_the_provider_may_take() -> None:
+    assert records.TURN > base.DEADLINE + 2 * records.DEADLINE

@@ -58,6 +58,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "X-Forwarded-Preferred-Username": "{name}",
         },
         "trusted_proxies": [],
+        "auth_request_from": [],
         "admin": {"listen": "127.0.0.1:4181"},
         "log": {"format": "text", "access": True},
         "pages": {"name": "review.example.com"},
@@ -80,7 +81,7 @@ def test_the_file_that_init_writes_loads(api: Api) -> None:
 def test_the_commented_lines_that_init_writes_are_the_defaults(api: Api) -> None:
     written = template(api, KEY)
     uncommented, count = re.subn(r"^( *)#( {2})?(?=[A-Za-z_-]+:)", r"\1\2", written, flags=re.MULTILINE)
-    assert count == 17
+    assert count == 18
     assert read(uncommented, ENVIRON) == read(written, ENVIRON)
 
 

@@ -8,6 +8,7 @@ import pytest
 from oauth_proxy.errors import UpstreamTimeout
 from oauth_proxy.upstream import response
 from oauth_proxy.upstream.connection import Connection
+from tests.upstream.stage import until
 
 
 class Slow:
@@ -33,8 +34,7 @@ async def test_a_visitor_who_takes_a_little_is_waited_for(monkeypatch: pytest.Mo
     visitor = Slow()
     visitor.takes = 10
     waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
-    while visitor.unsent > 900:
-        await asyncio.sleep(0)
+    await until(lambda: visitor.unsent <= 900)
     assert not waiting.done()
     visitor.drained.set()
     await waiting
@@ -45,8 +45,7 @@ async def test_a_visitor_who_stops_taking_is_not(monkeypatch: pytest.MonkeyPatch
     visitor = Slow()
     visitor.takes = 10
     waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
-    while visitor.unsent > 900:
-        await asyncio.sleep(0)
+    await until(lambda: visitor.unsent <= 900)
     visitor.takes = 0
     with pytest.raises(response.CutShort):
         await waiting
@@ -59,8 +58,7 @@ async def test_a_tool_that_takes_a_little_is_waited_for_and_one_that_stops_is_no
     connection.transport = cast(Any, tool)
     connection.pause_writing()
     waiting = asyncio.create_task(connection.drain())
-    while tool.unsent > 900:
-        await asyncio.sleep(0)
+    await until(lambda: tool.unsent <= 900)
     assert not waiting.done()
     connection.resume_writing()
     await waiting

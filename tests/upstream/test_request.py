@@ -76,6 +76,25 @@ async def test_a_trailer_never_becomes_a_line_of_the_next_request(pause: bool) -
         await visitor.close()
 
 
+async def test_head_has_no_body_in_its_answer_even_when_its_request_has_one() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        while True:
+            await tool.asked(peer)
+            await peer.exactly(5)
+            await peer.send(b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 9\r\n\r\n")
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        for _ in range(2):
+            tool.heads.clear()
+            await visitor.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+            await until(lambda: len(tool.heads) == 1)
+            await visitor.send(b"hello")
+            assert await visitor.head() == b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 9\r\n\r\n"
+        assert tool.connections == 1
+        await visitor.close()
+
+
 async def test_a_body_of_many_pieces_arrives_whole() -> None:
     body = bytes(range(256)) * 4096
     async with a_stage(reading(len(body))) as (tool, door):

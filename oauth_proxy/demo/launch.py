@@ -1,0 +1,70 @@
+"""The cast in a process of its own, which never outlives the one that started it."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+
+from oauth_proxy.demo.dialects import V2, V4
+from oauth_proxy.demo.people import Api
+
+CLIENT_ID = "demo"
+
+
+class NotStartedError(Exception):
+    """The emulated Frame.io and the tool did not come up."""
+
+
+@contextmanager
+def launched(public_url: str, api: Api, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """While the emulated Frame.io and the tool run: the variables in config/demo.yaml that tell where they are.
+
+    Their process gets `environ` and ends when its standard input closes, however this one ends. Raises
+    NotStartedError.
+    """
+    client_secret = secrets.token_urlsafe(32)
+    cast_of_its_own = [
+        "-m",
+        "oauth_proxy.demo",
+        "--api",
+        api,
+        "--client-id",
+        CLIENT_ID,
+        "--public-url",
+        public_url,
+    ]
+    its_input, our_end = os.pipe()
+    with subprocess.Popen(  # noqa: S603 our own module, no shell
+        [sys.executable, *cast_of_its_own],
+        env={**environ, "FRAMEIO_CLIENT_SECRET": client_secret},
+        stdin=its_input,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl+C is for the proxy
+    ) as cast:
+        os.close(its_input)
+        try:
+            line = b"".join(islice(cast.stdout or (), 1))
+            if not line:
+                raise NotStartedError
+            yield _variables(api, client_secret, json.loads(line))
+        finally:
+            os.close(our_end)
+
+
+def _variables(api: Api, client_secret: str, ports: Mapping[str, int]) -> dict[str, str]:
+    frameio = f"http://127.0.0.1:{ports['frameio']}"
+    dialect = V2 if api == "v2" else V4
+    return {
+        "DEMO_API": api,
+        "DEMO_CLIENT_ID": CLIENT_ID,
+        "DEMO_CLIENT_SECRET": client_secret,
+        "DEMO_AUTHORIZE_URL": frameio + dialect.authorize,
+        "DEMO_TOKEN_URL": frameio + dialect.token,
+        "DEMO_REVOKE_URL": frameio + dialect.revoke,
+        "DEMO_API_URL": frameio,
+        "DEMO_TOOL_URL": f"http://127.0.0.1:{ports['tool']}",
+    }
