@@ -37,6 +37,8 @@ lock:  ## resolve the dependencies again, with hashes, for every platform and Py
 		--extra redis -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
+	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		-c requirements-dev.txt -o requirements-build.txt -
 
 clean:
 	rm -rf .venv artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
