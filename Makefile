@@ -12,11 +12,11 @@ demo: .venv/run.stamp  ## the proxy, an emulated Frame.io and a small tool; prin
 	@$(BIN)/python -m oauth_proxy demo $(ARGS)
 
 test: .venv/dev.stamp  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: format lint types floors  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(NO_SKIPS) $(ARGS)
+	$(BIN)/coverage run -m pytest -n auto $(NO_SKIPS) $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

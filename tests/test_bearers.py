@@ -33,7 +33,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def behind_a_proxy() -> AsyncIterator[Stage]:
-    async with on_stage(**ON, trusted_proxies=["127.0.0.1"]) as stage:
+    async with on_stage(**ON, trusted_proxies=["127.0.0.1"], auth_request_from=["127.0.0.1"]) as stage:
         yield stage
 
 

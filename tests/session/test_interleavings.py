@@ -144,7 +144,11 @@ class Play:
         """One proxy less, when it has finished what it began."""
         stack, _ = self._proxies.pop(which)
         await stack.aclose()
-        self.check_uses()
+
+    async def stop(self) -> None:
+        """No proxy any more."""
+        while self._proxies:
+            await self.close(0)
 
     async def finish(self) -> None:
         """With Frame.io well again, whoever was not ended by it is served by the cookie they have."""
@@ -154,8 +158,8 @@ class Play:
             [answer] = await self._ask(somebody.cookies[-1])
             self._judge(somebody, answer)
             assert answer.status == 200 or somebody.grant.revoked, answer
-        while self._proxies:
-            await self.close(0)
+        await self.stop()
+        self.check_uses()
 
     async def play(self, step: Step) -> None:
         """The step."""
@@ -168,6 +172,7 @@ class Play:
             case Restart(which):
                 self._restarted = True
                 await self.close(which % len(self._proxies))
+                self.check_uses()
                 if not self._shared:
                     self._since = len(self._faults.record)
                 await self.open()
@@ -228,6 +233,7 @@ async def played(steps: list[Step], *, store: str = "cookie", proxies: int = 1) 
             cookie = await signed_in(stage, visitor, name)
             people.append(Somebody(stage.frameio._grants["v2"]._grants[-1], [cookie]))
         play = Play(stage, faults, people, shared=store != "cookie")
+        stack.push_async_callback(play.stop)
         for _ in range(proxies):
             await play.open()
         for step in steps:

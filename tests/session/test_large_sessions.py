@@ -6,21 +6,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.cast import replica
-from tests.redis_server import RedisServer, needs_redis, redis_server
+from tests.redis_server import RedisServer, needs_redis
+from tests.session.replicas import USES, Pair, admin, pair_on
 from tests.session.test_ended import refused
-from tests.session.test_redis import USES, Pair, admin, pair_on
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
 from tests.visitor import Visitor
 
 pytestmark = needs_redis
 
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with redis_server() as server:
-        yield server
 
 
 @pytest.fixture

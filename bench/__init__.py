@@ -1,0 +1,1 @@
+"""What the proxy costs, measured beside its peers in one run: `make bench`."""

@@ -1,0 +1,305 @@
+"""Who is measured: how each proxy is told to do the same work, on one core and with its access log off."""
+
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import frameio
+from oauth_proxy.demo.dialects import V2
+
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
+APACHE_LOADED = (
+    *("mpm_event", "authn_core", "authz_core", "authz_user", "proxy", "proxy_http", "proxy_wstunnel"),
+    "auth_openidc",
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Ports of what stands behind every proxy, and what the parties to a login share."""
+
+    upstream: int
+    live: int
+    frameio: int
+    issuer: int
+    folder: Path
+    client_secret: str = field(default_factory=secrets.token_hex, repr=False)
+    key: str = field(default_factory=lambda: b64encode(secrets.token_bytes(32)).decode(), repr=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The port a proxy listens on, the one that its visitors are told of (`public`), a folder for its files."""
+
+    port: int
+    public: int
+    folder: Path
+
+    @property
+    def public_url(self) -> str:
+        """What visitors type."""
+        return f"http://localhost:{self.public}"
+
+    def write(self, name: str, text: str) -> str:
+        """The path of a file in the folder with that text."""
+        path = self.folder / name
+        path.write_text(text, "utf-8")
+        return str(path)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One column. `launch` writes its configuration and returns its command; it signs in at `login`."""
+
+    name: str
+    launch: Callable[[World, Place], list[str]]
+    version: Callable[[], str]
+    login: Literal["frameio", "oidc"] | None = None
+    missing: Callable[[], str | None] = lambda: None
+    """Why it cannot take part, or None."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+def ours(world: World, place: Place) -> list[str]:
+    """This project, as its command runs it; JSON is YAML too."""
+    emulator = f"http://127.0.0.1:{world.frameio}"
+    tree: dict[str, Any] = {
+        "public_url": place.public_url,
+        "listen": f"127.0.0.1:{place.port}",
+        "frameio": {
+            "api": "v2",
+            "client_id": frameio.CLIENT_ID,
+            "client_secret": world.client_secret,
+            "authorize_url": emulator + V2.authorize,
+            "token_url": emulator + V2.token,
+            "revoke_url": emulator + V2.revoke,
+            "api_url": emulator,
+        },
+        "session": {"secret": world.key},
+        "upstreams": {
+            "/": f"http://127.0.0.1:{world.upstream}",
+            "/live/": f"http://127.0.0.1:{world.live}/live/",
+        },
+        "access": {"allow": ["everyone"]},
+        "admin": {"listen": "127.0.0.1:0"},
+        "log": {"access": False},
+    }
+    return [sys.executable, "-m", "oauth_proxy", "run", place.write("proxy.yaml", json.dumps(tree))]
+
+
+def baseline(world: World, place: Place) -> list[str]:
+    """aiohttp's server and client, as bench/baseline.py joins them."""
+    return [sys.executable, "-m", "bench.baseline", str(place.port), str(world.upstream), str(world.live)]
+
+
+def nginx(world: World, place: Place) -> list[str]:
+    """proxy_pass with kept-alive connections, nothing buffered on disk."""
+    return nginx_command(
+        place.folder,
+        f"""
+        map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+        upstream tool {{ server 127.0.0.1:{world.upstream}; keepalive 512; keepalive_requests 1000000000; }}
+        upstream live {{ server 127.0.0.1:{world.live}; keepalive 64; }}
+        server {{
+            listen 127.0.0.1:{place.port} backlog=2048;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_request_buffering off;
+            proxy_max_temp_file_size 0;
+            location / {{ proxy_pass http://tool; }}
+            location /live/ {{ proxy_pass http://live; }}
+        }}""",
+    )
+
+
+def nginx_command(folder: Path, inside_http: str) -> list[str]:
+    """nginx with one worker, everything it writes in `folder`."""
+    temporary = "\n".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    path = folder / "nginx.conf"
+    path.write_text(
+        f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
+        worker_rlimit_nofile 16384;
+        events {{ worker_connections 8192; }}
+        http {{
+            access_log off; keepalive_requests 1000000000; client_max_body_size 0; sendfile on; tcp_nodelay on;
+            {temporary}
+            {inside_http}
+        }}
+        """,
+        "utf-8",
+    )
+    return ["nginx", "-c", str(path)]
+
+
+def caddy(world: World, place: Place) -> list[str]:
+    """reverse_proxy, and nothing else; it writes no access log unless told to."""
+    file = place.write(
+        "Caddyfile",
+        f"""{{
+            admin off
+            auto_https off
+            log {{
+                level ERROR
+            }}
+        }}
+        http://:{place.port} {{
+            bind 127.0.0.1
+            handle /live/* {{
+                reverse_proxy 127.0.0.1:{world.live}
+            }}
+            handle {{
+                reverse_proxy 127.0.0.1:{world.upstream}
+            }}
+        }}
+        """,
+    )
+    return ["caddy", "run", "--config", file, "--adapter", "caddyfile"]
+
+
+def apache(world: World, place: Place) -> list[str]:
+    """mod_auth_openidc with its session in a cookie; a thread for every WebSocket, as event has no other way."""
+    loaded = "\n".join(f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in APACHE_LOADED)
+    file = place.write(
+        "apache.conf",
+        f"""{loaded}
+        ServerRoot {place.folder}
+        DefaultRuntimeDir {place.folder}
+        PidFile {place.folder}/apache.pid
+        Mutex file:{place.folder}
+        ErrorLog /dev/stderr
+        LogLevel error
+        ServerName localhost:{place.public}
+        UseCanonicalName On
+        Listen 127.0.0.1:{place.port}
+        ListenBacklog 2048
+        User www-data
+        Group www-data
+        StartServers 1
+        ServerLimit 1
+        ThreadLimit 1200
+        ThreadsPerChild 1200
+        MaxRequestWorkers 1200
+        MinSpareThreads 1
+        MaxSpareThreads 1200
+        KeepAlive On
+        MaxKeepAliveRequests 0
+        KeepAliveTimeout 60
+        OIDCProviderMetadataURL http://127.0.0.1:{world.issuer}/.well-known/openid-configuration
+        OIDCClientID {frameio.CLIENT_ID}
+        OIDCClientSecret {world.client_secret}
+        OIDCRedirectURI {place.public_url}/oauth2/callback
+        OIDCCryptoPassphrase {world.key}
+        OIDCSessionType client-cookie
+        OIDCScope "openid email"
+        ProxyPreserveHost On
+        ProxyPass /oauth2/ !
+        ProxyPass /live/ http://127.0.0.1:{world.live}/live/ upgrade=websocket
+        ProxyPass / http://127.0.0.1:{world.upstream}/
+        <Location />
+            AuthType openid-connect
+            Require valid-user
+        </Location>
+        """,
+    )
+    return ["apache2", "-f", file, "-DFOREGROUND"]
+
+
+def oauth2_proxy(world: World, place: Place) -> list[str]:
+    """Its oidc provider, its session in a cookie, the token handed on as ours is."""
+    return [
+        "oauth2-proxy",
+        f"--http-address=127.0.0.1:{place.port}",
+        "--provider=oidc",
+        f"--oidc-issuer-url=http://127.0.0.1:{world.issuer}",
+        f"--client-id={frameio.CLIENT_ID}",
+        f"--client-secret={world.client_secret}",
+        f"--redirect-url={place.public_url}/oauth2/callback",
+        f"--cookie-secret={world.key}",
+        "--cookie-secure=false",
+        "--email-domain=*",
+        "--insecure-oidc-allow-unverified-email=true",
+        "--skip-provider-button=true",
+        "--pass-access-token=true",
+        f"--upstream=http://127.0.0.1:{world.upstream}/",
+        f"--upstream=http://127.0.0.1:{world.live}/live/",
+        "--request-logging=false",
+        "--auth-logging=false",
+        "--standard-logging=false",
+    ]
+
+
+def _said(*command: str, after: str = "") -> Callable[[], str]:
+    def version() -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        line = (done.stdout + done.stderr).strip().partition("\n")[0]
+        return line.rpartition(after)[2].split()[0] if after else line.split()[0]
+
+    return version
+
+
+def _python(distribution: str) -> Callable[[], str]:
+    code = f"from importlib.metadata import version; print(version({distribution!r}))"
+    return _said(sys.executable, "-c", code)
+
+
+def _absent(command: str, hint: str, *files: Path) -> Callable[[], str | None]:
+    def reason() -> str | None:
+        if shutil.which(command) is None or not all(file.exists() for file in files):
+            return f"not installed here ({hint})"
+        return None
+
+    return reason
+
+
+def _apache_version() -> str:
+    module = _said("dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-openidc")()
+    return f"{_said('apache2', '-v', after='Apache/')()}, mod_auth_openidc {module}"
+
+
+ONE_CORE = {"GOMAXPROCS": "1"}
+OURS = Peer("ours", ours, _python("frameio-oauth-proxy"), "frameio")
+NGINX = Peer(
+    "nginx", nginx, _said("nginx", "-v", after="nginx/"), missing=_absent("nginx", "apt-get install nginx")
+)
+PEERS = (
+    NGINX,
+    OURS,
+    Peer("ClientSession", baseline, _python("aiohttp")),
+    Peer(
+        "Caddy",
+        caddy,
+        _said("caddy", "version"),
+        missing=_absent("caddy", "apt-get install caddy"),
+        environ=ONE_CORE | {"HOME": "/nonexistent"},
+    ),
+    Peer(
+        "Apache",
+        apache,
+        _apache_version,
+        "oidc",
+        _absent(
+            "apache2",
+            "apt-get install apache2 libapache2-mod-auth-openidc",
+            APACHE_MODULES / "mod_auth_openidc.so",
+        ),
+    ),
+    Peer(
+        "oauth2-proxy",
+        oauth2_proxy,
+        _said("oauth2-proxy", "--version", after="oauth2-proxy "),
+        "oidc",
+        _absent("oauth2-proxy", "go install github.com/oauth2-proxy/oauth2-proxy/v7@latest"),
+        ONE_CORE,
+    ),
+)

@@ -1,0 +1,119 @@
+"""A program on one core: started, awaited, its CPU time and memory read from /proc, and stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.measure import cpu_ticks, memory, parent
+
+PROXY_CORE, OTHER_CORE = 0, 1
+"""The proxy has one core for itself; upstream and load generator share the other one."""
+PATIENCE = 30.0  # seconds
+TICK: int = os.sysconf("SC_CLK_TCK")
+
+
+class NotStartedError(Exception):
+    """A program ended, or did not listen in time; the message ends with what it said last."""
+
+
+class Program:
+    """A program and its children, pinned to `core`; a context manager that has it listening on `port`.
+
+    `cold_start` is how many seconds passed from its start to the first connection accepted.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        port: int,
+        core: int,
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = port
+        self.cold_start = 0.0
+        self._command = ["taskset", "-c", str(core), *command]
+        self._environ = {**os.environ, **(environ or {})}
+        self._log = log
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            began = time.perf_counter()
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environ,
+                start_new_session=True,
+            )
+        try:
+            while not self._accepts():
+                if self._process.poll() is not None or time.perf_counter() - began > PATIENCE:
+                    said = self._log.read_text("utf-8", "replace")[-600:]
+                    raise NotStartedError(f"{self._command[3]} does not listen: {said}")
+                time.sleep(0.001)
+        except BaseException:
+            self.stop()
+            raise
+        self.cold_start = time.perf_counter() - began
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, and whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that it and its children have used."""
+        return sum(cpu_ticks(_read(pid, "stat")) for pid in self._family()) / TICK
+
+    def memory(self, what: str = "VmRSS") -> int:
+        """Bytes of memory of it and its children together: now, or `VmHWM`, the peak since `forget_peak`."""
+        return sum(memory(_read(pid, "status"), what) for pid in self._family())
+
+    def forget_peak(self) -> None:
+        """Let the peak begin at what is used now."""
+        for pid in self._family():
+            Path(f"/proc/{pid}/clear_refs").write_text("5", "ascii")
+
+    def _family(self) -> list[int]:
+        parents = {int(path.name): _parent(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+        family = [self._process.pid]
+        for pid in family:  # grows while it is walked
+            family += [child for child, of in parents.items() if of == pid]
+        return family
+
+    def _accepts(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _read(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text("utf-8", "replace")
+
+
+def _parent(pid: int) -> int:
+    try:
+        return parent(_read(pid, "stat"))
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return 0

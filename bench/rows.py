@@ -1,0 +1,156 @@
+"""What is measured: each row is one kind of work, done once per round in every column that can do it."""
+
+import asyncio
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from bench import sockets
+from bench.measure import Sample, parse_wrk
+from bench.peers import OURS, World
+from bench.programs import OTHER_CORE
+from bench.stage import GIB, MIB, Column, emulated_frameio, running, sign_in
+from tests.cast import free_port
+from tests.visitor import Visitor
+
+POST = Path(__file__).with_name("post.lua")
+IDLE_SOCKETS, TALKING_SOCKETS = 1000, 32
+LATE = 200  # requests at expiry
+SHORT = 3.0  # seconds of an access token's life, where its end is waited for
+VISITORS = 8  # who log in at the same time
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of work. `measure` does it for about `seconds`, where it takes any time one likes."""
+
+    name: str
+    measure: Callable[[Column, float], Sample]
+    proxies_only: bool = False
+    ours_only: bool = False
+
+    def fits(self, column: Column) -> bool:
+        """Whether the column can do it."""
+        if self.ours_only:
+            return column.peer is OURS
+        return column.peer is not None or not self.proxies_only
+
+
+def _wrk(column: Column, seconds: float, *, path: str, connections: int, script: Path | None = None) -> Sample:
+    program = column.program
+    lines = [f"Host: localhost:{column.public}", *column.lines]
+    command = ["taskset", "-c", str(OTHER_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    command += [part for line in lines for part in ("-H", line)]
+    command += ["-s", str(script)] if script else []
+    program.forget_peak()
+    before = program.cpu()
+    done = subprocess.run(
+        [*command, f"http://127.0.0.1:{column.port(path)}{path}"], capture_output=True, text=True, check=True
+    )
+    used = program.cpu() - before
+    load = parse_wrk(done.stdout)
+    return {
+        "requests/s": load.rate,
+        "MiB/s": load.bytes_per_second / MIB,
+        "p50 ms": load.p50 * 1000,
+        "p99 ms": load.p99 * 1000,
+        "CPU s per 1,000": used / load.requests * 1000,
+        "peak MiB": program.memory("VmHWM") / MIB,
+    }
+
+
+def _gibibyte(column: Column, seconds: float, *, move: Callable[[Column, str, int], float], path: str) -> Sample:
+    del seconds
+    program = column.program
+    idle = program.memory()
+    program.forget_peak()
+    before = program.cpu()
+    took = move(column, path, GIB)
+    return {
+        "MiB/s": GIB / MIB / took,
+        "CPU s": program.cpu() - before,
+        "growth MiB": (program.memory("VmHWM") - idle) / MIB,
+    }
+
+
+def _fresh_process(column: Column, seconds: float) -> Sample:
+    """A process of its own, because what was freed once hides what is taken next."""
+    del seconds
+    with column.again() as fresh:
+        opened = sockets.websockets(fresh, "/live/ws", TALKING_SOCKETS)
+        try:
+            before = fresh.program.memory()
+            opened += sockets.websockets(fresh, "/live/ws", IDLE_SOCKETS)
+            grown = fresh.program.memory() - before
+        finally:
+            sockets.close(opened)
+        return {"cold start s": fresh.program.cold_start, "KiB each": grown / IDLE_SOCKETS / 1024}
+
+
+def _echo(column: Column, seconds: float) -> Sample:
+    before = column.program.cpu()
+    count = sockets.echoes(column, "/live/ws", TALKING_SOCKETS, seconds)
+    used = column.program.cpu() - before
+    return {"echoes/s": count / seconds, "CPU s per 1,000": used / count * 1000}
+
+
+def _logins(column: Column, seconds: float) -> Sample:
+    """Whole logins, of browsers that know nobody yet: every redirect, page and button."""
+
+    async def keep_logging_in(until: float) -> int:
+        count = 0
+        while time.perf_counter() < until:
+            async with Visitor() as visitor:
+                answer = await visitor.login(f"{column.url}/small")
+            if answer.status != 200:
+                raise sockets.WrongAnswerError(f"a login ended with {answer.status}")
+            count += 1
+        return count
+
+    async def everybody() -> int:
+        until = time.perf_counter() + seconds
+        return sum(await asyncio.gather(*(keep_logging_in(until) for _ in range(VISITORS))))
+
+    before, began = column.program.cpu(), time.perf_counter()
+    count = asyncio.run(everybody())
+    took = time.perf_counter() - began
+    return {"logins/s": count / took, "CPU s per 1,000": (column.program.cpu() - before) / count * 1000}
+
+
+def _expiry(column: Column, seconds: float) -> Sample:
+    """A second proxy whose access tokens end soon; once they have, everybody comes at the same moment."""
+    del seconds
+    world, port = replace(column.world, frameio=free_port()), free_port()
+    with running(OURS, world, port, port) as program, emulated_frameio(world, f"http://localhost:{port}", SHORT):
+        late = replace(column, program=program, world=world, public=port)
+        late = replace(late, lines=(asyncio.run(sign_in(late)),))
+        time.sleep(SHORT)
+        before = _token_calls(world)
+        took = sockets.burst(late, "/small", LATE)
+        return {"token calls": _token_calls(world) - before, "ms for all": took * 1000}
+
+
+def _token_calls(world: World) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{world.frameio}/bench/calls", timeout=10) as answer:
+        return int(json.load(answer)["token"])
+
+
+ROWS = (
+    Row("small GET, 1 connection", partial(_wrk, path="/small", connections=1)),
+    Row("small GET, 32 connections", partial(_wrk, path="/small", connections=32)),
+    Row("small GET, 256 connections", partial(_wrk, path="/small", connections=256)),
+    Row("16 KiB GET, 32 connections", partial(_wrk, path="/16k", connections=32)),
+    Row("1 MiB GET, 32 connections", partial(_wrk, path="/1m", connections=32)),
+    Row("POST 1 KiB, 32 connections", partial(_wrk, path="/post", connections=32, script=POST)),
+    Row("1 GiB download", partial(_gibibyte, move=sockets.download, path="/1g")),
+    Row("1 GiB upload", partial(_gibibyte, move=sockets.upload, path="/live/upload")),
+    Row("WebSocket echo, 32 connections", _echo),
+    Row("a fresh process, then 1,000 idle WebSockets", _fresh_process, proxies_only=True),
+    Row("logins, 8 browsers", _logins, ours_only=True),
+    Row("200 requests at expiry", _expiry, ours_only=True),
+)

@@ -1,0 +1,20 @@
+"""A redis-server of one's own, and two proxies on it, where a test asks for them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.redis_server import RedisServer, redis_server
+from tests.session.replicas import Pair, pair_on
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[RedisServer]:
+    async with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def pair(redis: RedisServer) -> AsyncIterator[Pair]:
+    async with pair_on(redis) as both:
+        yield both
