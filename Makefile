@@ -4,7 +4,7 @@ BIN := .venv/bin
 # In CI a skipped test is a failed one.
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
-.PHONY: help demo test check format lint types floors lock clean
+.PHONY: help demo test check format lint types floors bench lock clean
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -31,6 +31,9 @@ types: .venv/dev.stamp
 
 floors: .venv/dev.stamp
 	$(BIN)/lint-imports
+
+bench: .venv/dev.stamp  ## the proxy measured beside its peers, in one table (needs wrk and nginx; ARGS="--help" tells more)
+	@$(BIN)/python -m bench $(ARGS)
 
 lock:  ## resolve the dependencies again, with hashes, for every platform and Python we run on
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,16 +13,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.programs import NotStartedError
 from bench.rows import ROWS, Row
 from bench.sockets import WrongAnswerError
-from bench.stage import Column, Stage, set_up
+from bench.stage import Column, NotSignedInError, Stage, set_up
 from bench.table import SMALL, Results, absences, table, targets
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BY_HAND = "## What is missed, and why\n"
 """Below this line RESULTS.md is written by people, and kept."""
+NEEDED = ("wrk", "nginx", "taskset")
 OF_A_PROXY = ("CPU s", "CPU s per 1,000", "peak MiB", "growth MiB")
-FAILURES = (WrongAnswerError, ValueError, OSError, subprocess.CalledProcessError)
+FAILURES = (WrongAnswerError, NotStartedError, NotSignedInError, ValueError, OSError)
 """How a measurement fails; the run goes on, and the cell says so."""
 
 
@@ -32,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     columns = options.columns.split(",") if options.columns else []
     if options.ratio:
         rows, columns = [row for row in ROWS if row.name == SMALL], ["ClientSession"]
+    if absent := [name for name in NEEDED if shutil.which(name) is None]:
+        sys.exit(f"not on PATH: {', '.join(absent)} (apt-get install wrk nginx-light util-linux)")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, set_up(Path(folder), columns) as stage:
         _tell(f"columns: {', '.join(column.name for column in stage.columns)}; load before: {load:.2f}")
@@ -66,8 +71,9 @@ def _measure_one(results: Results, row: Row, column: Column, seconds: float) -> 
     try:
         sample = row.measure(column, seconds)
     except FAILURES as error:
-        results.fail(row.name, column.name, f"{type(error).__name__}: {str(error)[:200]}")
-        _tell(f"failed: {row.name}, {column.name}: {error}")
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        results.fail(row.name, column.name, reason)
+        _tell(f"failed: {row.name}, {column.name}: {reason}")
         return
     if column.peer is None:
         sample = {of: value for of, value in sample.items() if of not in OF_A_PROXY}
@@ -75,22 +81,24 @@ def _measure_one(results: Results, row: Row, column: Column, seconds: float) -> 
 
 
 def _ratio(results: Results) -> str:
-    """What a change to the data path is judged by: CPU time per request is steadier than speed on a busy machine."""
+    """What a change to the data path is judged by: CPU time per request, which a busy machine changes least."""
     cpu, rate = (results.ratio(SMALL, "ClientSession", of) for of in ("CPU s per 1,000", "requests/s"))
     if not cpu or not rate:
         return f"not measured: {results.failed}"
-    return f"ours to the ClientSession baseline: {1 / cpu:.2f} × its CPU per request, {1 / rate:.2f} × its requests/s"
+    return (
+        f"ours to the ClientSession baseline: {1 / cpu:.2f} × its CPU per request, {1 / rate:.2f} × its requests/s"
+    )
 
 
 def _report(results: Results, stage: Stage, arguments: Sequence[str], load: float) -> str:
-    python = f"CPython {platform.python_version()}"
-    versions = ", ".join(f"{name} {version}" for name, version in {**stage.versions, "Python": python}.items())
+    versions = {**stage.versions, "CPython": platform.python_version()}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     command = f'make bench ARGS="{shlex.join(arguments)}"' if arguments else "make bench"
     return f"""# Results
 
 Written by `{command}` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, at a load of {load:.2f} before it began.
 
-{_machine()}. {versions}, {_wrk_version()}.
+{_machine()}. {listed}, {_wrk_version()}.
 
 The proxy has core 0; upstream (nginx) and load generator share core 1. Cells are medians over the rounds; in
 brackets the median ratio to ours in the same round. `direct` is the upstream without a proxy. nginx,
@@ -116,7 +124,12 @@ def _machine() -> str:
 
 
 def _wrk_version() -> str:
-    done = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["wrk", "-v"],  # noqa: S607 the one on PATH is the one that ran
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return " ".join((done.stdout + done.stderr).split()[:2])
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import sys
+from typing import cast
 
 import uvloop
 
@@ -27,8 +28,7 @@ class Live(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to answer."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 tells the type checker what TCP is
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # what TCP is, though uvloop's does not say so
 
     def data_received(self, data: bytes) -> None:
         """A request, a piece of an upload, or frames."""

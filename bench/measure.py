@@ -9,16 +9,14 @@ Sample = Mapping[str, float]
 """One measurement of one row in one column: values by the name of what was measured."""
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk reports: a count, a rate per second, bytes per second, and latencies in seconds."""
+    """What wrk reports: a count, a rate per second, and latencies in seconds."""
 
     requests: int
     rate: float
-    bytes_per_second: float
     p50: float
     p99: float
 
@@ -31,7 +29,6 @@ def parse_wrk(text: str) -> Load:
     return Load(
         requests=int(_one(r"(\d+) requests in", text)[0]),
         rate=float(_one(r"Requests/sec: +([\d.]+)", text)[0]),
-        bytes_per_second=_sized(*_one(r"Transfer/sec: +([\d.]+)([KMGT]?B)", text)),
         p50=_timed(*_one(r"50% +([\d.]+)(us|ms|s|m|h)\b", text)),
         p99=_timed(*_one(r"99% +([\d.]+)(us|ms|s|m|h)\b", text)),
     )
@@ -46,10 +43,6 @@ def _one(pattern: str, text: str) -> tuple[str, ...]:
 
 def _timed(number: str, unit: str) -> float:
     return float(number) * _UNITS[unit]
-
-
-def _sized(number: str, unit: str) -> float:
-    return float(number) * _SIZES[unit]
 
 
 def parent(stat: str) -> int:

@@ -21,6 +21,10 @@ APACHE_LOADED = (
 )
 
 
+URL_SAFE = str.maketrans("+/", "-_")
+"""From standard base64 to the other one (RFC 4648 5), which is what oauth2-proxy reads."""
+
+
 @dataclass(frozen=True)
 class World:
     """Ports of what stands behind every proxy, and what the parties to a login share."""
@@ -225,7 +229,7 @@ def oauth2_proxy(world: World, place: Place) -> list[str]:
         f"--client-id={frameio.CLIENT_ID}",
         f"--client-secret={world.client_secret}",
         f"--redirect-url={place.public_url}/oauth2/callback",
-        f"--cookie-secret={world.key}",
+        f"--cookie-secret={world.key.translate(URL_SAFE)}",
         "--cookie-secure=false",
         "--email-domain=*",
         "--insecure-oidc-allow-unverified-email=true",

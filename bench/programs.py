@@ -56,11 +56,7 @@ class Program:
                 start_new_session=True,
             )
         try:
-            while not self._accepts():
-                if self._process.poll() is not None or time.perf_counter() - began > PATIENCE:
-                    said = self._log.read_text("utf-8", "replace")[-600:]
-                    raise NotStartedError(f"{self._command[3]} does not listen: {said}")
-                time.sleep(0.001)
+            self._await_listening(began + PATIENCE)
         except BaseException:
             self.stop()
             raise
@@ -102,6 +98,13 @@ class Program:
         for pid in family:  # grows while it is walked
             family += [child for child, of in parents.items() if of == pid]
         return family
+
+    def _await_listening(self, until: float) -> None:
+        while not self._accepts():
+            if self._process.poll() is not None or time.perf_counter() > until:
+                said = self._log.read_text("utf-8", "replace")[-600:]
+                raise NotStartedError(f"{self._command[3]} does not listen: {said}")
+            time.sleep(0.001)
 
     def _accepts(self) -> bool:
         with socket.socket() as probe:

@@ -44,19 +44,28 @@ class Row:
 def _wrk(column: Column, seconds: float, *, path: str, connections: int, script: Path | None = None) -> Sample:
     program = column.program
     lines = [f"Host: localhost:{column.public}", *column.lines]
-    command = ["taskset", "-c", str(OTHER_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    command = [
+        "taskset",
+        "-c",
+        str(OTHER_CORE),
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--latency",
+    ]
     command += [part for line in lines for part in ("-H", line)]
     command += ["-s", str(script)] if script else []
     program.forget_peak()
     before = program.cpu()
-    done = subprocess.run(
-        [*command, f"http://127.0.0.1:{column.port(path)}{path}"], capture_output=True, text=True, check=True
-    )
+    command.append(f"http://127.0.0.1:{column.port(path)}{path}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     used = program.cpu() - before
+    if done.returncode:
+        raise sockets.WrongAnswerError(f"wrk: {(done.stderr or done.stdout).strip()}")
     load = parse_wrk(done.stdout)
     return {
         "requests/s": load.rate,
-        "MiB/s": load.bytes_per_second / MIB,
         "p50 ms": load.p50 * 1000,
         "p99 ms": load.p99 * 1000,
         "CPU s per 1,000": used / load.requests * 1000,

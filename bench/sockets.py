@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import uvloop
 
@@ -79,20 +80,23 @@ def websockets(column: Column, path: str, count: int) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         for _ in range(count):
-            connection = _connect(column, path)
-            opened.append(connection)
-            connection.sendall(column.head("GET", path, *HANDSHAKE))
-            heard = _answer(connection, 101)[1]
-            connection.sendall(FRAME)
-            while len(heard) < ECHO_SIZE:
-                piece = connection.recv(4096)
-                if not piece:
-                    raise WrongAnswerError("the WebSocket was closed")
-                heard += piece
+            opened.append(_connect(column, path))
+            _greet(opened[-1], column.head("GET", path, *HANDSHAKE))
     except BaseException:
         close(opened)
         raise
     return opened
+
+
+def _greet(connection: socket.socket, handshake: bytes) -> None:
+    connection.sendall(handshake)
+    heard = _answer(connection, 101)[1]
+    connection.sendall(FRAME)
+    while len(heard) < ECHO_SIZE:
+        piece = connection.recv(4096)
+        if not piece:
+            raise WrongAnswerError("the WebSocket was closed")
+        heard += piece
 
 
 def close(connections: Sequence[socket.socket]) -> None:
@@ -109,8 +113,7 @@ class _Echo(asyncio.Protocol):
         self._due = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 tells the type checker what TCP is
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # what TCP is, though uvloop's does not say so
         self._say()
 
     def data_received(self, data: bytes) -> None:
@@ -118,6 +121,10 @@ class _Echo(asyncio.Protocol):
         if self._due <= 0:
             self.heard += 1
             self._say()
+
+    def hush(self) -> None:
+        """Say no more."""
+        self._transport.abort()
 
     def _say(self) -> None:
         self._due = ECHO_SIZE
@@ -135,6 +142,8 @@ def echoes(column: Column, path: str, count: int, seconds: float) -> int:
             connection.setblocking(False)
             voices.append((await loop.create_connection(_Echo, sock=connection))[1])
         await asyncio.sleep(seconds)
+        for voice in voices:
+            voice.hush()
         return sum(voice.heard for voice in voices)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

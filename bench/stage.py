@@ -136,7 +136,10 @@ def running(peer: Peer, world: World, public: int, port: int) -> Iterator[Progra
 def module(world: World, name: str, port: int, *arguments: str) -> Program:
     """A Python module on the core of the upstream."""
     return Program(
-        [sys.executable, "-m", name, *arguments], port=port, core=OTHER_CORE, log=world.folder / f"{name}-{port}.log"
+        [sys.executable, "-m", name, *arguments],
+        port=port,
+        core=OTHER_CORE,
+        log=world.folder / f"{name}-{port}.log",
     )
 
 
