@@ -96,7 +96,8 @@ def _report(results: Results, stage: Stage, arguments: Sequence[str], load: floa
     command = f'make bench ARGS="{shlex.join(arguments)}"' if arguments else "make bench"
     return f"""# Results
 
-Written by `{command}` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, at a load of {load:.2f} before it began.
+Written by `{command}` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, at a load of {load:.2f} before it
+began and {os.getloadavg()[0]:.2f} when it ended (2 is its own).
 
 {_machine()}. {listed}, {_wrk_version()}.
 

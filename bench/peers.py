@@ -205,6 +205,7 @@ def apache(world: World, place: Place) -> list[str]:
         OIDCRedirectURI {place.public_url}/oauth2/callback
         OIDCCryptoPassphrase {world.key}
         OIDCSessionType client-cookie
+        OIDCSessionInactivityTimeout 86400
         OIDCScope "openid email"
         ProxyPreserveHost On
         ProxyPass /oauth2/ !

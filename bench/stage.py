@@ -174,10 +174,10 @@ async def sign_in(column: Column) -> str:
     Raises NotSignedInError when a stranger gets in, or whoever has signed in does not.
     """
     page = f"{column.url}/small"
-    async with Visitor() as visitor:
-        stranger = await visitor.session.get(page, allow_redirects=False)
-        if stranger.status == 200:
+    async with Visitor() as stranger:
+        if (await stranger.get(page)).status == 200:
             raise NotSignedInError(f"{column.name} lets strangers in")
+    async with Visitor() as visitor:
         if column.peer is not None and column.peer.login == "frameio":
             answer = await visitor.login(page)
         else:

@@ -132,7 +132,10 @@ class Proxy:
         """Look once a second."""
         while True:
             await asyncio.sleep(1)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # it goes on for as long as the proxy does: ends elsewhere must be heard of
+                log.exception("a fault of ours while looking for ended sessions")
 
     def _introduce(self, request: web.BaseRequest) -> None:
         request[REQUEST_ID] = next(self._request_ids)

@@ -92,6 +92,7 @@ def tracked() -> Iterator[Path]:
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
         tools = any(part.startswith(".") and part != ".ci" for part in parts[:-1])
+        tools = tools or path.name.startswith(".coverage")
         if path.is_file() and not tools and not NOT_OURS & set(parts) and path.suffix not in (".pyc", ".png"):
             yield path
 
