@@ -5,7 +5,7 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import RawAnswer, Stage, on_stage
+from tests.cast import RawAnswer, Stage, free_port, on_stage
 from tests.visitor import NAVIGATION, Visitor
 
 HOUR = 3600.0
@@ -234,3 +234,12 @@ async def test_tokens_of_minutes_are_refreshed_in_their_last_tenth(visitor: Visi
         stage.clock.advance(6)
         await stage.ask("/echo", cookie)
         assert refreshes(stage) == 1
+
+
+async def test_the_proxy_starts_and_serves_what_needs_no_login_while_the_provider_is_down() -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    away = dict.fromkeys(("authorize_url", "token_url", "api_url", "revoke_url"), nowhere)
+    async with on_stage(app=away, access={"public": ["GET /healthz"]}) as stage:
+        assert (await stage.ask("/healthz")).status == 200
+        assert (await stage.ask("/oauth2/sign_in", *NAVIGATING)).status == 200
+        assert (await stage.ask("/echo", *NAVIGATING)).status == 302
