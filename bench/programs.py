@@ -41,9 +41,7 @@ class Program:
         self.port = port
         self.cold_start = 0.0
         self._command = ["taskset", "-c", str(core), *command]
-        # Python's proxies start from bytecode, as installed packages do: whoever comes first writes it.
-        bytecode = {"PYTHONPYCACHEPREFIX": str(log.parent.parent / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
-        self._environ = {**os.environ, **bytecode, **(environ or {})}
+        self._environ = {**os.environ, **(environ or {})}
         self._log = log
 
     def __enter__(self) -> Self:

@@ -128,9 +128,16 @@ def running(peer: Peer, world: World, public: int, port: int) -> Iterator[Progra
     folder = world.folder / f"{peer.name}-{next(_folders)}"
     folder.mkdir()
     command = peer.launch(world, Place(port, public, folder))
-    program = Program(command, port=port, core=PROXY_CORE, log=folder / "log", environ=peer.environ)
+    program = Program(
+        command, port=port, core=PROXY_CORE, log=folder / "log", environ=bytecode(world) | dict(peer.environ)
+    )
     with program:
         yield program
+
+
+def bytecode(world: World) -> dict[str, str]:
+    """Python's proxies start from bytecode, as installed packages do; the first process of each writes it."""
+    return {"PYTHONPYCACHEPREFIX": str(world.folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def module(world: World, name: str, port: int, *arguments: str) -> Program:
@@ -140,6 +147,7 @@ def module(world: World, name: str, port: int, *arguments: str) -> Program:
         port=port,
         core=OTHER_CORE,
         log=world.folder / f"{name}-{port}.log",
+        environ=bytecode(world),
     )
 
 

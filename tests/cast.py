@@ -22,7 +22,7 @@ from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.loading import parse
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test that waits has failed."""
 
 PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}

@@ -45,6 +45,25 @@ async def test_another_version_of_http_is_refused(stage: Stage, version: str) ->
     assert RawAnswer.read(raw).status in (400, 505)
 
 
+async def test_a_request_of_http_1_0_names_its_host_too(stage: Stage) -> None:
+    assert RawAnswer.read(await stage.raw(b"GET / HTTP/1.0\r\n\r\n")).status == 400
+
+
+async def test_the_watch_over_ended_sessions_survives_a_fault_of_ours(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked = asyncio.Event()
+
+    async def look() -> None:
+        if "looking for ended sessions" in caplog.text:
+            looked.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stage.proxy, "look", look)
+    async with asyncio.timeout(30):
+        await looked.wait()
+
+
 async def test_http_1_0_is_served(stage: Stage) -> None:
     raw = await stage.raw(f"GET /oauth2/sign_in HTTP/1.0\r\nHost: localhost:{stage.port}\r\n\r\n".encode())
     assert RawAnswer.read(raw).status == 200

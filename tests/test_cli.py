@@ -1,15 +1,20 @@
 """The commands that end by themselves, as their users meet them: what they print and what they end with."""
 
+import asyncio
 import base64
 import json
+import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from oauth_proxy import __version__
+from oauth_proxy import __version__, cli
+from oauth_proxy.demo.launch import NotStartedError, launched
 from tests.command import APP, said, written
 
 COMMANDS = ("run", "check", "init", "secret", "schema", "health", "revoke", "demo")
@@ -136,3 +141,33 @@ def test_revoke_remembers_whom_in_a_private_file_beside_the_configuration(tmp_pa
     journal = tmp_path / "revocations.jsonl"
     assert stat.S_IMODE(journal.stat().st_mode) == 0o600
     assert "jo@studio.example.com" in journal.read_text()
+
+
+def test_a_journal_that_cannot_be_written_is_a_sentence_for_revoke(tmp_path: Path) -> None:
+    (tmp_path / "revocations").mkdir()
+    file = written(tmp_path)
+    tree = yaml.safe_load(file.read_text())
+    tree["session"]["revocations"] = "revocations"
+    file.write_text(yaml.safe_dump(tree))
+    done = said("revoke", file, "--user", "jo@studio.example.com", environ=APP)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_a_demo_whose_cast_does_not_come_up_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise NotStartedError
+
+    monkeypatch.setattr(cli, "launched", fails)
+    done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
+    assert (done.exit_code, done.stderr) == (2, "the demo's emulated Frame.io did not start\n")
+
+
+def test_a_cast_that_cannot_be_is_told_apart_from_one_that_runs() -> None:
+    with pytest.raises(NotStartedError), launched("http://not-this-machine.example", "v2", os.environ):
+        pass
+
+
+def test_where_there_is_no_uvloop_asyncios_own_loop_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert cli._loop_factory() is asyncio.new_event_loop

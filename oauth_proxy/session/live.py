@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from oauth_proxy.identity import Session
 
@@ -24,14 +25,12 @@ class Live:
     @contextmanager
     def during(self, session: Session) -> Iterator[None]:
         """While a stream of this session is carried by the current task, which `sweep` may cancel."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._streams[task] = session
+        task = cast("asyncio.Task[object]", asyncio.current_task())  # a request is always answered in a task
+        self._streams[task] = session
         try:
             yield
         finally:
-            if task is not None:
-                del self._streams[task]
+            del self._streams[task]
 
     def sweep(self) -> None:
         """Cut every stream whose session is over."""

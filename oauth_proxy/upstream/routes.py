@@ -30,11 +30,9 @@ class Route:
         Raises BadRequest where the bytes could be read as leading out of the prefix or the base.
         """
         rest = target.raw.removeprefix(self.prefix)
-        if self.prefix != "/" or self.base:
-            if not target.raw.startswith(self.prefix) or target.climbs():
-                raise BadRequest("the path can be read as leading out of its prefix")
-        elif not target.raw.startswith("/"):
-            raise BadRequest("the path does not begin with a slash")
+        rewritten = self.prefix != "/" or self.base
+        if rewritten and (not target.raw.startswith(self.prefix) or target.climbs()):
+            raise BadRequest("the path can be read as leading out of its prefix")
         return f"{self.base}/{rest}{target.query}".encode("utf-8", "surrogateescape")
 
 

@@ -243,3 +243,32 @@ async def test_the_proxy_starts_and_serves_what_needs_no_login_while_the_provide
         assert (await stage.ask("/healthz")).status == 200
         assert (await stage.ask("/oauth2/sign_in", *NAVIGATING)).status == 200
         assert (await stage.ask("/echo", *NAVIGATING)).status == 302
+
+
+async def test_who_may_no_longer_read_their_profile_is_out_after_the_next_refresh(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_stage() as stage:
+        cookie = await signed_in(stage, visitor)
+
+        async def refused(path: str, access_token: str) -> tuple[int, bytes]:
+            return 403, b"{}"
+
+        monkeypatch.setattr(stage.proxy.provider, "_ask", refused)
+        stage.clock.advance(HOUR)
+        assert (await stage.ask("/echo", cookie)).status == 401
+        assert refreshes(stage) == 1
+
+
+async def test_memory_of_successors_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oauth_proxy.session.refresh._REMEMBERED", 2)
+    monkeypatch.setattr("oauth_proxy.upstream.routes._REMEMBERED", 2)
+    cookies = []
+    for _ in range(4):
+        async with Visitor() as somebody:
+            cookies.append(await signed_in(stage, somebody))
+    stage.clock.advance(HOUR)
+    for cookie in cookies:
+        bearer(await stage.ask("/echo", cookie))
+    assert len(stage.proxy.refresher._newest) == 2
+    assert len(stage.proxy.upstreams._ours) <= 2

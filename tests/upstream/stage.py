@@ -14,7 +14,7 @@ from oauth_proxy.errors import ProxyError
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.upstream import Upstream
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds after which a test that waits has failed."""
 _FRAMING = {b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"}
 
