@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import shutil
-import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import frameio
+from bench.installed import absent, of_python, said
 from oauth_proxy.demo.dialects import V2
 
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -244,48 +243,23 @@ def oauth2_proxy(world: World, place: Place) -> list[str]:
     ]
 
 
-def _said(*command: str, after: str = "") -> Callable[[], str]:
-    def version() -> str:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        line = (done.stdout + done.stderr).strip().partition("\n")[0]
-        return line.rpartition(after)[2].split()[0] if after else line.split()[0]
-
-    return version
-
-
-def _python(distribution: str) -> Callable[[], str]:
-    code = f"from importlib.metadata import version; print(version({distribution!r}))"
-    return _said(sys.executable, "-c", code)
-
-
-def _absent(command: str, hint: str, *files: Path) -> Callable[[], str | None]:
-    def reason() -> str | None:
-        if shutil.which(command) is None or not all(file.exists() for file in files):
-            return f"not installed here ({hint})"
-        return None
-
-    return reason
-
-
 def _apache_version() -> str:
-    module = _said("dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-openidc")()
-    return f"{_said('apache2', '-v', after='Apache/')()}, mod_auth_openidc {module}"
+    module = said("dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-openidc")()
+    return f"{said('apache2', '-v', after='Apache/')()}, mod_auth_openidc {module}"
 
 
 ONE_CORE = {"GOMAXPROCS": "1"}
-OURS = Peer("ours", ours, _python("frameio-oauth-proxy"), "frameio")
-NGINX = Peer(
-    "nginx", nginx, _said("nginx", "-v", after="nginx/"), missing=_absent("nginx", "apt-get install nginx")
-)
+OURS = Peer("ours", ours, of_python("frameio-oauth-proxy"), "frameio")
+NGINX = Peer("nginx", nginx, said("nginx", "-v", after="nginx/"), missing=absent("nginx", "apt-get install nginx"))
 PEERS = (
     NGINX,
     OURS,
-    Peer("ClientSession", baseline, _python("aiohttp")),
+    Peer("ClientSession", baseline, of_python("aiohttp")),
     Peer(
         "Caddy",
         caddy,
-        _said("caddy", "version"),
-        missing=_absent("caddy", "apt-get install caddy"),
+        said("caddy", "version"),
+        missing=absent("caddy", "apt-get install caddy"),
         environ=ONE_CORE | {"HOME": "/nonexistent"},
     ),
     Peer(
@@ -293,7 +267,7 @@ PEERS = (
         apache,
         _apache_version,
         "oidc",
-        _absent(
+        absent(
             "apache2",
             "apt-get install apache2 libapache2-mod-auth-openidc",
             APACHE_MODULES / "mod_auth_openidc.so",
@@ -302,9 +276,9 @@ PEERS = (
     Peer(
         "oauth2-proxy",
         oauth2_proxy,
-        _said("oauth2-proxy", "--version", after="oauth2-proxy "),
+        said("oauth2-proxy", "--version", after="oauth2-proxy "),
         "oidc",
-        _absent("oauth2-proxy", "go install github.com/oauth2-proxy/oauth2-proxy/v7@latest"),
+        absent("oauth2-proxy", "go install github.com/oauth2-proxy/oauth2-proxy/v7@latest"),
         ONE_CORE,
     ),
 )
