@@ -82,7 +82,7 @@ class Proxy:
         self._live = Live(self._ended.has, store.ends_at, clock)
         sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
-        pages = Pages(name=settings.pages.name or site.host, templates=settings.pages.templates)
+        pages = Pages(name=settings.shown_name, templates=settings.pages.templates)
         self.answers = Answers(pages, site)
         self.upstreams = Upstreams(
             [_route(prefix, each) for prefix, each in settings.upstreams.items()],

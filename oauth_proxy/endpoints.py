@@ -168,7 +168,7 @@ class Endpoints:
         """
         session = await self._session(request, received)
         if not self._access.allows(session.identity):
-            request[SET_COOKIES] = self._sessions.forget(received)
+            request[SET_COOKIES] = self._sessions.forget(received) + self._attempts.forget_tries(received)
             return self._answers.not_allowed(request, session.identity)
         headers = _identity_headers(session)
         if self._askers.trusts(request.remote or ""):

@@ -59,6 +59,15 @@ async def test_auth_tells_no_token_to_a_front_proxy_that_is_trusted_with_address
         assert answer.get("X-Auth-Request-Access-Token") is None
 
 
+async def test_auth_leaves_no_count_of_logins_with_somebody_who_may_not_enter(visitor: Visitor) -> None:
+    async with on_stage(access={"allow": [{"email": "*@elsewhere.example.org"}]}) as stage:
+        await visitor.login(f"{stage.url}/oauth2/start?rd=/oauth2/sign_in")
+        answer = await stage.ask("/oauth2/auth", visitor.cookie_line(stage.url))
+        assert answer.status == 403
+        gone = {line.partition("=")[0] for line in answer.all("Set-Cookie") if "Max-Age=0" in line}
+        assert gone == {"oauth_proxy", "oauth_proxy-tries"}
+
+
 async def test_auth_asks_for_the_session_and_nothing_else(stage: Stage) -> None:
     for line in (
         "X-Forwarded-Uri: /healthz",
