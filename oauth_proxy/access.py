@@ -18,12 +18,13 @@ class Access:
 
     def __init__(self, allow: Sequence[Rule], public: Sequence[PublicRule]) -> None:
         self._allow = tuple(allow)
+        self._everyone = any(isinstance(rule, Everyone) for rule in allow)
         self._public_paths = {(method, rule.path) for rule in public if not rule.below for method in rule.methods}
         self._public_folders = [rule for rule in public if rule.below]
 
     def allows(self, identity: Identity) -> bool:
         """Whether any rule lets this person in."""
-        return any(_fits(rule, identity) for rule in self._allow)
+        return self._everyone or any(_fits(rule, identity) for rule in self._allow)
 
     def is_public(self, method: str, target: Target) -> bool:
         """Whether a request reaches the tool without a session; only ever for a path with a single reading."""

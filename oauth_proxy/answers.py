@@ -5,7 +5,7 @@ visitor.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from aiohttp import web
@@ -21,25 +21,16 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import is_navigation, values
+from oauth_proxy.headers import is_navigation
 from oauth_proxy.identity import Identity
 from oauth_proxy.pages import Page, Pages
 from oauth_proxy.paths import Site
-from oauth_proxy.telemetry import REQUEST_ID
+from oauth_proxy.requests import Request
 
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"
 MARK = "X-OAuth-Proxy"
 """On every answer of ours, so that a page's script can tell our 401 from the tool's."""
-
-SET_COOKIES = web.RequestKey("set_cookies", Sequence[str])
-"""Set-Cookie values that go out with this request's answer, whatever the answer will be."""
-
-RETURN_TO = web.RequestKey("return_to", str)
-"""Where this request's visitor was on their way to, an address of ours."""
-
-PROGRAM = web.RequestKey("program", bool)
-"""Whether the request brought a token of its own: then a program reads the answer, whatever it says it accepts."""
 
 
 class Answers:
@@ -54,20 +45,20 @@ class Answers:
         other = "&switch=1" if switch else ""
         return self._site.url(START) + f"?rd={quote(return_to, safe='')}{other}"
 
-    def page(self, request: web.BaseRequest, page: Page, set_cookies: Iterable[str] = ()) -> web.Response:
+    def page(self, request: Request, page: Page, set_cookies: Iterable[str] = ()) -> web.Response:
         """A page, as an answer."""
         response = web.Response(status=page.status, body=page.body if request.method != "HEAD" else b"")
         for name, value in page.headers:
             response.headers[name] = value
         return self._ours(request, response, set_cookies)
 
-    def redirect(self, request: web.BaseRequest, url: str, set_cookies: Iterable[str] = ()) -> web.Response:
+    def redirect(self, request: Request, url: str, set_cookies: Iterable[str] = ()) -> web.Response:
         """302 to an address that was checked or made by us; written as it is, never normalised."""
         response = web.Response(status=302, headers={"Location": url, "Referrer-Policy": "no-referrer"})
         return self._ours(request, response, set_cookies)
 
     def json(
-        self, request: web.BaseRequest, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()
+        self, request: Request, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()
     ) -> web.Response:
         """An answer for programs."""
         response = web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
@@ -75,12 +66,12 @@ class Answers:
         return self._ours(request, response, set_cookies)
 
     def empty(
-        self, request: web.BaseRequest, status: int, headers: Mapping[str, str], set_cookies: Iterable[str] = ()
+        self, request: Request, status: int, headers: Mapping[str, str], set_cookies: Iterable[str] = ()
     ) -> web.Response:
         """An answer that is only a status and headers."""
         return self._ours(request, web.Response(status=status, headers=headers), set_cookies)
 
-    def failure(self, request: web.BaseRequest, error: ProxyError) -> web.Response:
+    def failure(self, request: Request, error: ProxyError) -> web.Response:
         """What went wrong, in the visitor's words: a page where one can be shown, JSON elsewhere."""
         if _is_for_a_person(request):
             response = self.page(request, self._failure_page(request, error))
@@ -96,89 +87,89 @@ class Answers:
             response.headers["WWW-Authenticate"] = error.challenge
         return _forgetting(error, response)
 
-    def refusal(self, request: web.BaseRequest, error: ProxyError) -> web.Response:
+    def refusal(self, request: Request, error: ProxyError) -> web.Response:
         """The page for bytes that were not a request, where nothing is known of what was wanted."""
         return _forgetting(error, self.page(request, self._failure_page(request, error)))
 
-    def fault(self, request: web.BaseRequest) -> web.Response:
+    def fault(self, request: Request) -> web.Response:
         """The answer when a page itself cannot be made."""
         return self._ours(
             request, web.Response(status=500, text=f"{ProxyError.title}. {ProxyError.sentence}\n"), ()
         )
 
-    def not_allowed(self, request: web.BaseRequest, identity: Identity) -> web.Response:
+    def not_allowed(self, request: Request, identity: Identity) -> web.Response:
         """403 for somebody who is signed in: as whom, and how to be somebody else."""
         if not _is_for_a_person(request):
             return self.failure(request, NotAllowed("no rule of access.allow fits"))
         page = self.pages.not_allowed(
             email=identity.email,
             name=identity.name,
-            switch_url=self.start_url(request.get(RETURN_TO, self._site.url("/")), switch=True),
-            request_id=request[REQUEST_ID],
+            switch_url=self.start_url(request.return_to or self._site.url("/"), switch=True),
+            request_id=request.request_id,
         )
         return self.page(request, page)
 
-    def confirm_sign_out(self, request: web.BaseRequest) -> web.Response:
+    def confirm_sign_out(self, request: Request) -> web.Response:
         """The question another site's link to our sign-out leads to, instead of the sign-out it wanted."""
         page = self.pages.error(
             status=200,
             title="Sign out?",
             sentence="Another site sent you here to sign you out. You are still signed in.",
             action=("Sign out", self._site.url(SIGN_OUT)),
-            request_id=request[REQUEST_ID],
+            request_id=request.request_id,
         )
         return self.page(request, page)
 
-    def _failure_page(self, request: web.BaseRequest, error: ProxyError) -> Page:
+    def _failure_page(self, request: Request, error: ProxyError) -> Page:
         return self.pages.error(
             status=error.status,
             title=error.title,
             sentence=error.sentence,
             action=self._way_on(request, error),
-            request_id=request[REQUEST_ID],
+            request_id=request.request_id,
         )
 
-    def _way_on(self, request: web.BaseRequest, error: ProxyError) -> tuple[str, str]:
+    def _way_on(self, request: Request, error: ProxyError) -> tuple[str, str]:
         if isinstance(error, Misdirected):
             return f"Go to {self._site.host}", self._site.url("/")
         if isinstance(error, LoginRefused | ProviderUnavailable | SignInRequired):
-            return "Sign in again", self.start_url(request.get(RETURN_TO, self._site.url("/")))
+            return "Sign in again", self.start_url(request.return_to or self._site.url("/"))
         return "Go to the start page", self._site.url("/")
 
-    def _failure_json(self, request: web.BaseRequest, error: ProxyError) -> dict[str, object]:
+    def _failure_json(self, request: Request, error: ProxyError) -> dict[str, object]:
         content: dict[str, object] = {
             "error": error.name,
             "message": error.sentence,
-            "request_id": request[REQUEST_ID],
+            "request_id": request.request_id,
         }
         if isinstance(error, SignInRequired):
-            content["login_url"] = self.start_url(request.get(RETURN_TO) or self._page_asking(request))
+            content["login_url"] = self.start_url(request.return_to or self._page_asking(request))
         return content
 
-    def _page_asking(self, request: web.BaseRequest) -> str:
+    def _page_asking(self, request: Request) -> str:
         """The page whose script sent this request: that is where a person wants to return to."""
-        for referer in values(request.raw_headers, b"referer"):
+        for referer in request.fields[b"referer"]:
             if page := self._site.safe_return(referer.decode("latin-1")):
                 return page
         return self._site.url("/")
 
-    def _ours(self, request: web.BaseRequest, response: web.Response, set_cookies: Iterable[str]) -> web.Response:
+    def _ours(self, request: Request, response: web.Response, set_cookies: Iterable[str]) -> web.Response:
         response.headers[MARK] = "answer"
         response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        response.headers["X-Request-Id"] = request.request_id
         response.headers["Server"] = "oauth-proxy"
-        for value in (*request.get(SET_COOKIES, ()), *set_cookies):
+        for value in (*request.set_cookies, *set_cookies):
             response.headers.add("Set-Cookie", value)
         if _may_be_misread_after(request):
             response.force_close()
         return response
 
 
-def _is_for_a_person(request: web.BaseRequest) -> bool:
-    return PROGRAM not in request and is_navigation(request.method, request.raw_headers)
+def _is_for_a_person(request: Request) -> bool:
+    return not request.is_of_program and is_navigation(request.method, request.fields)
 
 
-def _may_be_misread_after(request: web.BaseRequest) -> bool:
+def _may_be_misread_after(request: Request) -> bool:
     """Whether what follows on the connection must not be read as a request.
 
     It may be the bytes of a protocol that was refused. And after chunks, aiohttp 3.14.5 takes the last trailer for

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 
 import aiohttp
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -33,16 +33,17 @@ from oauth_proxy.errors import (
     VersionNotSupported,
 )
 from oauth_proxy.gateway import Gateway
-from oauth_proxy.headers import Peers, ToolHeaders, values
+from oauth_proxy.headers import Fields, Peers, ToolHeaders
 from oauth_proxy.oauth import Client
 from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, read_target
 from oauth_proxy.provider import APIS, Asked, Provider
+from oauth_proxy.requests import Request
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
 from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
-from oauth_proxy.telemetry import CLIENT_CHAIN, REQUEST_ID, Metrics, access_logger
+from oauth_proxy.telemetry import Metrics, access_logger
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route, Upstreams
 from oauth_proxy.upstream.upstream import Upstream
@@ -70,7 +71,8 @@ class Proxy:
         self.memory = memory_for(settings, clock)
         if settings.session.store != "cookie":
             self.metrics.show_redis(lambda: self.memory.trouble is None)
-        self.refresher = Refresher(self.provider, clock, self.memory)
+        self._ended = Ended(settings.session.lifetime, clock, _journal(settings), self.memory)
+        self.refresher = Refresher(self.provider, clock, self._ended, self.memory)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
             lifetime=settings.session.lifetime,
@@ -78,7 +80,6 @@ class Proxy:
             clock=clock,
             memory=self.memory,
         )
-        self._ended = Ended(settings.session.lifetime, clock, _journal(settings), self.memory)
         self._live = Live(self._ended.has, store.ends_at, clock)
         sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
@@ -100,7 +101,7 @@ class Proxy:
         self._endpoints = Endpoints(*who, self.provider, self.answers, askers, self.metrics)
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> web.StreamResponse:
         """The answer to any request. Every failure becomes one here, and nowhere else."""
         self._introduce(request)
         try:
@@ -111,10 +112,10 @@ class Proxy:
         except ConnectionError:
             raise  # the visitor hung up: nobody is left to answer
         except Exception:  # the one place where a fault of ours becomes an answer
-            log.exception("a fault of ours", extra={"request_id": request[REQUEST_ID]})
+            log.exception("a fault of ours", extra={"request_id": request.request_id})
             return self.answers.fault(request)
 
-    def refuse(self, request: web.BaseRequest, error: BadRequest) -> web.StreamResponse:
+    def refuse(self, request: Request, error: BadRequest) -> web.StreamResponse:
         """The answer to bytes that could not be read as a request."""
         self._introduce(request)
         return self._failure(request, error, self.answers.refusal)
@@ -137,20 +138,21 @@ class Proxy:
             except Exception:  # it goes on for as long as the proxy does: ends elsewhere must be heard of
                 log.exception("a fault of ours while looking for ended sessions")
 
-    def _introduce(self, request: web.BaseRequest) -> None:
-        request[REQUEST_ID] = next(self._request_ids)
-        request[CLIENT_CHAIN] = self._peers.chain(request.remote or "", request.raw_headers)
+    def _introduce(self, request: Request) -> None:
+        request.fields = Fields(request.raw_headers)
+        request.request_id = next(self._request_ids)
+        request.chain = self._peers.chain(request.remote or "", request.fields)
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _dispatch(self, request: Request) -> web.StreamResponse:
         if request._version not in (HttpVersion10, HttpVersion11):  # `version` would keep it, and so the answer
             request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
-        if sum(len(name) + len(value) for name, value in request.raw_headers) > server.LONGEST_FIELDS:
+        if sum(map(len, chain.from_iterable(request.raw_headers))) > server.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
         if request.method == "TRACE":
             # It would echo what we add for the tool, the bearer among it.
             raise MethodNotAllowed("TRACE", allow=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-        hosts = values(request.raw_headers, b"host")
+        hosts = request.fields[b"host"]
         if len(hosts) != 1:
             raise BadRequest("not exactly one Host header")
         host = hosts[0].decode("latin-1")
@@ -162,15 +164,15 @@ class Proxy:
 
     def _failure(
         self,
-        request: web.BaseRequest,
+        request: Request,
         error: ProxyError,
-        answer: Callable[[web.BaseRequest, ProxyError], web.StreamResponse],
+        answer: Callable[[Request, ProxyError], web.StreamResponse],
     ) -> web.StreamResponse:
         if not isinstance(error, SignInRequired | NotFound):  # the access log tells those
             log.warning(
                 "%s",
                 error.cause,
-                extra={"failure": error.name, "status": error.status, "request_id": request[REQUEST_ID]},
+                extra={"failure": error.name, "status": error.status, "request_id": request.request_id},
             )
         return answer(request, error)
 

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, Protocol, TypeVar
 
-from aiohttp import web
-
-from oauth_proxy.answers import PROGRAM
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, TokenRefused, TooManyWrongTokens
 from oauth_proxy.headers import bearer_token, brings_token
 from oauth_proxy.identity import Identity, Session, Tokens
-from oauth_proxy.telemetry import CLIENT_CHAIN
+from oauth_proxy.requests import Request
 
 GOOD_FOR, WRONG_FOR = 60.0, 30.0
 """Seconds for which an answer about a token is believed."""
@@ -71,7 +68,7 @@ class Bearers:
         self._flights: dict[bytes, _Flight] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def session(self, request: web.BaseRequest, received: Received) -> Session | None:
+    async def session(self, request: Request, received: Received) -> Session | None:
         """The session of a request with a token of its own; None for any other.
 
         It is never refreshed: its `expires_at` is until when the provider's answer is believed. Where a request
@@ -80,10 +77,10 @@ class Bearers:
 
         Raises TokenMalformed, TokenRefused, TooManyWrongTokens, and ProviderUnavailable when nobody can tell.
         """
-        if not self._enabled or received.seen or not brings_token(request.raw_headers):
+        if not self._enabled or received.seen or not brings_token(request.fields):
             return None
-        request[PROGRAM] = True
-        token, chain = bearer_token(request.raw_headers), request[CLIENT_CHAIN]
+        request.is_of_program = True
+        token, chain = bearer_token(request.fields), request.chain
         key = hashlib.sha256(token.encode("ascii")).digest()
         known = await self._whose(key, token, _client(chain))
         tokens = Tokens(token, known.at, known.at + GOOD_FOR)

@@ -5,12 +5,12 @@ not believed, and whatever is not exactly a sealed value of ours is a stranger's
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from oauth_proxy.errors import SessionTooLarge
-from oauth_proxy.headers import Line, values
+from oauth_proxy.headers import Fields
 from oauth_proxy.seal import Sealer, Unsealable
 
 PIECE_BYTES = 3800
@@ -18,16 +18,22 @@ PIECE_BYTES = 3800
 MOST_PIECES = 16
 """Together below the 64 KiB of header our own listener accepts."""
 
+_REMEMBERED_BYTES = 8 * 1024 * 1024
+"""Of Cookie lines whose reading is remembered."""
 _COUNTED = re.compile(r"([1-9][0-9]?)\.([A-Za-z0-9_-]+)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """What a request brought: `ours` by exact name, without repeated ones; names `seen`; the tool's `others`."""
 
     ours: dict[str, str]
     seen: frozenset[str]
     others: tuple[bytes, ...]
+    line: bytes = field(default=b"", repr=False, compare=False)
+    """All of it as it was sent, where that was one line and is not remembered yet."""
+    joined: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
+    """Sealed texts that were put together already, by the name of their first cookie."""
 
 
 class Cookies:
@@ -50,17 +56,41 @@ class Cookies:
         self.name = prefix + name
         self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
         self._family = name.encode()
+        self._known: dict[bytes, Received] = {}
+        self._known_bytes = 0
         self._domain = f"; Domain={domain}" if domain else ""
         self._path = path
         self._secure = "; Secure" if secure else ""
         self._same_site = same_site.capitalize()
 
-    def read(self, sent: Iterable[Line]) -> Received:
+    def read(self, sent: Fields) -> Received:
         """The request's cookies, ours told apart from the tool's, whose bytes stay as they are."""
+        lines = sent[b"cookie"]
+        if len(lines) != 1:
+            return self._read(lines)
+        received = self._known.get(lines[0])
+        if received is None:
+            received = self._read(lines)
+            received.line = lines[0]
+        return received
+
+    def remember(self, received: Received) -> None:
+        """Read a `line` like this one's faster from now on: its browser sends it until we or the tool change it.
+
+        Only for lines with a good session, of which strangers have none.
+        """
+        line, received.line = received.line, b""
+        self._known_bytes += len(line)
+        if self._known_bytes > _REMEMBERED_BYTES:
+            self._known.clear()
+            self._known_bytes = len(line)
+        self._known[line] = received
+
+    def _read(self, lines: Sequence[bytes]) -> Received:
         ours: dict[str, str] = {}
         seen: set[str] = set()
         others: list[bytes] = []
-        for header in values(sent, b"cookie"):
+        for header in lines:
             if self._family not in header:
                 others.append(header)
                 continue
@@ -103,6 +133,13 @@ class SealedCookie:
 
     def text(self, received: Received) -> str | None:
         """The sealed text the request brought, joined; None where there is none or pieces are missing."""
+        try:
+            return received.joined[self.name]
+        except KeyError:
+            text = received.joined[self.name] = self._join(received)
+            return text
+
+    def _join(self, received: Received) -> str | None:
         first = received.ours.get(self.name)
         counted = _COUNTED.fullmatch(first) if first else None
         if not counted:
@@ -112,6 +149,10 @@ class SealedCookie:
             return None
         pieces = [received.ours.get(f"{self.name}-{n}") for n in range(1, count)]
         return None if None in pieces else text + "".join(filter(None, pieces))
+
+    def remember(self, received: Received) -> None:
+        """Read what this request brought faster from now on."""
+        self._cookies.remember(received)
 
     def open(self, text: str) -> bytes | None:
         """What was sealed, or None for a text that is not ours."""

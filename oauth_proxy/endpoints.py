@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from oauth_proxy.access import Access
-from oauth_proxy.answers import RETURN_TO, SET_COOKIES, SIGN_OUT, START, Answers
+from oauth_proxy.answers import SIGN_OUT, START, Answers
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import (
@@ -21,20 +21,21 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import Peers, is_navigation, one_line, values
+from oauth_proxy.headers import Peers, is_navigation, one_line
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import redeemable_code, single
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import Provider
+from oauth_proxy.requests import Request
 from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Sessions, Visit
-from oauth_proxy.telemetry import USER, Metrics
+from oauth_proxy.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/oauth2/"
 
 Query = dict[str, list[str]]
-Endpoint = Callable[[web.BaseRequest, Query, Received], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[Request, Query, Received], Awaitable[web.StreamResponse]]
 
 
 class Endpoints:
@@ -72,7 +73,7 @@ class Endpoints:
             "/oauth2/userinfo": (("GET", "HEAD"), self.userinfo),
         }
 
-    async def handle(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+    async def handle(self, request: Request, target: Target) -> web.StreamResponse:
         """The answer of the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
         methods, endpoint = self._routes.get(target.path, ((), None))
         if endpoint is None or not target.plain:
@@ -83,25 +84,25 @@ class Endpoints:
             query = parse_qs(target.query.removeprefix("?"), keep_blank_values=True, max_num_fields=50)
         except ValueError:
             raise BadRequest("the query has too many fields") from None
-        return await endpoint(request, query, self._cookies.read(request.raw_headers))
+        return await endpoint(request, query, self._cookies.read(request.fields))
 
-    async def start(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+    async def start(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
         """To Frame.io, with an attempt's cookie. Only people are sent: a script would pile up cookies."""
-        request[RETURN_TO] = self._return_to(request, query)
-        if not is_navigation(request.method, request.raw_headers):
+        request.return_to = self._return_to(request, query)
+        if not is_navigation(request.method, request.fields):
             raise SignInRequired("a login was asked for by something that is not a navigation")
-        to = Destination(request[RETURN_TO], restarted=False)
+        to = Destination(request.return_to, restarted=False)
         return self._to_frameio(request, to, received, switch="switch" in query)
 
-    async def callback(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+    async def callback(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
         """Back from Frame.io: a session and on to the target, or a page that says why not (RFC 6749 4.1.2)."""
         state = single(query, "state") or ""
         to = self._attempts.destination(state)
-        request[RETURN_TO] = to.return_to if to else self._site.url("/")
+        request.return_to = to.return_to if to else self._site.url("/")
         attempt = self._attempts.find(state, received)
         if attempt is None:
             return await self._without_attempt(request, to, received)
-        request[SET_COOKIES] = self._attempts.finish(state, received)
+        request.set_cookies = self._attempts.finish(state, received)
         try:
             tokens = await self._provider.exchange(redeemable_code(query), attempt)
             identity = await self._provider.profile(tokens.access)
@@ -112,7 +113,7 @@ class Endpoints:
             raise
         self._metrics.logins.labels("signed_in").inc()
         log.info("signed in", extra={"user": identity.id})
-        return self._answers.redirect(request, request[RETURN_TO], [*visit.set_cookies, *counted])
+        return self._answers.redirect(request, request.return_to, [*visit.set_cookies, *counted])
 
     async def _count(self, received: Received) -> list[str]:
         """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
@@ -124,14 +125,14 @@ class Endpoints:
         return [counted]
 
     async def _without_attempt(
-        self, request: web.BaseRequest, to: Destination | None, received: Received
+        self, request: Request, to: Destination | None, received: Received
     ) -> web.StreamResponse:
         """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed."""
         visit = await self._sessions.resume(received)
         if visit.session is not None:
-            return self._answers.redirect(request, request[RETURN_TO], visit.set_cookies)
+            return self._answers.redirect(request, to.return_to if to else self._site.url("/"), visit.set_cookies)
         self._metrics.logins.labels("attempt_unknown").inc()
-        if to is None or not is_navigation(request.method, request.raw_headers):
+        if to is None or not is_navigation(request.method, request.fields):
             raise AttemptUnknown("no login attempt of this browser waits for the callback's state")
         if to.restarted:
             raise CookieNotReturned("a login was begun anew, and its cookie is missing again")
@@ -139,20 +140,20 @@ class Endpoints:
         return self._to_frameio(request, replace(to, restarted=True), received)
 
     def _to_frameio(
-        self, request: web.BaseRequest, to: Destination, received: Received, *, switch: bool = False
+        self, request: Request, to: Destination, received: Received, *, switch: bool = False
     ) -> web.StreamResponse:
         state, attempt, set_cookies = self._attempts.start(to, received)
         url = self._provider.authorize_url(state, attempt, switch=switch)
         return self._answers.redirect(request, url, set_cookies)
 
-    async def sign_in(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+    async def sign_in(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
         """The page that offers to sign in."""
         start_url = self._answers.start_url(self._return_to(request, query))
         return self._answers.page(request, self._answers.pages.sign_in(start_url=start_url))
 
-    async def sign_out(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+    async def sign_out(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
         """The session ends; on to `rd` where that is safe, else the page that says so."""
-        if b"cross-site" in values(request.raw_headers, b"sec-fetch-site"):
+        if b"cross-site" in request.fields[b"sec-fetch-site"]:
             return self._answers.confirm_sign_out(request)
         visit = await self._sessions.end(received)
         self._metrics.sign_outs.inc()
@@ -161,14 +162,14 @@ class Endpoints:
         start_url = self._answers.start_url(self._site.url("/"))
         return self._answers.page(request, self._answers.pages.signed_out(start_url=start_url), visit.set_cookies)
 
-    async def auth(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+    async def auth(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
         """202, 401 or 403 for a front proxy that asks before it forwards; whose session it is, in headers.
 
         The token is told only to a peer in `auth_request_from`: anybody else may be a page's script.
         """
         session = await self._session(request, received)
         if not self._access.allows(session.identity):
-            request[SET_COOKIES] = self._sessions.forget(received) + self._attempts.forget_tries(received)
+            request.set_cookies = self._sessions.forget(received) + self._attempts.forget_tries(received)
             return self._answers.not_allowed(request, session.identity)
         headers = _identity_headers(session)
         if self._askers.trusts(request.remote or ""):
@@ -176,7 +177,7 @@ class Endpoints:
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
         return self._answers.empty(request, 202, headers)
 
-    async def userinfo(self, request: web.BaseRequest, query: Query, received: Received) -> web.StreamResponse:
+    async def userinfo(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
         """Who is signed in, as JSON; never a token."""
         session = await self._session(request, received)
         who = session.identity
@@ -189,25 +190,25 @@ class Endpoints:
         }
         return self._answers.json(request, 200, content)
 
-    async def _session(self, request: web.BaseRequest, received: Received) -> Session:
+    async def _session(self, request: Request, received: Received) -> Session:
         own = await self._bearers.session(request, received)
         visit = Visit(own) if own is not None else await self._sessions.resume(received)
-        request[SET_COOKIES] = visit.set_cookies
+        request.set_cookies = visit.set_cookies
         if visit.session is None:
             raise SignInRequired("no session")
-        request[SET_COOKIES] = [*visit.set_cookies, *self._attempts.forget_tries(received)]
-        request[USER] = visit.session.identity.id
+        request.set_cookies = [*visit.set_cookies, *self._attempts.forget_tries(received)]
+        request.user = visit.session.identity.id
         return visit.session
 
-    def _wanted(self, request: web.BaseRequest, query: Query) -> str | None:
+    def _wanted(self, request: Request, query: Query) -> str | None:
         """The first safe address of `rd` and `X-Auth-Request-Redirect`."""
-        named = values(request.raw_headers, b"x-auth-request-redirect")
+        named = request.fields[b"x-auth-request-redirect"]
         for candidate in (*query.get("rd", ()), *(value.decode("latin-1") for value in named)):
             if (url := self._site.safe_return(candidate)) is not None:
                 return url
         return None
 
-    def _return_to(self, request: web.BaseRequest, query: Query) -> str:
+    def _return_to(self, request: Request, query: Query) -> str:
         return self._wanted(request, query) or self._site.url("/")
 
 

@@ -3,15 +3,15 @@
 from aiohttp import web
 
 from oauth_proxy.access import Access
-from oauth_proxy.answers import RETURN_TO, SET_COOKIES, Answers
+from oauth_proxy.answers import Answers
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import SignInRequired
 from oauth_proxy.headers import asks_for_stream, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
+from oauth_proxy.requests import Request
 from oauth_proxy.session import Attempts, Live, Sessions, Visit
-from oauth_proxy.telemetry import USER
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import read_whole
 from oauth_proxy.webhooks import Webhooks
@@ -44,56 +44,48 @@ class Gateway:
         self._upstreams = upstreams
         self._answers = answers
 
-    async def handle(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+    async def handle(self, request: Request, target: Target) -> web.StreamResponse:
         """The tool's answer, or ours to whoever may not have it.
 
         Raises SignInRequired for a stranger who cannot be sent through a login, and what verifying a call, finding
         a session and forwarding raise.
         """
-        received = self._cookies.read(request.raw_headers)
-        if await self._is_signed(request, target) or self._access.is_public(request.method, target):
+        received = self._cookies.read(request.fields)
+        call = self._webhooks.expect(request.method, target, request.fields)
+        if call is not None:  # a call of Frame.io's own is verified before anything else is asked
+            call.verify(await read_whole(request))
+        if call is not None or self._access.is_public(request.method, target):
             return await self._forward(request, target, None, received)
         visit = await self._visit(request, received)
-        request[SET_COOKIES] = visit.set_cookies
+        request.set_cookies = visit.set_cookies
         if visit.session is None:
             return self._stranger(request, target, received)
         if self._attempts.tries in received.seen:
-            request[SET_COOKIES] = [*visit.set_cookies, *self._attempts.forget_tries(received)]
-        request[USER] = visit.session.identity.id
+            request.set_cookies = [*visit.set_cookies, *self._attempts.forget_tries(received)]
+        request.user = visit.session.identity.id
         if not self._access.allows(visit.session.identity):
-            request[SET_COOKIES] = self._sessions.forget(received) + self._attempts.forget_tries(received)
-            request[RETURN_TO] = self._site.back_to(target)
+            request.set_cookies = self._sessions.forget(received) + self._attempts.forget_tries(received)
+            request.return_to = self._site.back_to(target)
             return self._answers.not_allowed(request, visit.session.identity)
         return await self._forward(request, target, visit.session, received)
 
-    async def _is_signed(self, request: web.BaseRequest, target: Target) -> bool:
-        """Whether this is a call of Frame.io's own, which is verified before anything else is asked."""
-        call = self._webhooks.expect(request.method, target, request.raw_headers)
-        if call is None:
-            return False
-        call.verify(await read_whole(request))
-        return True
-
-    async def _visit(self, request: web.BaseRequest, received: Received) -> Visit:
+    async def _visit(self, request: Request, received: Received) -> Visit:
         """Whose request it is: a program's by its own token, a browser's by its cookie."""
         own = await self._bearers.session(request, received)
         return Visit(own) if own is not None else await self._sessions.resume(received)
 
     async def _forward(
-        self, request: web.BaseRequest, target: Target, session: Session | None, received: Received
+        self, request: Request, target: Target, session: Session | None, received: Received
     ) -> web.StreamResponse:
         """The tool's answer; a stream ends with its session."""
-        set_cookies = request.get(SET_COOKIES, ())
-        forwarding = self._upstreams.forward(
-            request, target, session, cookies=received.others, set_cookies=set_cookies
-        )
-        if session is None or not asks_for_stream(request.raw_headers):
+        forwarding = self._upstreams.forward(request, target, session, received.others)
+        if session is None or not asks_for_stream(request.fields):
             return await forwarding
         with self._live.during(session):
             return await forwarding
 
-    def _stranger(self, request: web.BaseRequest, target: Target, received: Received) -> web.StreamResponse:
+    def _stranger(self, request: Request, target: Target, received: Received) -> web.StreamResponse:
         """A person goes to the login and comes back here; a program is told where the login is."""
-        if not is_navigation(request.method, request.raw_headers):
+        if not is_navigation(request.method, request.fields):
             raise SignInRequired("no session" if not received.ours else "no session that is still good")
         return self._answers.redirect(request, self._answers.start_url(self._site.back_to(target)))

@@ -5,7 +5,7 @@ can have one of ours removed or forged. Lines are pairs of bytes in order, never
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from string import Formatter
 
@@ -50,6 +50,8 @@ _SPOOFABLE = frozenset(
     }
 )
 _SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
+# What Connection names by itself, without a line of that name being meant.
+_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 
 # Frame.io's developer tokens are short, Adobe's access tokens a kilobyte or more.
 _TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
@@ -63,63 +65,77 @@ def normal(name: bytes) -> bytes:
     return _PUNCTUATION.sub(b"-", name.lower())
 
 
-def connection_options(lines: Iterable[Line]) -> set[bytes]:
+class Fields:
+    """A request's header lines: `lines` in order and as they were sent, and the values by name, read once."""
+
+    __slots__ = ("_named", "lines")
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = lines
+        self._named: dict[bytes, list[bytes]] = {}
+        named = self._named
+        for name, value in lines:
+            key = name.lower()
+            if key in named:
+                named[key].append(value)
+            else:
+                named[key] = [value]
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._named
+
+    def __getitem__(self, name: bytes) -> Sequence[bytes]:
+        """Every value sent under `name` (given in lower case), in order; none where there is no such line."""
+        return self._named.get(name, ())
+
+
+def connection_options(fields: Fields) -> set[bytes]:
     """What the `Connection` lines name, in lower case (RFC 9110 7.6.1)."""
-    return {
-        option.strip(b" \t").lower()
-        for name, value in lines
-        if name.lower() == b"connection"
-        for option in value.split(b",")
-    }
+    return {option.strip(b" \t").lower() for value in fields[b"connection"] for option in value.split(b",")}
 
 
-def values(lines: Iterable[Line], name: bytes) -> list[bytes]:
-    """Every value sent under `name` (given in lower case), in order."""
-    return [value for sent, value in lines if sent.lower() == name]
-
-
-def brings_token(lines: Iterable[Line]) -> bool:
+def brings_token(fields: Fields) -> bool:
     """Whether the request has bearer credentials of its own (RFC 9110 11.4), well formed or not."""
-    return any(value.lower().split(None, 1)[:1] == [b"bearer"] for value in values(lines, b"authorization"))
+    return any(value.lower().split(None, 1)[:1] == [b"bearer"] for value in fields[b"authorization"])
 
 
-def bearer_token(lines: Iterable[Line]) -> str:
+def bearer_token(fields: Fields) -> str:
     """The request's own token (RFC 6750 2.1).
 
     Raises TokenMalformed for bytes a token cannot have, and for several credentials: readers would differ on whose
     the request is.
     """
-    sent = values(lines, b"authorization")
+    sent = fields[b"authorization"]
     token = _TOKEN.fullmatch(sent[0]) if len(sent) == 1 else None
     if token is None:
         raise TokenMalformed(f"{len(sent)} Authorization lines, which are not one bearer token")
     return token[1].decode("ascii")
 
 
-def is_navigation(method: str, lines: Sequence[Line]) -> bool:
+def is_navigation(method: str, fields: Fields) -> bool:
     """Whether a person follows a link here, so that a login or a page makes sense as the answer.
 
     Browsers say so (Fetch Metadata, `Sec-Fetch-Mode`); of others we go by what they accept. A prefetch is not one:
     nobody is looking.
     """
-    if method != "GET" or values(lines, b"upgrade"):
+    if method != "GET" or b"upgrade" in fields:
         return False
-    if any(b"prefetch" in purpose for purpose in values(lines, b"sec-purpose") + values(lines, b"purpose")):
+    if any(b"prefetch" in purpose for purpose in (*fields[b"sec-purpose"], *fields[b"purpose"])):
         return False
-    if modes := values(lines, b"sec-fetch-mode"):
+    if modes := fields[b"sec-fetch-mode"]:
         return modes == [b"navigate"]
-    return any(b"text/html" in accepted for accepted in values(lines, b"accept")) and not values(
-        lines, b"x-requested-with"
-    )
+    return any(b"text/html" in accepted for accepted in fields[b"accept"]) and b"x-requested-with" not in fields
 
 
-def asks_for_stream(lines: Iterable[Line]) -> bool:
+def asks_for_stream(fields: Fields) -> bool:
     """Whether this asks for a connection that stays open: a WebSocket, or events as they come."""
-    return any(
-        (len(name) == 7 and name.lower() == b"upgrade")
-        or (len(name) == 6 and b"text/event-stream" in value and name.lower() == b"accept")
-        for name, value in lines
-    )
+    return b"upgrade" in fields or any(b"text/event-stream" in value for value in fields[b"accept"])
+
+
+def asks_for_websocket(fields: Fields) -> bool:
+    """Whether this asks for a WebSocket (RFC 6455 4.1), however its `Connection` line is filled otherwise."""
+    upgrades = fields[b"upgrade"]
+    return any(value.lower() == b"websocket" for value in upgrades) and b"upgrade" in connection_options(fields)
 
 
 class ToolHeaders:
@@ -127,22 +143,15 @@ class ToolHeaders:
 
     def __init__(self, templates: Mapping[str, str]) -> None:
         self._templates = [(name.encode("ascii"), _compile(text)) for name, text in templates.items()]
-        self._ours = {normal(name) for name, _ in self._templates}
-        self._struck: dict[bytes, bool] = {}
+        self._struck = _Struck({normal(name) for name, _ in self._templates})
 
-    def crossing(self, sent: Sequence[Line]) -> list[Line]:
+    def crossing(self, sent: Fields) -> list[Line]:
         """The visitor's own lines that may reach the tool."""
-        struck, crossing, options = self._struck, [], False
-        for line in sent:
-            name = line[0]
-            is_struck = struck.get(name)
-            if is_struck is None:
-                is_struck = self._is_struck(name)
-            if not is_struck:
-                crossing.append(line)
-            elif len(name) == len(b"connection") and name.lower() == b"connection":
-                options = True
-        return self._without_named(crossing, sent) if options else crossing
+        struck = self._struck
+        crossing = [line for line in sent.lines if not struck[line[0]]]
+        if b"connection" in sent and (named := connection_options(sent) - _OPTIONS):
+            return [line for line in crossing if line[0].lower() not in named]
+        return crossing
 
     def ours(self, fields: Mapping[str, str]) -> list[Line]:
         """The configured lines with `fields` filled in; a line that has nothing to say is left out."""
@@ -153,7 +162,15 @@ class ToolHeaders:
                 lines.append((name, value))
         return lines
 
-    def _is_struck(self, name: bytes) -> bool:
+
+class _Struck(dict[bytes, bool]):
+    """Whether lines of a name are struck, `ours` among them; what most visitors send is found out once."""
+
+    def __init__(self, ours: set[bytes]) -> None:
+        super().__init__()
+        self._ours = ours
+
+    def __missing__(self, name: bytes) -> bool:
         folded = normal(name)
         result = (
             folded in HOP_BY_HOP
@@ -162,14 +179,9 @@ class ToolHeaders:
             or folded in self._ours
             or folded.startswith(_SPOOFABLE_FAMILIES)
         )
-        if len(self._struck) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
-            self._struck[name] = result
+        if len(self) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
+            self[name] = result
         return result
-
-    @staticmethod
-    def _without_named(crossing: list[Line], sent: Sequence[Line]) -> list[Line]:
-        named = connection_options(sent) - {b"keep-alive", b"close", b"upgrade"}
-        return [line for line in crossing if line[0].lower() not in named] if named else crossing
 
 
 def _compile(template: str) -> Callable[[Mapping[str, str]], bytes]:
@@ -199,7 +211,7 @@ class Peers:
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._trusted = trusted
 
-    def chain(self, peer: str, sent: Sequence[Line]) -> list[str]:
+    def chain(self, peer: str, sent: Fields) -> list[str]:
         """Addresses from the visitor's to the nearest peer's; none for a peer on a Unix socket.
 
         X-Forwarded-For is read from the right: what stands left of the first untrusted address is hearsay.
@@ -207,7 +219,7 @@ class Peers:
         chain = [peer] if peer else []
         if not self.trusts(peer):
             return chain
-        believed = b",".join(values(sent, b"x-forwarded-for")).decode("latin-1").split(",")
+        believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").split(",")
         for hop in reversed([hop.strip() for hop in believed if hop.strip()]):
             if "%" in hop or not _is_address(hop):  # behind "%" (RFC 4007 11) anything may stand
                 break

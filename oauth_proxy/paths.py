@@ -7,7 +7,7 @@ would read the same bytes differently. What is forwarded is `Target.raw`, byte f
 import posixpath
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from oauth_proxy.errors import BadRequest, Misdirected
@@ -28,8 +28,7 @@ _UNSAFE_IN_URL = re.compile(r"[\\\x00-\x20\x7f-\U0010ffff]")
 _HOST = re.compile(r"([a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A request-target (RFC 9112 3.2): `raw` path and `query` as sent, `path` as rules read it."""
 
     raw: str

@@ -6,12 +6,14 @@ The law: what a stranger sends is refused in one line, never echoed, and never h
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import http_exceptions, web
-from aiohttp.abc import AbstractAccessLogger
+from aiohttp import StreamReader, http_exceptions, web
+from aiohttp.abc import AbstractAccessLogger, AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
+from oauth_proxy.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +25,8 @@ LONGEST_FIELDS = 96 * 1024
 """Of all header fields together, names and values: nobody's cookies may keep the loop busy."""
 MOST_FIELDS = 128
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Refusal = Callable[[web.BaseRequest, BadRequest], web.StreamResponse]
+Handler = Callable[[Request], Awaitable[web.StreamResponse]]
+Refusal = Callable[[Request, BadRequest], web.StreamResponse]
 """Makes the answer to bytes that are not a request; all that is known of the request is who sent it."""
 
 
@@ -47,7 +49,7 @@ class Connection(web.RequestHandler):
         """The answer to a request that could not be parsed; the connection closes after it."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        response = self._refusal(request, _named(exc))
+        response = self._refusal(cast(Request, request), _named(exc))
         response.force_close()
         return response
 
@@ -72,7 +74,11 @@ class Server(web.Server):
         self, handler: Handler, *, refusal: Refusal, access_log_class: type[AbstractAccessLogger]
     ) -> None:
         # A visitor who hangs up cancels the handler: the tool's connection is let go at once.
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(
+            cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], handler),  # it gets what we make
+            request_factory=self._request,
+            handler_cancellation=True,
+        )
         self._refusal = refusal
         self._limits: dict[str, Any] = {
             "access_log_class": access_log_class,
@@ -84,6 +90,16 @@ class Server(web.Server):
             "max_headers": MOST_FIELDS,
             "lingering_time": 2.0,
         }
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> Request:
+        return Request(message, payload, protocol, writer, task, self._loop)
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""

@@ -8,21 +8,20 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from itertools import accumulate
+from typing import Literal, TextIO, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-REQUEST_ID = web.RequestKey("request_id", str)
-CLIENT_CHAIN = web.RequestKey("client_chain", list[str])
-"""Addresses from the visitor's to the nearest peer's, as far as they can be believed."""
-USER = web.RequestKey("user", str)
-"""The Frame.io id of whoever is signed in."""
-FORWARDED = web.RequestKey("forwarded", bool)
-"""Whether the request went on to the tool."""
+from oauth_proxy.requests import Request
 
 access_log = logging.getLogger("oauth_proxy.access")
 
@@ -118,20 +117,45 @@ def configure_logging(form: Literal["text", "json"], stream: TextIO) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
+class Answered(Collector):
+    """The answers so far, and how long each took. Plain numbers: one thread counts, and scrapes."""
+
+    BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+    """Seconds; each histogram bucket holds what took at most as long."""
+
+    def __init__(self) -> None:
+        self._requests: dict[tuple[int, str], int] = {}
+        self._took = [0] * (len(self.BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def count(self, status: int, by: str, seconds: float) -> None:
+        """One more, `by` the tool or the proxy."""
+        self._requests[status, by] = self._requests.get((status, by), 0) + 1
+        self._took[bisect_left(self.BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Both families, as Prometheus reads them."""
+        requests = CounterMetricFamily("oauth_proxy_requests", "Requests answered.", labels=("code", "by"))
+        for (status, by), number in self._requests.items():
+            requests.add_metric((str(status), by), number)
+        yield requests
+        bounds = (*map(floatToGoString, self.BOUNDS), "+Inf")
+        yield HistogramMetricFamily(
+            "oauth_proxy_request_duration_seconds",
+            "Time from a request's head to the end of its answer.",
+            buckets=list(zip(bounds, accumulate(self._took), strict=True)),
+            sum_value=self._seconds,
+        )
+
+
 class Metrics:
     """What is counted, in Prometheus's terms. One registry for each proxy, so that two do not mix."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "oauth_proxy_requests", "Requests answered.", ["code", "by"], registry=self.registry
-        )
-        self.duration = Histogram(
-            "oauth_proxy_request_duration_seconds",
-            "Time from a request's head to the end of its answer.",
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-            registry=self.registry,
-        )
+        self.answered = Answered()
+        self.registry.register(self.answered)
         self.logins = Counter(
             "oauth_proxy_logins", "Logins, by how they ended.", ["result"], registry=self.registry
         )
@@ -154,9 +178,9 @@ def access_logger(metrics: Metrics, *, write: bool) -> type[AbstractAccessLogger
 
     class AccessLogger(AbstractAccessLogger):
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-            by = "tool" if request.get(FORWARDED) else "proxy"
-            metrics.requests.labels(str(response.status), by).inc()
-            metrics.duration.observe(time)
+            request = cast(Request, request)  # what our server makes
+            by = "tool" if request.is_forwarded else "proxy"
+            metrics.answered.count(response.status, by, time)
             if write:
                 access_log.info(
                     "%s %s %s",
@@ -164,12 +188,12 @@ def access_logger(metrics: Metrics, *, write: bool) -> type[AbstractAccessLogger
                     request.raw_path.partition("?")[0],
                     response.status,
                     extra={
-                        "client": next(iter(request.get(CLIENT_CHAIN, ())), None),
-                        "user": request.get(USER),
+                        "client": next(iter(request.chain), None),
+                        "user": request.user,
                         "by": by,
                         "bytes": response.body_length,
                         "seconds": round(time, 4),
-                        "request_id": request.get(REQUEST_ID),
+                        "request_id": request.request_id,
                     },
                 )
 

@@ -9,12 +9,12 @@ refusing the second would lose one of them.
 import hmac
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from oauth_proxy.errors import BadRequest, MethodNotAllowed, SignatureRefused
-from oauth_proxy.headers import Line, values
+from oauth_proxy.headers import Fields
 from oauth_proxy.paths import Target
 
 WINDOW = 300
@@ -48,7 +48,7 @@ class Webhooks:
         self._spellings = {_folded(path) for path in secrets}
         self._clock = clock
 
-    def expect(self, method: str, target: Target, lines: Iterable[Line]) -> SignedCall | None:
+    def expect(self, method: str, target: Target, fields: Fields) -> SignedCall | None:
         """The call to verify once its body is there; None where the path is no webhook's.
 
         Raises SignatureRefused, MethodNotAllowed, and BadRequest for another spelling of a webhook's path: to the
@@ -61,15 +61,15 @@ class Webhooks:
             raise BadRequest("the path of a webhook, spelt in another way")
         if method != "POST":
             raise MethodNotAllowed("a webhook's path, asked by another method", allow=("POST",))
-        signature = _only(lines, b"x-frameio-signature", _SIGNATURE)
-        timestamp = _only(lines, b"x-frameio-request-timestamp", _TIMESTAMP)
+        signature = _only(fields, b"x-frameio-signature", _SIGNATURE)
+        timestamp = _only(fields, b"x-frameio-request-timestamp", _TIMESTAMP)
         if abs(self._clock() - int(timestamp[0])) > WINDOW:
             raise SignatureRefused("a webhook's call was signed too long ago, or is ahead of our clock")
         return SignedCall(timestamp[0], bytes.fromhex(signature[1].decode("ascii")), secrets)
 
 
-def _only(lines: Iterable[Line], name: bytes, form: re.Pattern[bytes]) -> re.Match[bytes]:
-    sent = values(lines, name)
+def _only(fields: Fields, name: bytes, form: re.Pattern[bytes]) -> re.Match[bytes]:
+    sent = fields[name]
     matched = form.fullmatch(sent[0]) if len(sent) == 1 else None
     if matched is None:
         raise SignatureRefused(f"a webhook's call with {len(sent)} lines {name.decode()}, or a malformed one")

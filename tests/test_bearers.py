@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import websockets
-from aiohttp import web
 
 from oauth_proxy import bearers
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Received
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, GUEST
+from oauth_proxy.requests import Request
 from tests.cast import RawAnswer, Stage, on_stage
 from tests.flow import complaints
 from tests.upstream.stage import until
@@ -227,7 +227,7 @@ def once_all_have_come(stage: Stage, count: int, monkeypatch: pytest.MonkeyPatch
     stage.frameio.faults.plan("me", Fault.HANG)
     original, come = Bearers.session, 0
 
-    async def counted(self: Bearers, request: web.BaseRequest, received: Received) -> Any:
+    async def counted(self: Bearers, request: Request, received: Received) -> Any:
         nonlocal come
         come += 1
         if come == count:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oauth_proxy.cookies import MOST_PIECES, PIECE_BYTES, Cookies, Received, SealedCookie
 from oauth_proxy.errors import SessionTooLarge
-from oauth_proxy.headers import Line
+from oauth_proxy.headers import Fields, Line
 from oauth_proxy.seal import SECRET_BYTES, Sealer
 
 SECRET = os.urandom(SECRET_BYTES)
@@ -45,8 +45,8 @@ class Browser:
 def keep(browser: Browser, content: bytes) -> bytes | None:
     """What comes back of a content that was stored in a browser."""
     cookie = sealed()
-    browser.receive(cookie.set(content, 3600, COOKIES.read(browser.sends())))
-    text = cookie.text(COOKIES.read(browser.sends()))
+    browser.receive(cookie.set(content, 3600, COOKIES.read(Fields(browser.sends()))))
+    text = cookie.text(COOKIES.read(Fields(browser.sends())))
     return cookie.open(text) if text is not None else None
 
 
@@ -112,10 +112,10 @@ def test_a_missing_or_foreign_piece_makes_a_stranger() -> None:
     assert len(whole) == 4
     for name in whole:
         browser.kept = {key: value for key, value in whole.items() if key != name}
-        text = cookie.text(COOKIES.read(browser.sends()))
+        text = cookie.text(COOKIES.read(Fields(browser.sends())))
         assert text is None or cookie.open(text) is None
     browser.kept = {**whole, f"{NAME}-1": whole[f"{NAME}-2"]}
-    text = cookie.text(COOKIES.read(browser.sends()))
+    text = cookie.text(COOKIES.read(Fields(browser.sends())))
     assert text is not None
     assert cookie.open(text) is None
 
@@ -126,14 +126,14 @@ def test_a_missing_or_foreign_piece_makes_a_stranger() -> None:
 )
 def test_a_count_of_pieces_that_is_not_ours_makes_a_stranger(count: str) -> None:
     header = f"{NAME}={count}.{'A' * 50}; {NAME}-1=AAAA".encode()
-    assert sealed().text(COOKIES.read([(b"Cookie", header)])) is None
+    assert sealed().text(COOKIES.read(Fields([(b"Cookie", header)]))) is None
 
 
 def test_clearing_names_every_piece_the_browser_sent() -> None:
     browser = Browser()
     keep(browser, os.urandom(9000))
     browser.kept["session"] = "the tool's"
-    browser.receive(sealed().clear(COOKIES.read(browser.sends())))
+    browser.receive(sealed().clear(COOKIES.read(Fields(browser.sends()))))
     assert browser.kept == {"session": "the tool's"}
 
 
@@ -170,13 +170,13 @@ def test_the_strongest_prefix_the_attributes_allow_is_taken(
 
 def test_the_tools_cookies_stay_byte_for_byte_and_ours_are_taken_out() -> None:
     header = b'a=1;b="x y; c=\xc3\xa9 ;__Host-oauth_proxy=1.AA; oauth_proxy_theme=dark; __Host-oauth_proxy-1=x;d'
-    received = COOKIES.read([(b"Cookie", header), (b"X-Other", b"e=1"), (b"cookie", b"f=2")])
+    received = COOKIES.read(Fields([(b"Cookie", header), (b"X-Other", b"e=1"), (b"cookie", b"f=2")]))
     assert received.others == (b'a=1;b="x y; c=\xc3\xa9 ; oauth_proxy_theme=dark;d', b"f=2")
     assert received.ours == {NAME: "1.AA", f"{NAME}-1": "x"}
 
 
 def test_a_header_of_ours_alone_leaves_no_cookie_header_for_the_tool() -> None:
-    assert COOKIES.read([(b"Cookie", b"__Host-oauth_proxy=1.AA; oauth_proxy-login-abcd=x")]).others == ()
+    assert COOKIES.read(Fields([(b"Cookie", b"__Host-oauth_proxy=1.AA; oauth_proxy-login-abcd=x")])).others == ()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_header_of_ours_alone_leaves_no_cookie_header_for_the_tool() -> None:
     ],
 )
 def test_only_a_semicolon_begins_a_cookie_and_only_our_exact_name_is_ours(header: bytes) -> None:
-    received = COOKIES.read([(b"Cookie", header)])
+    received = COOKIES.read(Fields([(b"Cookie", header)]))
     assert sealed().text(received) is None
 
 
@@ -209,14 +209,14 @@ def test_only_a_semicolon_begins_a_cookie_and_only_our_exact_name_is_ours(header
     ],
 )
 def test_a_name_of_ours_that_stands_twice_is_not_believed(lines: list[bytes]) -> None:
-    received = COOKIES.read([(b"Cookie", line) for line in lines])
+    received = COOKIES.read(Fields([(b"Cookie", line) for line in lines]))
     assert received.ours == {}
     assert received.seen == {NAME}
 
 
 @pytest.mark.parametrize("header", [b";", b"=", b";;", b"", b" ; ", b";=;=", b"=;" * 10_000, b"\xff\xfe"])
 def test_a_crafted_cookie_header_is_read_without_complaint(header: bytes) -> None:
-    received = COOKIES.read([(b"Cookie", header)])
+    received = COOKIES.read(Fields([(b"Cookie", header)]))
     assert received.ours == {}
 
 

@@ -8,6 +8,7 @@ from yarl import URL
 
 from oauth_proxy.cookies import Cookies
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.headers import Fields
 from oauth_proxy.oauth import Attempt, digest
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts
@@ -140,7 +141,7 @@ def test_an_attempt_whose_cookie_has_the_name_of_anothers_state_does_not_go_with
     name = f"{COOKIE}-login-{digest('wanted-state')[:8]}"
     for state, found in [("wanted-state", True), ("another-state", False)]:
         sealed = sealer.seal(Attempt.start(state, 0.0).encode(), name)
-        received = cookies.read([(b"Cookie", f"{name}={sealed}".encode())])
+        received = cookies.read(Fields([(b"Cookie", f"{name}={sealed}".encode())]))
         assert bool(Attempts(cookies, sealer, lambda: 0.0).find("wanted-state", received)) is found
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from oauth_proxy import bearers, cli, cookies, errors, oauth, server
 from oauth_proxy.endpoints import PREFIX
-from oauth_proxy.headers import ToolHeaders
+from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.provider import base as provider
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import Settings, parse, schema
@@ -205,7 +205,7 @@ def test_the_headers_that_are_said_to_be_struck_are_struck() -> None:
     headers = ToolHeaders(DEFAULT_HEADERS)
     for name in [*names, *DEFAULT_HEADERS]:
         for form in (name, name.lower(), name.upper().replace("-", "_")):
-            assert headers.crossing([(form.encode(), b"a visitor's"), (b"Accept", b"*/*")]) == [
+            assert headers.crossing(Fields([(form.encode(), b"a visitor's"), (b"Accept", b"*/*")])) == [
                 (b"Accept", b"*/*")
             ]
 

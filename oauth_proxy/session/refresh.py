@@ -7,11 +7,13 @@ so the newest tokens of every session are remembered, and an older cookie is ans
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable
 from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.session.ended import Ended
 from oauth_proxy.session.memory import ALONE, Memory
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,17 @@ class Refreshing(Protocol):
 
 
 class Refresher:
-    """Keeps sessions' tokens fresh. `clock` tells seconds since the epoch; `memory` is what replicas share."""
+    """Keeps sessions' tokens fresh, and ends those whose grant has `ended`.
 
-    def __init__(self, provider: Refreshing, clock: Callable[[], float], memory: Memory = ALONE) -> None:
+    `clock` tells seconds since the epoch; `memory` is what replicas share.
+    """
+
+    def __init__(
+        self, provider: Refreshing, clock: Callable[[], float], ended: Ended, memory: Memory = ALONE
+    ) -> None:
         self._provider = provider
         self._clock = clock
+        self._ended = ended
         self._memory = memory
         self._flights: dict[str, asyncio.Task[Session]] = {}
         self._newest: OrderedDict[str, Session] = OrderedDict()
@@ -119,9 +127,13 @@ class Refresher:
             return session
         self._check_pause()
         async with self._memory.turn(session.id):
+            await self._ended.follow()
+            if self._ended.has(session):
+                raise GrantEnded("it was ended at another replica")
             session = await self.newest_anywhere(session)
             if self._is_due(session):
-                tokens = await self._asked(self._provider.refresh(session.tokens))
+                async with self._ending(session):
+                    tokens = await self._asked(self._provider.refresh(session.tokens))
                 # Remembered before anything else can fail: the old refresh token is spent from here on.
                 session = self._remember(session.refreshed(tokens, session.identity, self._clock()), read=False)
                 await self._memory.remember(session, read=False)
@@ -130,13 +142,27 @@ class Refresher:
     async def _read(self, session: Session) -> Session:
         """The session with the profile as it is now."""
         self._check_pause()
-        try:
-            identity = await self._asked(self._provider.profile(session.tokens.access))
-        except NotAllowed as error:
-            raise GrantEnded(error.cause) from None
+        async with self._ending(session):
+            try:
+                identity = await self._asked(self._provider.profile(session.tokens.access))
+            except NotAllowed as error:
+                raise GrantEnded(error.cause) from None
         session = self._remember(session.refreshed(session.tokens, identity, self._clock()), read=True)
         await self._memory.remember(session, read=True)
         return session
+
+    @asynccontextmanager
+    async def _ending(self, session: Session) -> AsyncIterator[None]:
+        """Ends the session where its grant turns out to have ended.
+
+        Before anybody else's turn, and though those who asked may have hung up: nobody may ask again.
+        """
+        try:
+            yield
+        except GrantEnded as error:
+            log.info("session ended by the provider: %s", error.cause, extra={"user": session.identity.id})
+            await self._ended.end(session)
+            raise
 
     def _is_due(self, session: Session) -> bool:
         return self._clock() >= session.tokens.due_at

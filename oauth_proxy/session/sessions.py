@@ -3,8 +3,8 @@
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable
@@ -24,8 +24,7 @@ class Revoking(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """One request's visitor: their session, None for a stranger, and the Set-Cookie values to answer with."""
 
     session: Session | None
@@ -70,9 +69,7 @@ class Sessions:
             return Visit(None)
         try:
             session = await self._refresher.fresh(loaded.session)
-        except GrantEnded as error:
-            log.info("session ended by the provider: %s", error.cause, extra={"user": loaded.session.identity.id})
-            await self._ended.end(loaded.session)
+        except GrantEnded:
             return Visit(None, self._store.clear(received))
         if session is loaded.session and not self._store.is_due(loaded):
             return Visit(session)

@@ -86,7 +86,11 @@ class CookieStore:
         if text is None:
             return None
         loaded = self._opened.get(text) or self._fetched.get(text) or self._open(text) or await self._fetch(text)
-        return loaded if loaded and self._is_live(loaded.session) else None
+        if loaded is None or not self._is_live(loaded.session):
+            return None
+        if received.line:
+            self._cookie.remember(received)
+        return loaded
 
     def is_due(self, loaded: Loaded) -> bool:
         """Whether the cookie should be written anew: to keep an idle limit sliding, or for a new key."""

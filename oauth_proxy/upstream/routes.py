@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, NotFound
-from oauth_proxy.headers import Line, ToolHeaders, connection_options, values
+from oauth_proxy.headers import Line, ToolHeaders, asks_for_websocket
 from oauth_proxy.identity import Identity, Session
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.telemetry import CLIENT_CHAIN, FORWARDED, REQUEST_ID
+from oauth_proxy.requests import Request
 from oauth_proxy.upstream.upstream import Upstream
 
 _REMEMBERED = 2048
@@ -47,24 +47,22 @@ class Upstreams:
 
     async def forward(
         self,
-        request: web.BaseRequest,
+        request: Request,
         target: Target,
         session: Session | None,
-        *,
         cookies: Sequence[bytes],
-        set_cookies: Sequence[str],
     ) -> web.StreamResponse:
         """The tool's answer to a visitor's request; `session` is None only where a rule makes the path public.
 
-        `cookies` are the Cookie lines meant for the tool, `set_cookies` go out with its answer. Raises NotFound
-        where no upstream stands, and what an upstream raises.
+        `cookies` are the Cookie lines meant for the tool. Raises NotFound where no upstream stands, and what an
+        upstream raises.
         """
         route = self._route(target)
         request_target = route.request_target(target)
         lines = self._lines(request, route, session, cookies)
-        added = [(b"Set-Cookie", value.encode("ascii")) for value in set_cookies]
-        request[FORWARDED] = True
-        ask = route.upstream.tunnel if _is_websocket(request) else route.upstream.forward
+        added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
+        request.is_forwarded = True
+        ask = route.upstream.tunnel if asks_for_websocket(request.fields) else route.upstream.forward
         return await ask(request, target=request_target, headers=lines, added=added)
 
     async def close(self) -> None:
@@ -79,17 +77,16 @@ class Upstreams:
         raise NotFound("no upstream has a prefix of this path")
 
     def _lines(
-        self, request: web.BaseRequest, route: Route, session: Session | None, cookies: Sequence[bytes]
+        self, request: Request, route: Route, session: Session | None, cookies: Sequence[bytes]
     ) -> list[Line]:
-        sent = request.raw_headers
-        host = values(sent, b"host")[0]
-        lines: list[Line] = [(b"Host", route.host or host), *self._headers.crossing(sent)]
+        host = request.fields[b"host"][0]
+        lines: list[Line] = [(b"Host", route.host or host), *self._headers.crossing(request.fields)]
         lines.extend((b"Cookie", value) for value in cookies)
-        if chain := request[CLIENT_CHAIN]:
+        if chain := request.chain:
             lines.append((b"X-Forwarded-For", ", ".join(chain).encode("ascii")))
         lines.append((b"X-Forwarded-Proto", self._proto))
         lines.append((b"X-Forwarded-Host", host))
-        lines.append((b"X-Request-Id", request[REQUEST_ID].encode("ascii")))
+        lines.append((b"X-Request-Id", request.request_id.encode("ascii")))
         if route.prefix != "/":
             lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
         if session is not None:
@@ -115,11 +112,3 @@ class Upstreams:
                 self._ours.clear()
             self._ours[key] = lines
         return lines
-
-
-def _is_websocket(request: web.BaseRequest) -> bool:
-    """Whether this asks for a WebSocket (RFC 6455 4.1), however its `Connection` line is filled otherwise."""
-    upgrades = values(request.raw_headers, b"upgrade")
-    return any(value.lower() == b"websocket" for value in upgrades) and b"upgrade" in connection_options(
-        request.raw_headers
-    )

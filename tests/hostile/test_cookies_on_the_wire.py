@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from oauth_proxy.cookies import Cookies, SealedCookie
+from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session.store import encode
@@ -277,7 +278,7 @@ async def test_pieces_of_two_sessions_do_not_join(wire: Wire) -> None:
         now = wire.stage.clock()
         token = base64.b64encode(os.urandom(9000)).decode()
         session = Session("id", Identity("somebody"), Tokens(token, now, now + 1000), now, now)
-        lines = sealed.set(encode(session), 60, cookies.read([]))
+        lines = sealed.set(encode(session), 60, cookies.read(Fields([])))
         return dict(line.partition(";")[0].split("=", 1) for line in lines)
 
     one, two = pieces(), pieces()

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import uvloop
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oauth_proxy.demo.faults import Fault, Faults, Handler
@@ -253,6 +253,7 @@ def run(playing: Coroutine[None, None, None]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
+@example([HangUp(1), Wait(HOUR - 30), Ask(0, 1, old=False, lost=False), Restart(0), HangUp(1)])  # once failed
 def test_one_process_never_uses_a_refresh_token_twice_and_loses_nobody(steps: list[Step]) -> None:
     run(played(steps))
 
@@ -260,5 +261,6 @@ def test_one_process_never_uses_a_refresh_token_twice_and_loses_nobody(steps: li
 @needs_redis
 @settings(max_examples=25, deadline=None)
 @given(STEPS)
+@example([Wait(HOUR - 30), Fail("token", Fault.LOST, 1), Ask(0, 8, old=False, lost=False)])  # once failed
 def test_replicas_never_use_a_refresh_token_twice_and_lose_nobody(steps: list[Step]) -> None:
     run(played_by_replicas(steps))

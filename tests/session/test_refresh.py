@@ -186,6 +186,23 @@ async def test_a_visitor_who_hangs_up_does_not_cancel_the_refresh_others_wait_fo
     assert refreshes(stage) == 1
 
 
+async def test_a_grant_that_ended_is_not_asked_about_again_though_the_visitor_had_hung_up(
+    stage: Stage, visitor: Visitor
+) -> None:
+    cookie = await signed_in(stage, visitor)
+    stage.frameio._grants["v2"]._grants[-1].revoked = True
+    stage.frameio.faults.plan("token", Fault.HANG, 1)
+    stage.clock.advance(HOUR)
+    _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+    writer.write(f"GET /echo HTTP/1.1\r\nHost: localhost:{stage.port}\r\n{cookie}\r\n\r\n".encode())
+    await stage.frameio.faults.hanging(1)
+    writer.transport.abort()
+    assert (await stage.ask("/echo")).status == 401, "so the hang-up, which was sent before, has been noticed"
+    stage.frameio.faults.release()
+    assert (await stage.ask("/echo", cookie)).status == 401
+    assert refreshes(stage) == 1
+
+
 async def test_who_no_longer_fits_the_rules_is_out_after_the_next_refresh(visitor: Visitor) -> None:
     async with on_stage(access={"allow": [{"email": "*@studio.example.com"}]}) as stage:
         cookie = await signed_in(stage, visitor)

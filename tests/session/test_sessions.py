@@ -7,6 +7,7 @@ import pytest
 
 from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.demo.faults import Fault
+from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import CookieStore
@@ -191,7 +192,7 @@ async def test_memory_of_opened_cookies_is_bounded() -> None:
     cookie = SealedCookie(cookies, Sealer([os.urandom(32)], "session"), "c")
     store = CookieStore(cookie, lifetime=100, idle=100, clock=lambda: 2.0)
     for _ in range(2100):
-        [line] = await store.save(a_session(), cookies.read([]))
+        [line] = await store.save(a_session(), cookies.read(Fields([])))
         header = line.partition(";")[0].encode()
-        assert await store.load(cookies.read([(b"Cookie", header)])) is not None
+        assert await store.load(cookies.read(Fields([(b"Cookie", header)]))) is not None
     assert len(store._opened) == 2048
