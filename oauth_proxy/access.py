@@ -30,7 +30,9 @@ class Access:
         """Whether a request reaches the tool without a session; only ever for a path with a single reading."""
         if not target.plain:
             return False
-        return (method, target.path) in self._public_paths or any(
+        if (method, target.path) in self._public_paths:
+            return True
+        return bool(self._public_folders) and any(
             method in rule.methods and target.path.startswith(rule.path) for rule in self._public_folders
         )
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-import os
 import secrets
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, count
+from typing import TextIO
 
 import aiohttp
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -23,7 +22,6 @@ from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
     BadRequest,
-    ConfigurationError,
     FieldsTooLarge,
     MethodNotAllowed,
     Misdirected,
@@ -43,7 +41,7 @@ from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
 from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
-from oauth_proxy.telemetry import Metrics, access_logger
+from oauth_proxy.telemetry import AccessLog, Metrics
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route, Upstreams
 from oauth_proxy.upstream.upstream import Upstream
@@ -143,8 +141,8 @@ class Proxy:
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote or "", request.fields)
 
-    async def _dispatch(self, request: Request) -> web.StreamResponse:
-        if request._version not in (HttpVersion10, HttpVersion11):  # `version` would keep it, and so the answer
+    def _dispatch(self, request: Request) -> Awaitable[web.StreamResponse]:
+        if request._version not in (HttpVersion11, HttpVersion10):  # `version` would keep it, and so the answer
             request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
         if sum(map(len, chain.from_iterable(request.raw_headers))) > server.LONGEST_FIELDS:
@@ -160,7 +158,7 @@ class Proxy:
             raise Misdirected("the Host header names another site")
         target = read_target(request.raw_path, host)
         ours = target.path.startswith(PREFIX)
-        return await (self._endpoints if ours else self._gateway).handle(request, target)
+        return (self._endpoints if ours else self._gateway).handle(request, target)
 
     def _failure(
         self,
@@ -187,8 +185,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Clock = time.time) -> AsyncIterator[Running]:
+async def running(settings: Settings, log_to: TextIO, clock: Clock = time.time) -> AsyncIterator[Running]:
     """A proxy listening as `settings` say, until the context ends; then requests under way may finish.
+
+    The access log is written to `log_to`.
 
     Raises ConfigurationError for what cannot be used after all: a port, a certificate, a template.
     """
@@ -203,37 +203,18 @@ async def running(settings: Settings, clock: Clock = time.time) -> AsyncIterator
         watching = asyncio.create_task(proxy.watch())
         stack.callback(watching.cancel)
         stack.push_async_callback(proxy.upstreams.close)
-        log_class = access_logger(proxy.metrics, write=settings.log.access)
-        public = server.Server(proxy.handle, refusal=proxy.refuse, access_log_class=log_class)
+        access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
+        public = server.Server(proxy.handle, refusal=proxy.refuse, answered=access_log.answered)
         draining = False
         admin = web.Server(Admin(proxy.metrics, lambda: not draining, proxy.memory).handle, access_log=None)
         # The admin listener outlives the public one, to say that it is draining.
-        admin_listen = await _listen(stack, admin, settings.admin.listen, None, 0.1)
-        listen = await _listen(stack, public, settings.listen, _tls(settings), DRAIN)
+        admin_listen = await server.listen(stack, admin, settings.admin.listen, None, 0.1)
+        listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
         try:
             yield Running(proxy, listen, admin_listen)
         finally:
             draining = True
             proxy.end_streams()
-
-
-async def _listen(
-    stack: AsyncExitStack, handler: web.Server, listen: Listen, tls: ssl.SSLContext | None, drain: float
-) -> Listen:
-    runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site: web.BaseSite
-    if listen.path:
-        site = web.UnixSite(runner, listen.path, ssl_context=tls)
-    else:
-        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=tls)
-    try:
-        await site.start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError([f"cannot listen on {listen}: {reason}"]) from None
-    return listen if listen.path else replace(listen, port=runner.addresses[0][1])
 
 
 def _cookies(settings: Settings) -> Cookies:
@@ -277,15 +258,3 @@ def _route(prefix: str, settings: UpstreamSettings) -> Route:
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
     return Route(prefix, Upstream(address, timeout=settings.timeout), at.base, host)
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls.cert, settings.tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError([f"tls: {settings.tls.cert} and {settings.tls.key}: {error}"]) from None
-    return context

@@ -179,7 +179,7 @@ def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        async with running(settings) as up:
+        async with running(settings, sys.stderr) as up:
             tell(up.listen)
             await stop.wait()
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,5 +1,7 @@
 """Every request for the tool: whose is it, may they, and off it goes."""
 
+from collections.abc import Awaitable
+
 from aiohttp import web
 
 from oauth_proxy.access import Access
@@ -56,7 +58,7 @@ class Gateway:
             call.verify(await read_whole(request))
         if call is not None or self._access.is_public(request.method, target):
             return await self._forward(request, target, None, received)
-        visit = await self._visit(request, received)
+        visit = self._sessions.at_hand(received) or await self._visit(request, received)
         request.set_cookies = visit.set_cookies
         if visit.session is None:
             return self._stranger(request, target, received)
@@ -74,13 +76,16 @@ class Gateway:
         own = await self._bearers.session(request, received)
         return Visit(own) if own is not None else await self._sessions.resume(received)
 
-    async def _forward(
+    def _forward(
         self, request: Request, target: Target, session: Session | None, received: Received
-    ) -> web.StreamResponse:
+    ) -> Awaitable[web.StreamResponse]:
         """The tool's answer; a stream ends with its session."""
         forwarding = self._upstreams.forward(request, target, session, received.others)
         if session is None or not asks_for_stream(request.fields):
-            return await forwarding
+            return forwarding
+        return self._as_stream(session, forwarding)
+
+    async def _as_stream(self, session: Session, forwarding: Awaitable[web.StreamResponse]) -> web.StreamResponse:
         with self._live.during(session):
             return await forwarding
 

@@ -65,28 +65,25 @@ def normal(name: bytes) -> bytes:
     return _PUNCTUATION.sub(b"-", name.lower())
 
 
-class Fields:
-    """A request's header lines: `lines` in order and as they were sent, and the values by name, read once."""
+class Fields(dict[bytes, list[bytes]]):
+    """A request's header lines, read once: by name in lower case, every value that was sent, in order.
 
-    __slots__ = ("_named", "lines")
+    A name that was not sent has no values. `lines` are as they were sent.
+    """
+
+    __slots__ = ("lines",)
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
-        self._named: dict[bytes, list[bytes]] = {}
-        named = self._named
         for name, value in lines:
             key = name.lower()
-            if key in named:
-                named[key].append(value)
+            if key in self:
+                self[key].append(value)
             else:
-                named[key] = [value]
+                self[key] = [value]
 
-    def __contains__(self, name: bytes) -> bool:
-        return name in self._named
-
-    def __getitem__(self, name: bytes) -> Sequence[bytes]:
-        """Every value sent under `name` (given in lower case), in order; none where there is no such line."""
-        return self._named.get(name, ())
+    def __missing__(self, name: bytes) -> list[bytes]:
+        return []
 
 
 def connection_options(fields: Fields) -> set[bytes]:
@@ -129,13 +126,18 @@ def is_navigation(method: str, fields: Fields) -> bool:
 
 def asks_for_stream(fields: Fields) -> bool:
     """Whether this asks for a connection that stays open: a WebSocket, or events as they come."""
-    return b"upgrade" in fields or any(b"text/event-stream" in value for value in fields[b"accept"])
+    if b"upgrade" in fields:
+        return True
+    return b"accept" in fields and any(b"text/event-stream" in value for value in fields[b"accept"])
 
 
 def asks_for_websocket(fields: Fields) -> bool:
     """Whether this asks for a WebSocket (RFC 6455 4.1), however its `Connection` line is filled otherwise."""
-    upgrades = fields[b"upgrade"]
-    return any(value.lower() == b"websocket" for value in upgrades) and b"upgrade" in connection_options(fields)
+    return (
+        b"upgrade" in fields
+        and any(value.lower() == b"websocket" for value in fields[b"upgrade"])
+        and b"upgrade" in connection_options(fields)
+    )
 
 
 class ToolHeaders:

@@ -17,8 +17,8 @@ class Request(web.BaseRequest):
     """Addresses from the visitor's to the nearest peer's, as far as they can be believed."""
     user: str | None = None
     """The Frame.io id of whoever is signed in."""
-    is_forwarded = False
-    """Whether it went on to the tool."""
+    by = "proxy"
+    """Whose answer it gets: the proxy's, or the tool's once it has gone on there."""
     is_of_program = False
     """Whether it brought a token of its own: then a program reads the answer, whatever it says it accepts."""
     set_cookies: Sequence[str] = ()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -208,7 +209,7 @@ async def on_stage(
         text = yaml.safe_dump(_merged(plain, {"frameio": app or {}, **changes}))
         text = text.replace("TOOL", tool_url).replace("FRAMEIO", frameio_url)
         settings = parse(text, filename="stage.yaml", environ={}, folder=Path.cwd())
-        async with running(settings, clock) as up:
+        async with running(settings, sys.stderr, clock) as up:
             yield Stage(
                 public_url,
                 up.proxy,
@@ -227,5 +228,5 @@ async def on_stage(
 async def replica(stage: Stage) -> AsyncIterator[Stage]:
     """The same stage, seen through one more proxy with the same settings; it listens on a port of its own."""
     settings = stage.settings.model_copy(update={"listen": Listen("127.0.0.1", 0)})
-    async with running(settings, stage.clock) as up:
+    async with running(settings, sys.stderr, stage.clock) as up:
         yield replace(stage, proxy=up.proxy, admin_url=f"http://{up.admin}", listens_on=up.listen.port)

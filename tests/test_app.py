@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import pytest
 import trustme
 from aiohttp import ClientSession
 
+from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.pages import Pages
-from tests.cast import RawAnswer, Stage, free_port, on_stage
+from tests.cast import PATIENCE, RawAnswer, Stage, free_port, on_stage
 from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
@@ -154,20 +156,30 @@ async def test_the_admin_listener_tells_metrics_and_health_and_the_public_one_do
         assert (await stage.ask(path)).status == 401
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
 async def test_the_access_log_has_no_query_and_says_who(
-    visitor: Visitor, caplog: pytest.LogCaptureFixture
+    visitor: Visitor, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
-    caplog.set_level(logging.INFO)
-    async with on_stage(log={"access": "true"}) as stage:
+    async with on_stage(log={"access": "true", "format": form}) as stage:
         await visitor.login(f"{stage.url}/echo?secret=value")
-        lines = [record for record in caplog.records if record.name == "oauth_proxy.access"]
-    ours = [line for line in caplog.text.splitlines() if "oauth_proxy" in line.partition(":")[0]]
-    assert len(ours) >= 5
-    assert not [line for line in ours if "secret" in line or "code=" in line or "?" in line]
-    assert lines[-1].getMessage() == "GET /echo 200"
-    assert lines[-1].__dict__["user"] == "3b7c1a52-94de-4f08-a6b3-c1d2e3f40516"
-    assert lines[-1].__dict__["client"] == "127.0.0.1"
-    assert lines[-1].__dict__["request_id"]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 4
+    assert not [line for line in lines if "secret" in line or "code=" in line or "?" in line]
+    if form == "json":
+        said = json.loads(lines[-1])
+        assert said["logger"] == "oauth_proxy.access"
+        assert (said["level"], said["message"]) == ("info", "GET /echo 200")
+    else:
+        time, level, name, method, path, status, *fields = lines[-1].split()
+        assert (level, name, method, path, status) == ("INFO", "access:", "GET", "/echo", "200")
+        said = {"time": time} | dict(field.split("=") for field in fields)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said["time"])
+    assert said["user"] == EDITOR.id
+    assert said["client"] == "127.0.0.1"
+    assert said["by"] == "tool"
+    assert int(said["bytes"]) > 100
+    assert 0 < float(said["seconds"]) < PATIENCE
+    assert said["request_id"]
 
 
 async def test_a_port_that_is_taken_is_a_sentence(stage: Stage) -> None:

@@ -6,6 +6,7 @@ not look at PKCE and keeps one refresh token. Authlib's own grants, in `authlib_
 
 import base64
 import hashlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ async def protecting(foreign: Foreign) -> AsyncIterator[Clock]:
             "token_url": foreign.token_url,
         }
         settings = parse(yaml.safe_dump(tree), filename="foreign.yaml", environ={}, folder=Path.cwd())
-        async with running(settings, clock):
+        async with running(settings, sys.stderr, clock):
             yield clock
 
 

@@ -4,16 +4,14 @@ import asyncio
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
 
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.server import Handler, Refusal, Server
 from tests.cast import PATIENCE, serving
 
 
-class NoLog(AbstractAccessLogger):
-    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Nothing is written."""
+def unheard(request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+    """Nothing is written."""
 
 
 def refused(request: web.BaseRequest, error: BadRequest) -> web.StreamResponse:
@@ -25,7 +23,7 @@ async def unused(request: web.BaseRequest) -> web.StreamResponse:
 
 
 async def said(handler: Handler, refusal: Refusal, sent: bytes) -> bytes:
-    async with serving(Server(handler, refusal=refusal, access_log_class=NoLog)) as url:
+    async with serving(Server(handler, refusal=refusal, answered=unheard)) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(sent)
         async with asyncio.timeout(PATIENCE):

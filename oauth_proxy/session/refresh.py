@@ -72,6 +72,14 @@ class Refresher:
             flight = self._start(session)
         return await self._outcome(session, flight)
 
+    def has_news(self, session: Session) -> bool:
+        """Whether there are newer tokens than these, or soon will be, or it is not known yet whose they are."""
+        known = self._newest.get(session.id)
+        return session.id in self._flights or (
+            known is not None
+            and (known.tokens.granted_at > session.tokens.granted_at or session.id in self._unread)
+        )
+
     def newest(self, session: Session) -> Session:
         """The session as last refreshed here, should the request have brought an older one."""
         known = self._newest.get(session.id)

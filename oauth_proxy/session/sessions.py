@@ -58,6 +58,13 @@ class Sessions:
         session = Session(secrets.token_urlsafe(16), identity, tokens, created=now, seen=now)
         return Visit(session, await self._store.save(session, received))
 
+    def at_hand(self, received: Received) -> Visit | None:
+        """The visit that `resume` would find, where that is known already and nothing is due; None elsewhere."""
+        loaded = self._store.remembered(received)
+        if loaded is None or self._ended.has(loaded.session) or self._refresher.has_news(loaded.session):
+            return None
+        return Visit(loaded.session)
+
     async def resume(self, received: Received) -> Visit:
         """The request's session with tokens that are good now.
 

@@ -48,10 +48,14 @@ def decode(content: bytes) -> Session | None:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A session as a cookie brought it; `by_old_key` when an older key of the ring had sealed it."""
+    """A session as a cookie brought it; `by_old_key` when an older key of the ring had sealed it.
+
+    Before `settled_until`, in seconds since the epoch, neither its cookie nor its tokens are due.
+    """
 
     session: Session
     by_old_key: bool
+    settled_until: float = 0.0
 
 
 class CookieStore:
@@ -86,7 +90,13 @@ class CookieStore:
         if text is None:
             return None
         loaded = self._opened.get(text) or self._fetched.get(text) or self._open(text) or await self._fetch(text)
-        if loaded is None or not self._is_live(loaded.session):
+        return loaded if loaded and self._is_live(loaded.session) else None
+
+    def remembered(self, received: Received) -> Loaded | None:
+        """The session the request brought, where it was loaded before and nothing is due."""
+        text = self._cookie.text(received)
+        loaded = self._opened.get(text) if text is not None else None
+        if loaded is None or self._clock() >= loaded.settled_until:
             return None
         if received.line:
             self._cookie.remember(received)
@@ -94,7 +104,7 @@ class CookieStore:
 
     def is_due(self, loaded: Loaded) -> bool:
         """Whether the cookie should be written anew: to keep an idle limit sliding, or for a new key."""
-        return loaded.by_old_key or self._clock() - loaded.session.seen > self._idle / _TOUCHES_PER_IDLE
+        return loaded.by_old_key or self._clock() >= self._due_at(loaded.session)
 
     def ends_at(self, session: Session) -> float:
         """When the session is over however busy it is, in seconds since the epoch."""
@@ -131,6 +141,9 @@ class CookieStore:
         """Set-Cookie values that end whatever session the request brought."""
         return self._cookie.clear(received)
 
+    def _due_at(self, session: Session) -> float:
+        return min(session.seen + self._idle / _TOUCHES_PER_IDLE, self.ends_at(session))
+
     def _is_live(self, session: Session) -> bool:
         now = self._clock()
         return now - session.created < self._lifetime and now - session.seen < self._idle
@@ -141,7 +154,9 @@ class CookieStore:
         session = decode(content) if content is not None and not content.startswith(_POINTER) else None
         if session is None:
             return None
-        loaded = Loaded(session, by_old_key=self._cookie.is_due(text))
+        by_old_key = self._cookie.is_due(text)
+        settled_until = 0.0 if by_old_key else min(self._due_at(session), session.tokens.due_at)
+        loaded = Loaded(session, by_old_key, settled_until)
         if len(text) <= _REMEMBERED_LENGTH:
             self._opened[text] = loaded
             if len(self._opened) > _REMEMBERED:

@@ -54,7 +54,7 @@ class AnswerReader:
         self._raw, self._left, self._interim = b"", None, 0
         self._to_head, self._upgrading = to_head, upgrading
         self.head, self.complete = None, False
-        self.take()  # what the last visitor left is nobody's
+        self._body, self.buffered = [], 0  # what the last visitor left is nobody's
 
     def take(self) -> list[bytes]:
         """What has come of the body since the last call."""

@@ -102,7 +102,11 @@ class Connection(asyncio.Protocol):
 
     def write(self, *pieces: bytes) -> None:
         """Send more of the request; wait for `drain` when `writing_paused`. After an `error` nothing is sent."""
-        if self.error is None:
+        if self.error is not None:
+            return
+        if len(pieces) == 1:
+            self.transport.write(pieces[0])
+        else:
             self.transport.writelines(pieces)
 
     async def drain(self) -> None:

@@ -19,14 +19,14 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 async def forward(
-    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, ours: bytes, added: Lines
 ) -> Forwarded:
     """Ask the tool and pass on its answer; arguments and errors are those of `Upstream.forward`."""
     method = request.method
     if method == "CONNECT":
         raise BadRequest("CONNECT asks for a tunnel to somewhere")
     body = Body(request)
-    wire = request_head(method, target, headers, body.framing)
+    wire = request_head(method, target, headers, ours, body.framing)
     connection = pool.at_rest() or await pool.connect()
     try:
         if body.in_hand is None:

@@ -5,6 +5,8 @@ module refuses the rest, so that nothing is passed on which another reader could
 """
 
 import re
+from collections.abc import Container
+from functools import lru_cache
 
 from oauth_proxy.errors import UpstreamNonsense
 from oauth_proxy.headers import HOP_BY_HOP
@@ -18,29 +20,30 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x
 # What Connection may name without any line being struck for it: what it means by itself, what is struck anyway,
 # and the length, which is not the tool's to take back.
 _NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
-_READ_HERE = HOP_BY_HOP | {b"content-length", b"content-type", b"date"}
+# The names of all lines that are read here begin with one of these letters; most other lines are never looked at.
+_CANDIDATE = re.compile(rb"\n([CcDdHhKkPpTtUu][A-Za-z0-9-]*):([^\r]*)")
 
 
 class Head:
-    """What one answer's head says: `status`, how its body ends, and the `lines` a visitor may see."""
+    """What one answer's head says: `status`, how its body ends, and the lines a visitor may see."""
 
     __slots__ = (
+        "block",
         "chunked",
         "dated",
         "event_stream",
         "keep_alive",
         "length",
-        "lines",
         "reason",
         "status",
         "upgrade",
     )
 
-    def __init__(self, keep_alive: bool, status: int, reason: bytes) -> None:
+    def __init__(self, keep_alive: bool, status: int, reason: bytes, block: bytes) -> None:
         self.status = status
         self.reason = reason
-        self.lines: list[bytes] = []
-        """Whole header lines without line ends, in order, hop-by-hop ones struck."""
+        self.block = block
+        """Header lines in order, hop-by-hop ones struck, with a CRLF before the first and after each."""
         self.length: int | None = None
         """Bytes of body; None where only the last chunk or the end of the connection tells."""
         self.chunked = False
@@ -48,6 +51,16 @@ class Head:
         self.event_stream = False
         self.dated = False
         self.upgrade = b""
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines of `block`, without line ends."""
+        return self.block.split(b"\r\n")[1:-1]
+
+    def strike(self, names: Container[bytes]) -> None:
+        """Take out every line with one of these names, given in lower case."""
+        kept = [line for line in self.lines if line.partition(b":")[0].lower() not in names]
+        self.block = b"\r\n".join([b"", *kept, b""])
 
     @property
     def until_close(self) -> bool:
@@ -63,23 +76,51 @@ def read(raw: bytes, *, to_head: bool = False) -> Head:
     found = _STATUS_LINE.match(raw)
     if found is None:
         raise UpstreamNonsense("the status line is not HTTP/1.0 or HTTP/1.1")
-    head = Head(found[1] == b"1", int(found[2]), found[3] or b"")
-    options: list[bytes] = []
-    lines = raw[found.end() : -4].split(b"\r\n") if len(raw) > found.end() + 2 else []
-    if len(lines) > MAX_LINES:
+    if raw.count(b"\n") > MAX_LINES + 2:
         raise UpstreamNonsense(f"the head has more than {MAX_LINES} lines")
-    for line in lines:
-        name = line.partition(b":")[0].lower()
-        if name not in _READ_HERE:
-            head.lines.append(line)
-        elif name == b"connection":
-            options += line[11:].lower().split(b",")
-        else:
-            _note(head, name, line)
-    if options:
-        _apply_options(head, {option.strip(b" \t") for option in options})
-    _settle_framing(head, to_head=to_head, minor=found[1])
+    minor, status, reason = found.groups(b"")
+    head = Head(minor == b"1", int(status), reason, raw[found.end() - 2 : -2])
+    hops: list[tuple[bytes, bytes]] = []
+    for name, value in _CANDIDATE.findall(raw, found.end() - 1):
+        folded = name.lower()
+        if folded == b"content-length":
+            head.length = int(value)  # digits, in one line only: llhttp has seen to that
+        elif folded == b"date":
+            head.dated = True
+        elif folded == b"content-type":
+            head.event_stream = value.strip(b" \t")[:17].lower() == b"text/event-stream"
+        elif folded in HOP_BY_HOP:
+            hops.append((folded, value.strip(b" \t").lower()))
+            head.block = head.block.replace(b"\r\n" + name + b":" + value + b"\r\n", b"\r\n", 1)
+    if hops:
+        _apply_hops(head, hops)
+    _settle_framing(head, to_head=to_head, minor=minor)
     return head
+
+
+def _apply_hops(head: Head, hops: list[tuple[bytes, bytes]]) -> None:
+    """What the lines say that are for us alone; names and values in lower case."""
+    options: set[bytes] = set()
+    for name, value in hops:
+        if name == b"connection":
+            options |= _options(value)
+        elif name == b"upgrade":
+            head.upgrade = value
+        elif name == b"transfer-encoding":
+            if head.chunked or value != b"chunked":
+                raise UpstreamNonsense("a Transfer-Encoding other than one chunked")
+            head.chunked = True
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    if named := options - _NAMED_IN_VAIN:
+        head.strike(named)
+
+
+@lru_cache(maxsize=64)
+def _options(value: bytes) -> frozenset[bytes]:
+    return frozenset(option.strip(b" \t") for option in value.split(b","))
 
 
 def _settle_framing(head: Head, *, to_head: bool, minor: bytes) -> None:
@@ -92,39 +133,9 @@ def _settle_framing(head: Head, *, to_head: bool, minor: bytes) -> None:
         head.keep_alive = False
 
 
-def _note(head: Head, name: bytes, line: bytes) -> None:
-    """Take down what one of the lines that this module reads says, and keep it if it crosses."""
-    value = line[len(name) + 1 :].strip(b" \t")
-    if name == b"transfer-encoding":
-        if head.chunked or value.lower() != b"chunked":
-            raise UpstreamNonsense("a Transfer-Encoding other than one chunked")
-        head.chunked = True
-    elif name == b"content-length":
-        head.length = int(value)  # digits, in one line only: llhttp has seen to that
-    elif name == b"content-type":
-        head.event_stream = value[:17].lower() == b"text/event-stream"
-    elif name == b"upgrade":
-        head.upgrade = value
-    elif name == b"date":
-        head.dated = True
-    if name not in HOP_BY_HOP:
-        head.lines.append(line)
-
-
-def _apply_options(head: Head, named: set[bytes]) -> None:
-    """`close` and `keep-alive`, and the lines that are for us alone because Connection names them."""
-    if b"close" in named:
-        head.keep_alive = False
-    elif b"keep-alive" in named:
-        head.keep_alive = True
-    named -= _NAMED_IN_VAIN
-    if named:
-        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
-
-
 def _without_body(head: Head) -> None:
     """An answer whose body is empty whatever its lengths say; a 204 must not give one (RFC 9110 8.6)."""
     if head.status == 204:
-        head.lines = [line for line in head.lines if not line.lower().startswith(b"content-length:")]
+        head.strike({b"content-length"})
     head.chunked = False
     head.length = 0

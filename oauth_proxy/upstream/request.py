@@ -15,16 +15,27 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-def request_head(method: str, target: bytes, headers: Lines, framing: bytes) -> bytes:
-    """A request's head with its empty line; `framing` is whole lines with their ends, written last.
+def request_head(method: str, target: bytes, headers: Lines, *whole: bytes) -> bytes:
+    """A request's head with its empty line; what is `whole` are lines with their ends, checked and written last.
 
     Raises BadRequest when a line would become two, whoever wrote it: this is the last place to see it.
     """
     lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target), *map(b": ".join, headers)]
     head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
+    _check(head, len(headers))
+    return b"".join((head, b"\r\n", *whole, b"\r\n"))
+
+
+def whole_lines(headers: Lines) -> bytes:
+    """Lines as they are sent, each with its end. Raises BadRequest as `request_head` does."""
+    lines = b"".join([b"%b: %b\r\n" % line for line in headers])
+    _check(lines, len(headers))
+    return lines
+
+
+def _check(lines: bytes, ends: int) -> None:
+    if lines.count(b"\n") != ends or lines.count(b"\r") != ends or b"\0" in lines:
         raise BadRequest("a line of the request's head holds a line end or a NUL")
-    return b"%b\r\n%b\r\n" % (head, framing)
 
 
 def welcome(request: web.BaseRequest) -> None:

@@ -34,12 +34,7 @@ class Forwarded(web.StreamResponse):
     def __init__(self, status: int, *, keep_alive: bool) -> None:
         super().__init__(status=status)
         self._keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing is left to prepare."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
+        self._eof_sent = True
 
     def count(self, size: int) -> None:
         """`size` more bytes of body were sent; the access log reads the sum as `body_length`."""
@@ -55,7 +50,7 @@ async def pass_on(
 ) -> Forwarded:
     """Send the answer that has begun with `head`, and the lines `added` after its own.
 
-    A small complete answer goes out in one write. An answer that was cut closes the visitor's connection, and one
+    What is complete already goes out in one write. An answer that was cut closes the visitor's connection, and one
     line in the log says why.
     """
     chunked = head.chunked or head.until_close
@@ -63,6 +58,10 @@ async def pass_on(
         chunked = keep_alive = False  # the end of the connection is the end of the body
     opening = answer_head(head, request, added, chunked=chunked, keep_alive=keep_alive)
     response = Forwarded(head.status, keep_alive=keep_alive)
+    transport = request.transport
+    if connection.complete and transport is not None and not transport.is_closing():
+        _send(transport, connection, response, opening, chunked=chunked)
+        return response
     try:
         await _stream(request, connection, response, opening, chunked=chunked)
     except CutShort as cut:
@@ -77,19 +76,18 @@ async def pass_on(
 
 def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: bool, keep_alive: bool) -> bytes:
     """Status line, header lines and the empty line, as the visitor gets them."""
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.reason), *head.lines]
-    if added:
-        lines += map(b": ".join, added)
+    lines = b""
+    for line in added:
+        lines += b"%b: %b\r\n" % line
     if not head.dated:
-        lines.append(b"Date: " + formatdate(usegmt=True).encode())  # RFC 9110 6.6.1
+        lines += b"Date: %b\r\n" % formatdate(usegmt=True).encode()  # RFC 9110 6.6.1
     if chunked:
-        lines.append(b"Transfer-Encoding: chunked")
+        lines += b"Transfer-Encoding: chunked\r\n"
     if not keep_alive:
-        lines.append(b"Connection: close")
+        lines += b"Connection: close\r\n"
     elif request.version < HttpVersion11:
-        lines.append(b"Connection: keep-alive")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        lines += b"Connection: keep-alive\r\n"
+    return b"HTTP/1.1 %d %b%b%b\r\n" % (head.status, head.reason, head.block, lines)
 
 
 async def _stream(
@@ -97,25 +95,36 @@ async def _stream(
 ) -> None:
     """The head and the body's bytes as they come, no faster than the visitor takes them."""
     transport, protocol = request.transport, request.protocol
-    out = [opening]
     while transport is not None and not transport.is_closing():
-        pieces, complete = connection.take(), connection.complete
-        size = sum(map(len, pieces))
-        response.count(size)
-        out += _chunk(pieces, size, last=complete) if chunked else pieces
-        if size < _JOINED:
-            transport.write(b"".join(out))
-        else:
-            transport.writelines(out)
-        if complete:
+        if _send(transport, connection, response, opening, chunked=chunked):
             return
         if connection.error is not None:
             raise CutShort(connection.error.cause)
         if protocol.writing_paused:
             await caught_up(request, transport)
         await connection.more()
-        out = []
+        opening = b""
     response.force_close()  # the visitor has hung up
+
+
+def _send(
+    transport: asyncio.WriteTransport,
+    connection: Connection,
+    response: Forwarded,
+    opening: bytes,
+    *,
+    chunked: bool,
+) -> bool:
+    """Write `opening` and what has come of the body; whether that was all."""
+    pieces, complete = connection.take(), connection.complete
+    size = sum(map(len, pieces))
+    response.count(size)
+    out = _chunk(pieces, size, last=complete) if chunked else pieces
+    if size < _JOINED:
+        transport.write(opening + b"".join(out))
+    else:
+        transport.writelines([opening, *out])
+    return complete
 
 
 def _chunk(pieces: list[bytes], size: int, *, last: bool) -> list[bytes]:

@@ -1,15 +1,16 @@
 """Which tool a request is for, and what that tool gets to see of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, NotFound
 from oauth_proxy.headers import Line, ToolHeaders, asks_for_websocket
-from oauth_proxy.identity import Identity, Session
+from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
+from oauth_proxy.upstream.request import whole_lines
 from oauth_proxy.upstream.upstream import Upstream
 
 _REMEMBERED = 2048
@@ -43,15 +44,15 @@ class Upstreams:
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
         self._proto = b"https" if site.secure else b"http"
-        self._ours: dict[tuple[str, float, Identity], list[Line]] = {}
+        self._known: dict[tuple[object, ...], bytes] = {}
 
-    async def forward(
+    def forward(
         self,
         request: Request,
         target: Target,
         session: Session | None,
         cookies: Sequence[bytes],
-    ) -> web.StreamResponse:
+    ) -> Awaitable[web.StreamResponse]:
         """The tool's answer to a visitor's request; `session` is None only where a rule makes the path public.
 
         `cookies` are the Cookie lines meant for the tool. Raises NotFound where no upstream stands, and what an
@@ -59,11 +60,17 @@ class Upstreams:
         """
         route = self._route(target)
         request_target = route.request_target(target)
-        lines = self._lines(request, route, session, cookies)
+        fields = request.fields
+        host = fields[b"host"][0]
+        lines = [(b"Host", route.host or host), *self._headers.crossing(fields)]
+        for value in cookies:
+            lines.append((b"Cookie", value))
+        lines.append((b"X-Request-Id", request.request_id.encode("ascii")))
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
-        request.is_forwarded = True
-        ask = route.upstream.tunnel if asks_for_websocket(request.fields) else route.upstream.forward
-        return await ask(request, target=request_target, headers=lines, added=added)
+        request.by = "tool"
+        ask = route.upstream.tunnel if asks_for_websocket(fields) else route.upstream.forward
+        ours = self._ours(route, request.chain, host, session)
+        return ask(request, target=request_target, headers=lines, ours=ours, added=added)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -76,39 +83,37 @@ class Upstreams:
                 return route
         raise NotFound("no upstream has a prefix of this path")
 
-    def _lines(
-        self, request: Request, route: Route, session: Session | None, cookies: Sequence[bytes]
-    ) -> list[Line]:
-        host = request.fields[b"host"][0]
-        lines: list[Line] = [(b"Host", route.host or host), *self._headers.crossing(request.fields)]
-        lines.extend((b"Cookie", value) for value in cookies)
-        if chain := request.chain:
-            lines.append((b"X-Forwarded-For", ", ".join(chain).encode("ascii")))
-        lines.append((b"X-Forwarded-Proto", self._proto))
-        lines.append((b"X-Forwarded-Host", host))
-        lines.append((b"X-Request-Id", request.request_id.encode("ascii")))
+    def _ours(self, route: Route, chain: Sequence[str], host: bytes, session: Session | None) -> bytes:
+        """The lines of ours that stay the same from one request of a session to the next, ready to be sent."""
+        key: tuple[object, ...] = (route.prefix, host, *chain)
+        if session is not None:
+            who, tokens = session.identity, session.tokens
+            key += (tokens.access, tokens.expires_at, who.id, who.email, who.name, who.account_id)
+        known = self._known.get(key)
+        if known is None:
+            lines = self._forwarded(route, chain, host)
+            if session is not None:
+                lines += self._headers.ours(_fields(session))
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[key] = whole_lines(lines)
+        return known
+
+    def _forwarded(self, route: Route, chain: Sequence[str], host: bytes) -> list[Line]:
+        lines: list[Line] = [(b"X-Forwarded-For", ", ".join(chain).encode("ascii"))] if chain else []
+        lines += [(b"X-Forwarded-Proto", self._proto), (b"X-Forwarded-Host", host)]
         if route.prefix != "/":
             lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
-        if session is not None:
-            lines.extend(self._written(session))
         return lines
 
-    def _written(self, session: Session) -> list[Line]:
-        who, tokens = session.identity, session.tokens
-        key = (tokens.access, tokens.expires_at, who)
-        lines = self._ours.get(key)
-        if lines is None:
-            lines = self._headers.ours(
-                {
-                    "access_token": tokens.access,
-                    "id": who.id,
-                    "email": who.email or "",
-                    "name": who.name or "",
-                    "account_id": who.account_id or "",
-                    "expires_at": str(int(tokens.expires_at)),
-                }
-            )
-            if len(self._ours) >= _REMEMBERED:
-                self._ours.clear()
-            self._ours[key] = lines
-        return lines
+
+def _fields(session: Session) -> dict[str, str]:
+    who, tokens = session.identity, session.tokens
+    return {
+        "access_token": tokens.access,
+        "id": who.id,
+        "email": who.email or "",
+        "name": who.name or "",
+        "account_id": who.account_id or "",
+        "expires_at": str(int(tokens.expires_at)),
+    }

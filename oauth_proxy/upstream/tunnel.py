@@ -27,13 +27,13 @@ _LAST_WORDS = 10.0
 
 
 async def tunnel(
-    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, ours: bytes, added: Lines
 ) -> Forwarded:
     """Ask the tool for a WebSocket and carry it until it ends; see `Upstream.tunnel`."""
     accept = expected_accept(request)
     connection = await pool.connect_tunnel()
     try:
-        await connection.ask(request_head("GET", target, headers, _UPGRADE), upgrading=True)
+        await connection.ask(request_head("GET", target, headers, ours, _UPGRADE), upgrading=True)
         if connection.answer().status != 101:
             refusal = await pass_on(request, connection, connection.answer(), added=added, keep_alive=False)
             connection.abort()
@@ -43,7 +43,17 @@ async def tunnel(
     except BaseException:
         connection.abort()
         raise
-    await _carry(request, connection, opening)
+    visitor, tool = request.transport, connection.transport
+    if visitor is None:
+        connection.abort()
+        return Forwarded(101, keep_alive=False)
+    try:
+        over = _join(request, visitor, connection, opening)
+        del headers, added, target, ours, accept, opening  # thousands may be open, and idle
+        await over
+    finally:
+        _let_go(tool)
+        _let_go(visitor)
     return Forwarded(101, keep_alive=False)
 
 
@@ -79,12 +89,11 @@ def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 101 %b" % head.reason, *head.lines, *map(b": ".join, added), _UPGRADE, b""])
 
 
-async def _carry(request: web.BaseRequest, connection: Connection, opening: bytes) -> None:
-    """Join the two sockets until either ends; `opening` is the visitor's 101."""
-    visitor, tool = request.transport, connection.transport
-    if visitor is None:
-        return connection.abort()
-    early = _Early()
+def _join(
+    request: web.BaseRequest, visitor: asyncio.Transport, connection: Connection, opening: bytes
+) -> asyncio.Future[None]:
+    """Join the two sockets; `opening` is the visitor's 101. What is returned ends when either side does."""
+    tool, early = connection.transport, _Early()
     # aiohttp hands the bytes behind the handshake to whatever has the two methods of its WebSocket reader.
     request.protocol.set_parser(cast(WebSocketReader, early))
     request.protocol.keep_alive(False)
@@ -92,14 +101,10 @@ async def _carry(request: web.BaseRequest, connection: Connection, opening: byte
     silent: set[End] = set()
     visitor.set_protocol(End(request.protocol, visitor, tool, over, silent))
     tool.set_protocol(End(connection, tool, visitor, over, silent))
-    try:
-        visitor.write(opening + connection.become_tunnel())
-        tool.write(bytes(early.received))
-        tool.resume_reading()
-        await over
-    finally:
-        _let_go(tool)
-        _let_go(visitor)
+    visitor.write(opening + connection.become_tunnel())
+    tool.write(bytes(early.received))
+    tool.resume_reading()
+    return over
 
 
 def _let_go(transport: asyncio.Transport) -> None:

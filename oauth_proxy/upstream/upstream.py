@@ -43,28 +43,28 @@ class Upstream:
         )
 
     def forward(
-        self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+        self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines, ours: bytes = b""
     ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
 
         `target` goes into the request line as it is (RFC 9112 3.2). `headers` are the lines for the tool, in order
-        and without any that frame the message or belong to one hop. `added` are lines for the visitor, put after
-        the tool's own.
+        and without any that frame the message or belong to one hop; `ours` come after them, from `whole_lines`.
+        `added` are lines for the visitor, put after the tool's own.
 
         Raises while nothing has been sent to the visitor: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,
         UpstreamBusy, RequestTooSlow, BadRequest. After that, an answer that cannot be finished is cut.
         """
-        return forward(self._pool, request, target=target, headers=headers, added=added)
+        return forward(self._pool, request, target=target, headers=headers, ours=ours, added=added)
 
     def tunnel(
-        self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines
+        self, request: web.BaseRequest, *, target: bytes, headers: Lines, added: Lines, ours: bytes = b""
     ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool for a WebSocket and carry it; returns when it has ended, and cancelling ends it.
 
         Arguments and errors are those of `forward`; an answer other than 101 is passed on as an ordinary one and
         closes the visitor's connection.
         """
-        return tunnel(self._pool, request, target=target, headers=headers, added=added)
+        return tunnel(self._pool, request, target=target, headers=headers, ours=ours, added=added)
 
     async def close(self) -> None:
         """Cut every connection to the tool."""

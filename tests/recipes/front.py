@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -92,7 +93,7 @@ class Scene:
 
     async def start(self) -> Running:
         """The proxy, as its settings say."""
-        return await self._proxy.enter_async_context(running(self.settings, self.clock))
+        return await self._proxy.enter_async_context(running(self.settings, sys.stderr, self.clock))
 
     async def restart(self) -> None:
         """The proxy stops, forgets everything, and is there again."""

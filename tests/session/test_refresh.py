@@ -288,4 +288,4 @@ async def test_memory_of_successors_is_bounded(stage: Stage, monkeypatch: pytest
     for cookie in cookies:
         bearer(await stage.ask("/echo", cookie))
     assert len(stage.proxy.refresher._newest) == 2
-    assert len(stage.proxy.upstreams._ours) <= 2
+    assert len(stage.proxy.upstreams._known) <= 2

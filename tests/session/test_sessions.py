@@ -2,10 +2,11 @@ import base64
 import json
 import os
 import re
+from collections.abc import Sequence
 
 import pytest
 
-from oauth_proxy.cookies import Cookies, SealedCookie
+from oauth_proxy.cookies import Cookies, Received, SealedCookie
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens
@@ -196,3 +197,23 @@ async def test_memory_of_opened_cookies_is_bounded() -> None:
         header = line.partition(";")[0].encode()
         assert await store.load(cookies.read(Fields([(b"Cookie", header)]))) is not None
     assert len(store._opened) == 2048
+
+
+async def test_a_cookie_line_is_taken_apart_once(
+    stage: Stage, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await visitor.login(f"{stage.url}/echo")
+    cookie, read = visitor.cookie_line(stage.url), Cookies._read
+    apart: list[bytes] = []
+
+    def counting(self: Cookies, lines: Sequence[bytes]) -> Received:
+        apart.extend(lines)
+        return read(self, lines)
+
+    monkeypatch.setattr(Cookies, "_read", counting)
+    for line in (cookie, f"{cookie}; tool=1", cookie, f"{cookie}; tool=1", cookie):
+        assert (await stage.ask("/echo", line)).status == 200
+    assert len(apart) == len(set(apart)) <= 2
+    for _ in range(2):
+        assert (await stage.ask("/echo", "Cookie: oauth_proxy=1.strange")).status == 401
+    assert apart.count(b"oauth_proxy=1.strange") == 2, "nothing is remembered of strangers"

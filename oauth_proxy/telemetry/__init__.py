@@ -1,0 +1,15 @@
+"""What the people who run it get to see: log lines, text or JSON, and metrics."""
+
+from oauth_proxy.telemetry.access_log import AccessLog
+from oauth_proxy.telemetry.logs import JsonFormatter, StormFilter, TextFormatter, configure_logging, printable
+from oauth_proxy.telemetry.metrics import Metrics
+
+__all__ = [
+    "AccessLog",
+    "JsonFormatter",
+    "Metrics",
+    "StormFilter",
+    "TextFormatter",
+    "configure_logging",
+    "printable",
+]

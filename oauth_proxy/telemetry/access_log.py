@@ -1,0 +1,89 @@
+"""A line for each request, as `logs` would write it, at a price that every request can pay."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from aiohttp import web
+
+from oauth_proxy.requests import Request
+from oauth_proxy.settings import Log
+from oauth_proxy.telemetry.logs import printable, stamp
+from oauth_proxy.telemetry.metrics import Metrics
+
+_LOGGER = "oauth_proxy.access"
+
+
+class AccessLog:
+    """Counts each answer in `metrics`, and writes a line for it to `stream` where `settings` say so.
+
+    All lines of one turn of the event loop are written at once: `soon` calls a function at its end.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        settings: Log,
+        stream: TextIO,
+        soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._count = metrics.answered.count
+        self._line = _text if settings.format == "text" else _json
+        self._is_written = settings.access
+        self._stream = stream
+        self._soon = soon
+        self._lines: list[str] = []
+        self._second, self._stamp = 0, ""
+
+    def answered(self, request: Request, response: web.StreamResponse, seconds: float) -> None:
+        """An answer has been sent, after so long."""
+        self._count(response.status, request.by, seconds)
+        if self._is_written:
+            if not self._lines:
+                self._soon(self._flush)
+            self._lines.append(self._line(self._now(), request, response, seconds))
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except OSError:
+            pass  # nobody reads the log any more, and there is no other place to say so
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, stamp(second)[:-4]
+        return f"{self._stamp}{int(now * 1000) % 1000:03d}Z"
+
+
+def _text(now: str, request: Request, response: web.StreamResponse, seconds: float) -> str:
+    path = printable(request.raw_path.partition("?")[0])
+    client = f" client={request.chain[0]}" if request.chain else ""
+    user = f" user={printable(request.user)}" if request.user is not None else ""
+    return (
+        f"{now} INFO    access: {printable(request.method)} {path} {response.status}{client}{user} by={request.by}"
+        f" bytes={response.body_length} seconds={seconds:.4f} request_id={request.request_id}\n"
+    )
+
+
+def _json(now: str, request: Request, response: web.StreamResponse, seconds: float) -> str:
+    path = request.raw_path.partition("?")[0]
+    line: dict[str, object] = {
+        "time": now,
+        "level": "info",
+        "logger": _LOGGER,
+        "message": f"{request.method} {path} {response.status}",
+        "by": request.by,
+        "bytes": response.body_length,
+        "seconds": round(seconds, 4),
+        "request_id": request.request_id,
+    }
+    if request.chain:
+        line["client"] = request.chain[0]
+    if request.user is not None:
+        line["user"] = request.user
+    return json.dumps(line) + "\n"

@@ -1,0 +1,105 @@
+"""Log lines, text or JSON.
+
+The law: no query string, header value or token is logged; control characters are escaped in one place; a
+storm of equal complaints becomes one line that counts them.
+"""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BURST, _PER_SECOND = 10, 1.0
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def printable(text: str) -> str:
+    """The text with every control character spelled out, so that a log line stays one line."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def stamp(moment: float) -> str:
+    """Seconds since the epoch as a line begins with them (RFC 3339), to the millisecond."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD and value is not None}
+
+
+def _exception(record: logging.LogRecord) -> str | None:
+    return logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+
+
+class TextFormatter(logging.Formatter):
+    """`time LEVEL logger: message key=value …`, always one line but for a traceback of our own fault."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        fields = "".join(f" {key}={printable(str(value))}" for key, value in _fields(record).items())
+        name = record.name.removeprefix("oauth_proxy.")
+        line = f"{stamp(record.created)} {record.levelname:<7} {name}: {printable(record.getMessage())}{fields}"
+        trace = _exception(record)
+        return f"{line}\n{trace}" if trace else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the record's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        line: dict[str, object] = {
+            "time": stamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if trace := _exception(record):
+            line["exception"] = trace
+        return json.dumps(line, default=str)
+
+
+class StormFilter(logging.Filter):
+    """Lets ten warnings of one kind through, then one a second, which says how many it stands for.
+
+    A kind is the logger, the message before its arguments and the failure's name, so a stranger cannot make
+    new kinds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._kinds: dict[tuple[str, str, str], tuple[float, float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if record.levelno < logging.WARNING:
+            return True
+        kind = (record.name, str(record.msg), str(record.__dict__.get("failure")))
+        now = self._clock()
+        allowance, then, held_back = self._kinds.get(kind, (float(_BURST), now, 0))
+        allowance = min(float(_BURST), allowance + (now - then) * _PER_SECOND)
+        if allowance < 1:
+            self._kinds[kind] = (allowance, now, held_back + 1)
+            return False
+        self._kinds[kind] = (allowance - 1, now, 0)
+        if held_back:
+            record.like_this_held_back = held_back
+        return True
+
+
+def configure_logging(form: Literal["text", "json"], stream: TextIO) -> None:
+    """Send every logger's lines to `stream` in one form."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(StormFilter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    # Its warnings are about what strangers send; our own lines tell those in one line each.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -1,0 +1,66 @@
+"""What is counted, in Prometheus's terms."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class Answered(Collector):
+    """The answers so far, and how long each took. Plain numbers: one thread counts, and scrapes."""
+
+    BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+    """Seconds; each histogram bucket holds what took at most as long."""
+
+    def __init__(self) -> None:
+        self._requests: dict[tuple[int, str], int] = {}
+        self._took = [0] * (len(self.BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def count(self, status: int, by: str, seconds: float) -> None:
+        """One more, `by` the tool or the proxy."""
+        self._requests[status, by] = self._requests.get((status, by), 0) + 1
+        self._took[bisect_left(self.BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Both families, as Prometheus reads them."""
+        requests = CounterMetricFamily("oauth_proxy_requests", "Requests answered.", labels=("code", "by"))
+        for (status, by), number in self._requests.items():
+            requests.add_metric((str(status), by), number)
+        yield requests
+        bounds = (*map(floatToGoString, self.BOUNDS), "+Inf")
+        yield HistogramMetricFamily(
+            "oauth_proxy_request_duration_seconds",
+            "Time from a request's head to the end of its answer.",
+            buckets=list(zip(bounds, accumulate(self._took), strict=True)),
+            sum_value=self._seconds,
+        )
+
+
+class Metrics:
+    """What is counted, in Prometheus's terms. One registry for each proxy, so that two do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.answered = Answered()
+        self.registry.register(self.answered)
+        self.logins = Counter(
+            "oauth_proxy_logins", "Logins, by how they ended.", ["result"], registry=self.registry
+        )
+        self.provider_calls = Counter(
+            "oauth_proxy_provider_calls",
+            "Calls to Frame.io, by what was asked and how it ended.",
+            ["call", "result"],
+            registry=self.registry,
+        )
+        self.sign_outs = Counter("oauth_proxy_sign_outs", "Sessions ended by visitors.", registry=self.registry)
+
+    def show_redis(self, is_up: Callable[[], bool]) -> None:
+        """From now on, tell whether replicas share what they know."""
+        gauge = Gauge("oauth_proxy_redis_up", "Whether Redis answers, 1 or 0.", registry=self.registry)
+        gauge.set_function(is_up)
