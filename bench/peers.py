@@ -5,7 +5,8 @@ import secrets
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +71,7 @@ class Peer:
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
-def ours(world: World, place: Place) -> list[str]:
+def ours(world: World, place: Place, *, access_log: bool = False) -> list[str]:
     """This project, as its command runs it; JSON is YAML too."""
     emulator = f"http://127.0.0.1:{world.frameio}"
     tree: dict[str, Any] = {
@@ -92,7 +93,7 @@ def ours(world: World, place: Place) -> list[str]:
         },
         "access": {"allow": ["everyone"]},
         "admin": {"listen": "127.0.0.1:0"},
-        "log": {"access": False},
+        "log": {"access": access_log},
     }
     return [sys.executable, "-m", "oauth_proxy", "run", place.write("proxy.yaml", json.dumps(tree))]
 
@@ -250,6 +251,7 @@ def _apache_version() -> str:
 
 ONE_CORE = {"GOMAXPROCS": "1"}
 OURS = Peer("ours", ours, of_python("frameio-oauth-proxy"), "frameio")
+LOGGING = replace(OURS, launch=partial(ours, access_log=True))
 NGINX = Peer("nginx", nginx, said("nginx", "-v", after="nginx/"), missing=absent("nginx", "apt-get install nginx"))
 PEERS = (
     NGINX,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import sockets
 from bench.measure import Sample, parse_wrk
-from bench.peers import OURS, World
+from bench.peers import LOGGING, OURS, World
 from bench.programs import OTHER_CORE
 from bench.stage import GIB, MIB, Column, emulated_frameio, running, sign_in
 from tests.cast import free_port
@@ -71,6 +71,15 @@ def _wrk(column: Column, seconds: float, *, path: str, connections: int, script:
         "CPU s per 1,000": used / load.requests * 1000,
         "peak MiB": program.memory("VmHWM") / MIB,
     }
+
+
+def _logged(column: Column, seconds: float) -> Sample:
+    """A second proxy that writes an access log, beside the one that writes none."""
+    work = partial(_wrk, path="/small", connections=32)
+    silent = work(column, seconds)["CPU s per 1,000"]
+    with replace(column, peer=LOGGING).again() as logging:
+        told = work(logging, seconds)["CPU s per 1,000"]
+    return {"CPU s per 1,000": told, "CPU to none": told / silent}
 
 
 def _gibibyte(column: Column, seconds: float, *, move: Callable[[Column, str, int], float], path: str) -> Sample:
@@ -160,6 +169,7 @@ ROWS = (
     Row("1 GiB upload", partial(_gibibyte, move=sockets.upload, path="/live/upload")),
     Row("WebSocket echo, 32 connections", _echo),
     Row("a fresh process, then 1,000 idle WebSockets", _fresh_process, proxies_only=True),
+    Row("small GET, access log on", _logged, ours_only=True),
     Row("logins, 8 browsers", _logins, ours_only=True),
     Row("200 requests at expiry", _expiry, ours_only=True),
 )

@@ -137,6 +137,7 @@ TARGETS = (
     Target("memory over 1 GiB up, MiB", "1 GiB upload", "growth MiB", at_most=8.0),
     Target("idle WebSocket, KiB", FRESH, "KiB each", at_most=16.0),
     Target("cold start to listening, s", FRESH, "cold start s", at_most=0.5),
+    Target("CPU with the access log, to none", "small GET, access log on", "CPU to none", at_most=1.1),
     Target("token calls for 200 requests at expiry", "200 requests at expiry", "token calls", at_most=1.0),
 )
 
