@@ -13,6 +13,7 @@ from typing import cast
 from oauth_proxy.errors import ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.answer import AnswerReader
 from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.outbox import Outbox
 
 HIGH_WATER = 131072
 """Bytes of body held for a slow visitor before the tool is no longer read."""
@@ -30,15 +31,18 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asked", "_drained", "_loop", "_on_lost", "_reader", "_reading_paused", "_sending", "_waiter",
+        "_asked", "_drained", "_loop", "_on_lost", "_outbox", "_reader", "_reading_paused", "_sending", "_waiter",
         "deadline", "error", "exchanges", "timeout", "transport", "writing_paused",
     )  # fmt: skip
     transport: asyncio.Transport
     """Where the bytes go; there from `connection_made` on, before anybody gets to see the connection."""
 
-    def __init__(self, on_lost: Callable[["Connection"], None], timeout: float) -> None:
+    def __init__(
+        self, on_lost: Callable[["Connection"], None], timeout: float, outbox: Outbox | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
+        self._outbox = outbox or Outbox()
         self.timeout = timeout
         self._reader = AnswerReader()
         self._waiter: asyncio.Future[None] | None = None
@@ -54,13 +58,18 @@ class Connection(asyncio.Protocol):
 
     # What an exchange calls.
 
-    def ask(self, request: bytes, *, to_head: bool = False, upgrading: bool = False) -> asyncio.Future[None]:
-        """Send a request's head, with its body or without; the future ends when there is an answer or none."""
+    def ask(
+        self, request: bytes, *, to_head: bool = False, upgrading: bool = False, more_follows: bool = False
+    ) -> asyncio.Future[None]:
+        """Send a request's head, with its body unless `more_follows`; the future ends when there is an answer."""
         self._reader.expect(to_head=to_head, upgrading=upgrading)
         self._asked = True
         self.exchanges += 1
         self.deadline = self._loop.time() + self.timeout
-        self.write(request)
+        if more_follows:
+            self.write(request)
+        else:
+            self._outbox.post(self, request)
         return self._wait()
 
     def answer(self) -> Head:

@@ -57,7 +57,7 @@ async def _while_sending(
     A refusal (413 and its like) ends the sending at once. Any other early answer runs beside it, and ends it when
     it is complete. Either way nothing more can be asked on the visitor's connection nor on the tool's.
     """
-    answer = connection.ask(wire, to_head=request.method == "HEAD")
+    answer = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
     connection.sending = True
     sender = asyncio.create_task(body.send(connection))
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.outbox import Outbox
 
 
 class UpstreamBusy(UpstreamUnreachable):
@@ -62,6 +63,7 @@ class Pool:
         self._most_tunnels = most_tunnels
         self._idle_time = idle
         self._tick = min(1.0, timeout, idle) / 4
+        self._outbox = Outbox()
         self._open: set[Connection] = set()
         self._idle: list[Connection] = []
         self._tunnels: set[Connection] = set()
@@ -162,7 +164,7 @@ class Pool:
             connection.abort()
 
     def _new(self) -> Connection:
-        return Connection(self._lost, self._timeout)
+        return Connection(self._lost, self._timeout, self._outbox)
 
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)
