@@ -1,6 +1,7 @@
 """The proxy's own memory while a gigabyte passes through it, in either direction."""
 
 import asyncio
+import platform
 import re
 import signal
 import sys
@@ -34,6 +35,10 @@ class Demo:
         [found] = re.findall(rf"{what}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
         return int(found) * 1024
 
+    def page_faults(self) -> int:
+        """How often the process got a page from the system so far (proc(5), minflt)."""
+        return int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[7])
+
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
@@ -62,6 +67,18 @@ async def test_a_gibibyte_passes_through_at_flat_memory(direction: str) -> None:
         demo.forget_peak()
         assert await _transfer(visitor, demo, direction, GIB) == GIB
         assert demo.resident("VmHWM") - idle < 16 * MIB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells glibc what to do")
+async def test_memory_that_is_free_is_not_given_back_to_be_asked_for_again() -> None:
+    async with a_demo() as demo, Visitor() as visitor:
+        await visitor.login(f"{demo.url}/echo")
+        downloads = 8
+        for size in (16 * MIB, 64 * MIB):
+            before = demo.page_faults()
+            await asyncio.gather(*(_transfer(visitor, demo, "down", size) for _ in range(downloads)))
+            faults = demo.page_faults() - before
+        assert faults < downloads * size / MIB, "less than one in each MiB"
 
 
 async def _transfer(visitor: Visitor, demo: Demo, direction: str, size: int) -> int:

@@ -119,11 +119,12 @@ def _send(
     pieces, complete = connection.take(), connection.complete
     size = sum(map(len, pieces))
     response.count(size)
-    out = _chunk(pieces, size, last=complete) if chunked else pieces
+    out = [opening] if opening else []  # an empty piece would cost as much as a full one
+    out += _chunk(pieces, size, last=complete) if chunked else pieces
     if size < _JOINED:
-        transport.write(opening + b"".join(out))
+        transport.write(b"".join(out))
     else:
-        transport.writelines([opening, *out])
+        transport.writelines(out)
     return complete
 
 
