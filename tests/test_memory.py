@@ -73,12 +73,12 @@ async def test_a_gibibyte_passes_through_at_flat_memory(direction: str) -> None:
 async def test_memory_that_is_free_is_not_given_back_to_be_asked_for_again() -> None:
     async with a_demo() as demo, Visitor() as visitor:
         await visitor.login(f"{demo.url}/echo")
-        downloads = 8
-        for size in (16 * MIB, 64 * MIB):
+        faults = []
+        for _ in range(2):  # the first takes what the second finds
             before = demo.page_faults()
-            await asyncio.gather(*(_transfer(visitor, demo, "down", size) for _ in range(downloads)))
-            faults = demo.page_faults() - before
-        assert faults < downloads * size / MIB, "less than one in each MiB"
+            await asyncio.gather(*(_transfer(visitor, demo, "down", 64 * MIB) for _ in range(8)))
+            faults.append(demo.page_faults() - before)
+        assert faults[1] < 8 * 64, "less than one in each MiB"
 
 
 async def _transfer(visitor: Visitor, demo: Demo, direction: str, size: int) -> int:
