@@ -24,7 +24,7 @@ _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
 _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 _OFF_SITE = re.compile(r"/\s*/")
-_UNSAFE_IN_URL = re.compile(r"[\\\x00-\x20\x7f-\U0010ffff]")
+_UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # backslashes, and all but visible ASCII
 _HOST = re.compile(r"([a-z0-9.-]+)(?::[0-9]{1,5})?")
 
 
