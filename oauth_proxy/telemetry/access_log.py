@@ -34,6 +34,7 @@ class AccessLog:
         self._stream = stream
         self._soon = soon
         self._lines: list[str] = []
+        self._now = ""
         self._second, self._stamp = 0, ""
 
     def answered(self, request: Request, response: web.StreamResponse, seconds: float) -> None:
@@ -42,7 +43,8 @@ class AccessLog:
         if self._is_written:
             if not self._lines:
                 self._soon(self._flush)
-            self._lines.append(self._line(self._now(), request, response, seconds))
+                self._now = self._time()
+            self._lines.append(self._line(self._now, request, response, seconds))
 
     def _flush(self) -> None:
         lines, self._lines = self._lines, []
@@ -52,7 +54,7 @@ class AccessLog:
         except OSError:
             pass  # nobody reads the log any more, and there is no other place to say so
 
-    def _now(self) -> str:
+    def _time(self) -> str:
         now = time.time()
         second = int(now)
         if second != self._second:
@@ -65,7 +67,7 @@ def _text(now: str, request: Request, response: web.StreamResponse, seconds: flo
     client = f" client={request.chain[0]}" if request.chain else ""
     user = f" user={printable(request.user)}" if request.user is not None else ""
     return (
-        f"{now} INFO    access: {printable(request.method)} {path} {response.status}{client}{user} by={request.by}"
+        f"{now} INFO    access: {request.method} {path} {response.status}{client}{user} by={request.by}"
         f" bytes={response.body_length} seconds={seconds:.4f} request_id={request.request_id}\n"
     )
 

@@ -19,6 +19,8 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 def printable(text: str) -> str:
     """The text with every control character spelled out, so that a log line stays one line."""
+    if text.isascii() and text.isprintable():
+        return text
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
