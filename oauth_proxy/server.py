@@ -43,12 +43,10 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_answered", "_handler", "_refusal")
 
-    def __init__(
-        self, server: "Server", *, handler: Handler, refusal: Refusal, answered: Answered, **kwargs: Any
-    ) -> None:
+    def __init__(self, server: "Server", *, refusal: Refusal, answered: Answered, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self._answered = answered
-        self._handler = cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], handler)
+        self._handler = server.request_handler
         self._refusal = refusal
 
     async def start(self) -> None:
@@ -159,8 +157,11 @@ class Server(web.Server):
 
     def __init__(self, handler: Handler, *, refusal: Refusal, answered: Answered) -> None:
         # A visitor who hangs up cancels the handler: the tool's connection is let go at once.
-        super().__init__(_unused, handler_cancellation=True)
-        self._ours: dict[str, Any] = {"handler": handler, "refusal": refusal, "answered": answered}
+        super().__init__(
+            cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], handler),  # it gets what we make
+            handler_cancellation=True,
+        )
+        self._ours: dict[str, Any] = {"refusal": refusal, "answered": answered}
         self._limits: dict[str, Any] = {
             "access_log": None,
             "loop": asyncio.get_running_loop(),
@@ -175,10 +176,6 @@ class Server(web.Server):
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
         return Connection(self, **self._ours, **self._limits)
-
-
-async def _unused(request: web.BaseRequest) -> web.StreamResponse:
-    raise NotImplementedError("each Connection has the handler")
 
 
 async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tls | None, drain: float) -> Listen:

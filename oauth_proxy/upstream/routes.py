@@ -63,13 +63,12 @@ class Upstreams:
         fields = request.fields
         host = fields[b"host"][0]
         lines = [(b"Host", route.host or host), *self._headers.crossing(fields)]
-        for value in cookies:
-            lines.append((b"Cookie", value))
+        lines += [(b"Cookie", value) for value in cookies]
         lines.append((b"X-Request-Id", request.request_id.encode("ascii")))
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
-        request.by = "tool"
-        ask = route.upstream.tunnel if asks_for_websocket(fields) else route.upstream.forward
         ours = self._ours(route, request.chain, host, session)
+        ask = route.upstream.tunnel if asks_for_websocket(fields) else route.upstream.forward
+        request.by = "tool"
         return ask(request, target=request_target, headers=lines, ours=ours, added=added)
 
     async def close(self) -> None:

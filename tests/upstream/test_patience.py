@@ -29,23 +29,26 @@ class Slow:
     takes = 0
 
 
-async def test_a_visitor_who_takes_a_little_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def waited_for(visitor: Slow, monkeypatch: pytest.MonkeyPatch) -> "asyncio.Task[None]":
+    """The wait for a visitor who has taken a little, and takes a little more each time it is looked."""
     monkeypatch.setattr(response, "STALL", 0.001)
-    visitor = Slow()
     visitor.takes = 10
     waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
     await until(lambda: visitor.unsent <= 900)
+    return waiting
+
+
+async def test_a_visitor_who_takes_a_little_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = Slow()
+    waiting = await waited_for(visitor, monkeypatch)
     assert not waiting.done()
     visitor.drained.set()
     await waiting
 
 
 async def test_a_visitor_who_stops_taking_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response, "STALL", 0.001)
     visitor = Slow()
-    visitor.takes = 10
-    waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
-    await until(lambda: visitor.unsent <= 900)
+    waiting = await waited_for(visitor, monkeypatch)
     visitor.takes = 0
     with pytest.raises(response.CutShort):
         await waiting
