@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, TypeVar
 
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable
@@ -25,6 +25,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 T = TypeVar("T")
+
+
+class _RanOut(Exception):
+    """The access token is no longer good."""
 
 
 class Refreshing(Protocol):
@@ -122,11 +126,14 @@ class Refresher:
 
     async def _refresh(self, session: Session) -> Session:
         """New tokens where they are due, and the profile read with them: whoever lost the account is out."""
-        if self._is_due(session):
-            session = await self._renew(session)
-        if session.id in self._unread:
-            session = await self._read(session)
-        return session
+        for _ in range(2):  # a machine may sleep between the two, and the new tokens run out before they are used
+            if self._is_due(session):
+                session = await self._renew(session)
+            if session.id not in self._unread:
+                return session
+            with suppress(_RanOut):
+                return await self._read(session)
+        raise ProviderUnavailable("new tokens ran out before they were used, twice")
 
     async def _renew(self, session: Session) -> Session:
         """The session with the successors of its tokens, for which one replica asks."""
@@ -148,13 +155,17 @@ class Refresher:
         return session
 
     async def _read(self, session: Session) -> Session:
-        """The session with the profile as it is now."""
+        """The session with the profile as it is now; _RanOut is raised when its tokens are too old to ask."""
         self._check_pause()
         async with self._ending(session):
             try:
                 identity = await self._asked(self._provider.profile(session.tokens.access))
             except NotAllowed as error:
                 raise GrantEnded(error.cause) from None
+            except GrantEnded:
+                if self._clock() >= session.tokens.expires_at:  # that is why: it says nothing of the grant
+                    raise _RanOut from None
+                raise
         session = self._remember(session.refreshed(session.tokens, identity, self._clock()), read=True)
         await self._memory.remember(session, read=True)
         return session

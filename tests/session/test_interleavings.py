@@ -222,6 +222,13 @@ class Play:
         return bool(lost & somebody.issued("refresh")) or (self._restarted and not self._shared)
 
 
+SLEPT = [
+    *(HangUp(0), Wait(2 * HOUR), HangUp(1), Fail("token", Fault.SERVER_ERROR, 1), Restart(0), HangUp(1)),
+    *(Wait(3 * HOUR), Wait(HOUR), Ask(1, 1, old=False, lost=False), HangUp(0)),
+]
+"""Hours go by between the answer with new tokens and their first use."""
+
+
 async def played(steps: list[Step], *, store: str = "cookie", proxies: int = 1) -> None:
     """The steps, on a stage with that many proxies."""
     session = {"store": store, "lifetime": "20d", "idle": "20d"}
@@ -262,5 +269,6 @@ def test_one_process_never_uses_a_refresh_token_twice_and_loses_nobody(steps: li
 @settings(max_examples=25, deadline=None)
 @given(STEPS)
 @example([Wait(HOUR - 30), Fail("token", Fault.LOST, 1), Ask(0, 8, old=False, lost=False)])  # once failed
+@example(SLEPT)  # once failed
 def test_replicas_never_use_a_refresh_token_twice_and_lose_nobody(steps: list[Step]) -> None:
     run(played_by_replicas(steps))
