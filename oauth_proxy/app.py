@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, count
+from itertools import count
 from typing import TextIO
 
 import aiohttp
@@ -31,12 +31,12 @@ from oauth_proxy.errors import (
     VersionNotSupported,
 )
 from oauth_proxy.gateway import Gateway
-from oauth_proxy.headers import Fields, Peers, ToolHeaders
+from oauth_proxy.headers import Peers, ToolHeaders
 from oauth_proxy.oauth import Client
 from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, read_target
 from oauth_proxy.provider import APIS, Asked, Provider
-from oauth_proxy.requests import Request
+from oauth_proxy.requests import Readings, Request
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
 from oauth_proxy.settings import Listen, Member, Settings
@@ -64,6 +64,7 @@ class Proxy:
         keys = settings.session.keys
         self._site = site
         self._peers = Peers(settings.trusted_proxies)
+        self._readings = Readings()
         self.metrics = Metrics()
         self.provider = _provider(settings, http, clock, self.metrics)
         self.memory = memory_for(settings, clock)
@@ -81,8 +82,7 @@ class Proxy:
         self._live = Live(self._ended.has, store.ends_at, clock)
         sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
-        pages = Pages(name=settings.shown_name, templates=settings.pages.templates)
-        self.answers = Answers(pages, site)
+        self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
             [_route(prefix, each) for prefix, each in settings.upstreams.items()],
             ToolHeaders(settings.headers),
@@ -137,7 +137,7 @@ class Proxy:
                 log.exception("a fault of ours while looking for ended sessions")
 
     def _introduce(self, request: Request) -> None:
-        request.fields = Fields(request.raw_headers)
+        request.fields = self._readings.read(tuple(request.raw_headers))  # of what is no request it is no tuple
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote or "", request.fields)
 
@@ -145,7 +145,7 @@ class Proxy:
         if request._version not in (HttpVersion11, HttpVersion10):  # `version` would keep it, and so the answer
             request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
-        if sum(map(len, chain.from_iterable(request.raw_headers))) > server.LONGEST_FIELDS:
+        if request.fields.size > server.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
         if request.method == "TRACE":
             # It would echo what we add for the tool, the bearer among it.

@@ -58,7 +58,11 @@ class Gateway:
             call.verify(await read_whole(request))
         if call is not None or self._access.is_public(request.method, target):
             return await self._forward(request, target, None, received)
-        visit = self._sessions.at_hand(received) or await self._visit(request, received)
+        visit = self._sessions.at_hand(received)
+        if visit is None:
+            visit = await self._visit(request, received)
+        else:
+            request.fields.remember()
         request.set_cookies = visit.set_cookies
         if visit.session is None:
             return self._stranger(request, target, received)

@@ -7,6 +7,7 @@ can have one of ours removed or forged. Lines are pairs of bytes in order, never
 import re
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from itertools import chain
 from string import Formatter
 
 from oauth_proxy.errors import TokenMalformed
@@ -68,13 +69,14 @@ def normal(name: bytes) -> bytes:
 class Fields(dict[bytes, list[bytes]]):
     """A request's header lines, read once: by name in lower case, every value that was sent, in order.
 
-    A name that was not sent has no values. `lines` are as they were sent.
+    A name that was not sent has no values. `lines` are as they were sent, and of `size` bytes, names and values.
     """
 
-    __slots__ = ("lines",)
+    __slots__ = ("lines", "size")
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
+        self.size = sum(map(len, chain.from_iterable(lines)))
         for name, value in lines:
             key = name.lower()
             if key in self:

@@ -4,13 +4,60 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from oauth_proxy.headers import Fields
+from oauth_proxy.headers import Fields, Line
+
+_REMEMBERED_BYTES = 4 * 1024 * 1024
+_OVERHEAD = 2048
+"""Bytes that lines take besides their own, roughly."""
+
+
+class Sent(Fields):
+    """A request's header lines, and what has been made of them."""
+
+    __slots__ = ("_readings", "rewritten")
+
+    def __init__(self, lines: Sequence[Line], readings: "Readings | None" = None) -> None:
+        super().__init__(lines)
+        self._readings = readings
+        self.rewritten: dict[object, tuple[object, Sequence[str], bytes]] = {}
+        """By upstream: the session and the chain of addresses for which lines were written, and those lines."""
+
+    def remember(self) -> None:
+        """Know lines like these from now on."""
+        readings, self._readings = self._readings, None
+        if readings is not None:
+            readings.remember(self)
+
+
+class Readings:
+    """Header lines are read once: a browser sends the same ones with most of its requests.
+
+    Only those of signed-in visitors are remembered, of which a stranger has none.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Sequence[Line], Sent] = {}
+        self._bytes = 0
+
+    def read(self, lines: tuple[Line, ...]) -> Sent:
+        """These lines; remembered ones are the same object as the last time."""
+        known = self._known.get(lines)
+        return Sent(lines, self) if known is None else known
+
+    def remember(self, sent: Sent) -> None:
+        """Know lines like these from now on."""
+        size = sent.size + _OVERHEAD
+        self._bytes += size
+        if self._bytes > _REMEMBERED_BYTES:
+            self._known.clear()
+            self._bytes = size
+        self._known[sent.lines] = sent
 
 
 class Request(web.BaseRequest):
     """aiohttp's request, with what we know of it beside what it brought."""
 
-    fields = Fields(())
+    fields = Sent(())
     """Its header lines."""
     request_id = ""
     chain: Sequence[str] = ()

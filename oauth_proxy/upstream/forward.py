@@ -26,7 +26,7 @@ async def forward(
     if method == "CONNECT":
         raise BadRequest("CONNECT asks for a tunnel to somewhere")
     body = Body(request)
-    wire = request_head(method, target, headers, ours, body.framing)
+    wire = request_head(method, target, headers, body.framing, ours)
     connection = pool.at_rest() or await pool.connect()
     try:
         if body.in_hand is None:

@@ -15,15 +15,14 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-def request_head(method: str, target: bytes, headers: Lines, *whole: bytes) -> bytes:
-    """A request's head with its empty line; what is `whole` are lines with their ends, checked and written last.
+def request_head(method: str, target: bytes, headers: Lines, framing: bytes, ours: bytes = b"") -> bytes:
+    """A request's head with its empty line; `framing` and `ours` are lines with their ends, checked already.
 
     Raises BadRequest when a line would become two, whoever wrote it: this is the last place to see it.
     """
-    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target), *map(b": ".join, headers)]
-    head = b"\r\n".join(lines)
-    _check(head, len(headers))
-    return b"".join((head, b"\r\n", *whole, b"\r\n"))
+    first = b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)
+    _check(first, 1)
+    return b"".join((first, ours, whole_lines(headers), framing, b"\r\n"))
 
 
 def whole_lines(headers: Lines) -> bytes:

@@ -16,7 +16,7 @@ from oauth_proxy.upstream.upstream import Upstream
 _REMEMBERED = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """A path prefix and the tool behind it; `base` replaces the prefix, `host` the visitor's Host unless None."""
 
@@ -60,16 +60,11 @@ class Upstreams:
         """
         route = self._route(target)
         request_target = route.request_target(target)
-        fields = request.fields
-        host = fields[b"host"][0]
-        lines = [(b"Host", route.host or host), *self._headers.crossing(fields)]
-        lines += [(b"Cookie", value) for value in cookies]
-        lines.append((b"X-Request-Id", request.request_id.encode("ascii")))
+        lines = self._lines(route, request, session, cookies)
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
-        ours = self._ours(route, request.chain, host, session)
-        ask = route.upstream.tunnel if asks_for_websocket(fields) else route.upstream.forward
+        ask = route.upstream.tunnel if asks_for_websocket(request.fields) else route.upstream.forward
         request.by = "tool"
-        return ask(request, target=request_target, headers=lines, ours=ours, added=added)
+        return ask(request, target=request_target, headers=[_request_id(request)], ours=lines, added=added)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -81,6 +76,19 @@ class Upstreams:
             if target.path.startswith(route.prefix):
                 return route
         raise NotFound("no upstream has a prefix of this path")
+
+    def _lines(self, route: Route, request: Request, session: Session | None, cookies: Sequence[bytes]) -> bytes:
+        """The lines that stay the same when a visitor sends the same ones again, ready to be sent."""
+        sent, chain = request.fields, request.chain
+        known = sent.rewritten.get(route)
+        if known is not None and known[0] is session and known[1] == chain:
+            return known[2]
+        host = sent[b"host"][0]
+        lines = [(b"Host", route.host or host), *self._headers.crossing(sent)]
+        lines += [(b"Cookie", value) for value in cookies]
+        written = whole_lines(lines) + self._ours(route, chain, host, session)
+        sent.rewritten[route] = session, chain, written
+        return written
 
     def _ours(self, route: Route, chain: Sequence[str], host: bytes, session: Session | None) -> bytes:
         """The lines of ours that stay the same from one request of a session to the next, ready to be sent."""
@@ -104,6 +112,10 @@ class Upstreams:
         if route.prefix != "/":
             lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
         return lines
+
+
+def _request_id(request: Request) -> Line:
+    return b"X-Request-Id", request.request_id.encode("ascii")
 
 
 def _fields(session: Session) -> dict[str, str]:

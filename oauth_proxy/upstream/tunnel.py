@@ -33,7 +33,7 @@ async def tunnel(
     accept = expected_accept(request)
     connection = await pool.connect_tunnel()
     try:
-        await connection.ask(request_head("GET", target, headers, ours, _UPGRADE), upgrading=True)
+        await connection.ask(request_head("GET", target, headers, _UPGRADE, ours), upgrading=True)
         if connection.answer().status != 101:
             refusal = await pass_on(request, connection, connection.answer(), added=added, keep_alive=False)
             connection.abort()

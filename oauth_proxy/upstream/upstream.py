@@ -48,7 +48,7 @@ class Upstream:
         """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
 
         `target` goes into the request line as it is (RFC 9112 3.2). `headers` are the lines for the tool, in order
-        and without any that frame the message or belong to one hop; `ours` come after them, from `whole_lines`.
+        and without any that frame the message or belong to one hop; `ours`, from `whole_lines`, come before them.
         `added` are lines for the visitor, put after the tool's own.
 
         Raises while nothing has been sent to the visitor: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,

@@ -1,0 +1,51 @@
+import json
+import os
+
+import pytest
+
+from oauth_proxy import requests
+from oauth_proxy.requests import Readings
+from tests.cast import Stage
+from tests.visitor import Visitor
+
+
+async def test_lines_of_the_signed_in_are_read_once(
+    stage: Stage, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await visitor.login(f"{stage.url}/echo")
+    cookie = visitor.cookie_line(stage.url)
+    read: list[object] = []
+    begin = requests.Sent.__init__
+
+    def counting(self: requests.Sent, *args: object) -> None:
+        read.append(args[0])
+        begin(self, *args)  # type: ignore[arg-type]  # whatever it is called with
+
+    monkeypatch.setattr(requests.Sent, "__init__", counting)
+    for more in ("X-One: 1", "X-One: 2", "X-One: 1", "X-One: 2"):
+        answer = await stage.ask("/echo", cookie, more)
+        assert ["X-One", more[-1]] in json.loads(answer.body)["headers"]
+    assert len(read) == 2
+    for _ in range(2):
+        assert (await stage.ask("/echo", "Cookie: oauth_proxy=1.strange")).status == 401
+    assert len(read) == 4, "nothing is remembered of strangers"
+
+
+def test_the_memory_of_lines_is_bounded() -> None:
+    readings = Readings()
+    for _ in range(1000):
+        readings.read(((b"Cookie", os.urandom(8000)),)).remember()
+    held = sum(sent.size for sent in readings._known.values())
+    assert 0 < held <= 4 * 1024 * 1024
+
+
+def test_remembering_twice_counts_once() -> None:
+    readings = Readings()
+    lines = ((b"Cookie", b"a=b"),)
+    first = readings.read(lines)
+    second = readings.read(lines)
+    first.remember()
+    first.remember()
+    assert readings.read(lines) is first
+    second.remember()  # two requests were under way with the same lines
+    assert readings.read(lines) is second
