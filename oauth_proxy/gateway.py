@@ -9,7 +9,7 @@ from oauth_proxy.answers import Answers
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import SignInRequired
-from oauth_proxy.headers import asks_for_stream, is_navigation
+from oauth_proxy.headers import is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
@@ -85,7 +85,7 @@ class Gateway:
     ) -> Awaitable[web.StreamResponse]:
         """The tool's answer; a stream ends with its session."""
         forwarding = self._upstreams.forward(request, target, session, received.others)
-        if session is None or not asks_for_stream(request.fields):
+        if session is None or not request.fields.for_stream:
             return forwarding
         return self._as_stream(session, forwarding)
 

@@ -130,7 +130,7 @@ def asks_for_stream(fields: Fields) -> bool:
     """Whether this asks for a connection that stays open: a WebSocket, or events as they come."""
     if b"upgrade" in fields:
         return True
-    return b"accept" in fields and any(b"text/event-stream" in value for value in fields[b"accept"])
+    return any(b"text/event-stream" in value for value in fields[b"accept"])
 
 
 def asks_for_websocket(fields: Fields) -> bool:

@@ -7,6 +7,7 @@ would read the same bytes differently. What is forwarded is `Target.raw`, byte f
 import posixpath
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -46,6 +47,7 @@ class Target(NamedTuple):
         return not self.plain and any(_DOT_SEGMENT.search(form) for form in _forms(self.raw))
 
 
+@lru_cache(maxsize=512)
 def read_target(sent: str, host: str) -> Target:
     """The target of a request line, given the Host header's value.
 

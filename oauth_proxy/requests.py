@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from oauth_proxy.headers import Fields, Line
+from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 
 _REMEMBERED_BYTES = 4 * 1024 * 1024
 _OVERHEAD = 2048
@@ -14,19 +14,24 @@ _OVERHEAD = 2048
 class Sent(Fields):
     """A request's header lines, and what has been made of them."""
 
-    __slots__ = ("_readings", "rewritten")
+    __slots__ = ("_readings", "for_stream", "for_websocket", "is_remembered", "rewritten")
 
     def __init__(self, lines: Sequence[Line], readings: "Readings | None" = None) -> None:
         super().__init__(lines)
         self._readings = readings
+        self.for_stream = asks_for_stream(self)
+        self.for_websocket = asks_for_websocket(self)
+        self.is_remembered = False
         self.rewritten: dict[object, tuple[object, Sequence[str], bytes]] = {}
-        """By upstream: the session and the chain of addresses for which lines were written, and those lines."""
+        """By upstream: the session and the chain of addresses for which lines were written, and those lines. Only
+        while they are remembered.
+        """
 
     def remember(self) -> None:
-        """Know lines like these from now on."""
-        readings, self._readings = self._readings, None
-        if readings is not None:
-            readings.remember(self)
+        """Know lines like these from now on; those for a stream do not come again, a WebSocket's key is random."""
+        if not (self.is_remembered or self.for_stream or self._readings is None):
+            self._readings.remember(self)
+            self.is_remembered = True
 
 
 class Readings:

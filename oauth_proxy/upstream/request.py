@@ -22,7 +22,7 @@ def request_head(method: str, target: bytes, headers: Lines, framing: bytes, our
     """
     first = b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)
     _check(first, 1)
-    return b"".join((first, ours, whole_lines(headers), framing, b"\r\n"))
+    return b"%b%b%b%b\r\n" % (first, ours, whole_lines(headers) if headers else b"", framing)
 
 
 def whole_lines(headers: Lines) -> bytes:

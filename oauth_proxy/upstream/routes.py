@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, NotFound
-from oauth_proxy.headers import Line, ToolHeaders, asks_for_websocket
+from oauth_proxy.headers import Line, ToolHeaders
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
@@ -60,11 +60,14 @@ class Upstreams:
         """
         route = self._route(target)
         request_target = route.request_target(target)
-        lines = self._lines(route, request, session, cookies)
+        lines = b"%bX-Request-Id: %b\r\n" % (
+            self._lines(route, request, session, cookies),
+            request.request_id.encode("ascii"),
+        )
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
-        ask = route.upstream.tunnel if asks_for_websocket(request.fields) else route.upstream.forward
+        ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         request.by = "tool"
-        return ask(request, target=request_target, headers=[_request_id(request)], ours=lines, added=added)
+        return ask(request, target=request_target, headers=(), ours=lines, added=added)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -87,7 +90,8 @@ class Upstreams:
         lines = [(b"Host", route.host or host), *self._headers.crossing(sent)]
         lines += [(b"Cookie", value) for value in cookies]
         written = whole_lines(lines) + self._ours(route, chain, host, session)
-        sent.rewritten[route] = session, chain, written
+        if sent.is_remembered:
+            sent.rewritten[route] = session, chain, written
         return written
 
     def _ours(self, route: Route, chain: Sequence[str], host: bytes, session: Session | None) -> bytes:
@@ -112,10 +116,6 @@ class Upstreams:
         if route.prefix != "/":
             lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
         return lines
-
-
-def _request_id(request: Request) -> Line:
-    return b"X-Request-Id", request.request_id.encode("ascii")
 
 
 def _fields(session: Session) -> dict[str, str]:
