@@ -7,6 +7,7 @@ module refuses the rest, so that nothing is passed on which another reader could
 import re
 from collections.abc import Container
 from functools import lru_cache
+from typing import NamedTuple
 
 from oauth_proxy.errors import UpstreamNonsense
 from oauth_proxy.headers import HOP_BY_HOP
@@ -16,12 +17,23 @@ MAX_LINES = 256
 
 # RFC 9112 4. llhttp lets through HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the
 # reason.
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 # What Connection may name without any line being struck for it: what it means by itself, what is struck anyway,
 # and the length, which is not the tool's to take back.
 _NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
 # The names of all lines that are read here begin with one of these letters; most other lines are never looked at.
 _CANDIDATE = re.compile(rb"\n([CcDdHhKkPpTtUu][A-Za-z0-9-]*):([^\r]*)")
+_EVENTS = re.compile(rb"\ncontent-type:[\t ]*text/event-stream", re.IGNORECASE)
+
+
+class StatusLine(NamedTuple):
+    """The first line of an answer: as it is sent, in our version (RFC 9110 2.5), and what it says."""
+
+    line: bytes
+    status: int
+    reason: bytes
+    is_1_0: bool
+    """Whether the tool speaks HTTP/1.0."""
 
 
 class Head:
@@ -31,26 +43,29 @@ class Head:
         "block",
         "chunked",
         "dated",
-        "event_stream",
+        "first",
         "keep_alive",
         "length",
-        "reason",
         "status",
         "upgrade",
     )
 
-    def __init__(self, keep_alive: bool, status: int, reason: bytes, block: bytes) -> None:
-        self.status = status
-        self.reason = reason
+    def __init__(self, first: StatusLine, block: bytes) -> None:
+        self.first = first
+        self.status = first.status
         self.block = block
         """Header lines in order, hop-by-hop ones struck, with a CRLF before the first and after each."""
         self.length: int | None = None
         """Bytes of body; None where only the last chunk or the end of the connection tells."""
         self.chunked = False
-        self.keep_alive = keep_alive
-        self.event_stream = False
+        self.keep_alive = not first.is_1_0
         self.dated = False
         self.upgrade = b""
+
+    @property
+    def event_stream(self) -> bool:
+        """The body is events, as they happen."""
+        return _EVENTS.search(self.block) is not None
 
     @property
     def lines(self) -> list[bytes]:
@@ -73,29 +88,34 @@ def read(raw: bytes, *, to_head: bool = False) -> Head:
 
     UpstreamNonsense is raised for whatever can be read in two ways or is no HTTP/1.
     """
-    found = _STATUS_LINE.match(raw)
-    if found is None:
-        raise UpstreamNonsense("the status line is not HTTP/1.0 or HTTP/1.1")
+    end = raw.find(b"\r\n")
+    first = _status_line(raw[:end])
     if len(raw) > 4 * MAX_LINES and raw.count(b"\n") > MAX_LINES + 2:
         raise UpstreamNonsense(f"the head has more than {MAX_LINES} lines")
-    minor, status, reason = found.groups(b"")
-    head = Head(minor == b"1", int(status), reason, raw[found.end() - 2 : -2])
+    head = Head(first, raw[end:-2])
     hops: list[tuple[bytes, bytes]] = []
-    for name, value in _CANDIDATE.findall(raw, found.end() - 1):
+    for name, value in _CANDIDATE.findall(raw, end + 1):
         folded = name.lower()
         if folded == b"content-length":
             head.length = int(value)  # digits, in one line only: llhttp has seen to that
         elif folded == b"date":
             head.dated = True
-        elif folded == b"content-type":
-            head.event_stream = value.strip(b" \t")[:17].lower() == b"text/event-stream"
         elif folded in HOP_BY_HOP:
             hops.append((folded, value.strip(b" \t").lower()))
             head.block = head.block.replace(b"\r\n" + name + b":" + value + b"\r\n", b"\r\n", 1)
     if hops:
         _apply_hops(head, hops)
-    _settle_framing(head, to_head=to_head, minor=minor)
+    _settle_framing(head, to_head=to_head)
     return head
+
+
+@lru_cache(maxsize=256)
+def _status_line(line: bytes) -> StatusLine:
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise UpstreamNonsense("the status line is not HTTP/1.0 or HTTP/1.1")
+    minor, status, reason = found.groups(b"")
+    return StatusLine(b"HTTP/1.1 %b %b" % (status, reason), int(status), reason, minor == b"0")
 
 
 def _apply_hops(head: Head, hops: list[tuple[bytes, bytes]]) -> None:
@@ -123,9 +143,9 @@ def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t") for option in value.split(b","))
 
 
-def _settle_framing(head: Head, *, to_head: bool, minor: bytes) -> None:
+def _settle_framing(head: Head, *, to_head: bool) -> None:
     """How the body ends (RFC 9112 6.3)."""
-    if head.chunked and minor == b"0":
+    if head.chunked and head.first.is_1_0:
         raise UpstreamNonsense("Transfer-Encoding in an HTTP/1.0 answer")  # RFC 9112 6.1: faulty framing
     if to_head or head.status in (204, 304) or head.status < 200:
         _without_body(head)

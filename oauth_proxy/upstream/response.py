@@ -32,7 +32,8 @@ class Forwarded(web.StreamResponse):
     """What has been sent of an answer: by the time a handler returns it, everything is on the wire."""
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
-        super().__init__(status=status)
+        # Not super().__init__(): nobody asks for the header lines and the state of what has been sent already.
+        self._status = status
         self._keep_alive = keep_alive
         self._eof_sent = True
 
@@ -87,7 +88,7 @@ def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: 
         lines += b"Connection: close\r\n"
     elif request.version < HttpVersion11:
         lines += b"Connection: keep-alive\r\n"
-    return b"HTTP/1.1 %d %b%b%b\r\n" % (head.status, head.reason, head.block, lines)
+    return b"".join((head.first.line, head.block, lines, b"\r\n"))
 
 
 async def _stream(

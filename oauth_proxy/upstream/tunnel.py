@@ -86,7 +86,7 @@ def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
         raise UpstreamNonsense("101 with another Sec-WebSocket-Accept than the key asks for")
     if head.upgrade.lower() != b"websocket":
         raise UpstreamNonsense("101 to another protocol than WebSocket")
-    return b"\r\n".join([b"HTTP/1.1 101 %b" % head.reason, *head.lines, *map(b": ".join, added), _UPGRADE, b""])
+    return b"\r\n".join([head.first.line, *head.lines, *map(b": ".join, added), _UPGRADE, b""])
 
 
 def _join(

@@ -112,6 +112,6 @@ def test_one_wrong_byte_is_refused_or_kept_within_its_line(place: int, byte: int
     except UpstreamNonsense:
         return
     if reader.head is not None:
-        for line in (reader.head.reason, *reader.head.lines):
+        for line in (reader.head.first.reason, *reader.head.lines):
             assert not set(line) & (set(range(9)) | set(range(10, 32)) | {127})
         assert all(b":" in line for line in reader.head.lines)
