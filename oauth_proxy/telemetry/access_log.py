@@ -33,23 +33,22 @@ class AccessLog:
         self._is_written = settings.access
         self._stream = stream
         self._soon = soon
-        self._lines: list[str] = []
-        self._now = ""
+        self._waiting: list[tuple[Request, web.StreamResponse, float]] = []
         self._second, self._stamp = 0, ""
 
     def answered(self, request: Request, response: web.StreamResponse, seconds: float) -> None:
         """An answer has been sent, after so long."""
         self._count(response.status, request.by, seconds)
         if self._is_written:
-            if not self._lines:
+            if not self._waiting:
                 self._soon(self._flush)
-                self._now = self._time()
-            self._lines.append(self._line(self._now, request, response, seconds))
+            self._waiting.append((request, response, seconds))
 
     def _flush(self) -> None:
-        lines, self._lines = self._lines, []
+        waiting, self._waiting = self._waiting, []
+        now, line = self._time(), self._line
         try:
-            self._stream.write("".join(lines))
+            self._stream.write("".join([line(now, *answered) for answered in waiting]))
             self._stream.flush()
         except OSError:
             pass  # nobody reads the log any more, and there is no other place to say so
