@@ -57,10 +57,11 @@ def measure(stage: Stage, rows: Sequence[Row], rounds: int, seconds: float) -> R
     results = Results([column.name for column in stage.columns])
     for row in rows:
         fitting = [column for column in stage.columns if row.fits(column)]
-        for turn in range(rounds):
+        turns, of = (rounds * max(1, round(seconds)), 1.0) if row.divisible else (rounds, seconds)
+        for turn in range(turns):
             start = turn % len(fitting)
             for column in fitting[start:] + fitting[:start]:
-                _measure_one(results, row, column, seconds)
+                _measure_one(results, row, column, of)
         _tell(row.name)
     return results
 
