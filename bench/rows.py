@@ -80,7 +80,7 @@ def _logged(column: Column, seconds: float) -> Sample:
     work = partial(_wrk, path="/small", connections=32, seconds=1)
     silent, told = 0.0, 0.0
     with column.again() as quiet, replace(column, peer=LOGGING).again() as logging:
-        turns = 2 * max(1, round(seconds))
+        turns = 4 * max(1, round(seconds))
         for _ in range(turns):
             silent += work(quiet)["CPU s per 1,000"]
             told += work(logging)["CPU s per 1,000"]
