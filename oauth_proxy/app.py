@@ -192,10 +192,9 @@ async def running(settings: Settings, log_to: TextIO, clock: Clock = time.time) 
 
     Raises ConfigurationError for what cannot be used after all: a port, a certificate, a template.
     """
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
-        )
+        http = await stack.enter_async_context(session)
         proxy = Proxy(settings, http, clock)
         stack.push_async_callback(proxy.memory.close)
         stack.push_async_callback(proxy.refresher.close)
@@ -225,8 +224,7 @@ def _cookies(settings: Settings) -> Cookies:
 
 
 def _journal(settings: Settings) -> Journal | None:
-    path = settings.session.revocations
-    return Journal(path) if path else None
+    return Journal(settings.session.revocations) if settings.session.revocations else None
 
 
 def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, metrics: Metrics) -> Provider:
@@ -250,7 +248,9 @@ def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, met
         accounts=frozenset(rule.id for rule in members if rule.of == "account"),
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )
-    return Provider(api, client, http, clock, asked, lambda *call: metrics.provider_calls.labels(*call).inc())
+    elapsed = time.monotonic if clock is time.time else clock  # a test's clock is the only one it has
+    count = metrics.provider_calls.labels
+    return Provider(api, client, http, clock, asked, lambda *call: count(*call).inc(), elapsed)
 
 
 def _route(prefix: str, settings: UpstreamSettings) -> Route:

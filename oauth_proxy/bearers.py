@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, TokenRefused, TooManyWrongTokens
@@ -34,7 +34,7 @@ V = TypeVar("V")
 class Describing(Protocol):
     """What is needed of the provider."""
 
-    async def profile(self, access_token: str) -> Identity:
+    async def profile(self, access_token: str, *, owner: str, asker: Literal["program"]) -> Identity:
         """Who the bearer is."""
         ...
 
@@ -109,7 +109,7 @@ class Bearers:
             async with asyncio.timeout(_PATIENCE), self._turns:
                 self._limit.check(client)  # here, because what came in the same moment may have been wrong
                 now = self._clock()
-                known = _Known(await self._provider.profile(token), now)
+                known = _Known(await self._provider.profile(token, owner=client, asker="program"), now)
         except (GrantEnded, NotAllowed) as error:
             self._limit.count(client)
             self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)

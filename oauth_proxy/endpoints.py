@@ -25,7 +25,7 @@ from oauth_proxy.headers import Peers, is_navigation, one_line
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import redeemable_code, single
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.provider import Provider
+from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
 from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Sessions, Visit
 from oauth_proxy.telemetry import Metrics
@@ -105,7 +105,7 @@ class Endpoints:
         request.set_cookies = self._attempts.finish(state, received)
         try:
             tokens = await self._provider.exchange(redeemable_code(query), attempt)
-            identity = await self._provider.profile(tokens.access)
+            identity = await self._provider.profile(tokens.access, owner=LOGIN, asker="login")
             counted = await self._count(received)
             visit = await self._sessions.begin(identity, tokens, received)
         except ProxyError as error:

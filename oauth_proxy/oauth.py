@@ -37,6 +37,8 @@ _LONGEST_EXPIRES_IN = 366 * 24 * 3600
 _TOKEN = re.compile(r"[\x21-\x7e]{1,30000}")
 _SCOPE = re.compile(r"[\x20-\x7e]{1,2000}")
 _LONGEST_QUOTE = 200
+_LOGIN_HELPS = ("invalid_grant", "invalid_token", "access_denied")
+"""Errors of a token endpoint that a new login mends; Adobe's begin with `ride_` and ask for the visitor there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +176,9 @@ def granted_tokens(
 
     `previous` are the tokens being refreshed: their refresh token and scope are kept where the answer brings
     none. `sent` are the secrets of the request, which no failure repeats even if the answer does.
-    Raises CodeRefused or, when refreshing, GrantEnded for `invalid_grant`; ProviderRefusedUs when our own
-    credentials are refused; ProviderUnavailable for 429 and 5xx; ProviderNonsense for everything else.
+    Raises CodeRefused or, when refreshing, GrantEnded where only a new login helps; ProviderRefusedUs when our own
+    credentials are refused; ProviderNonsense for everything else.
     """
-    if status == 429 or status >= 500:
-        raise ProviderUnavailable(f"the token endpoint answered {status}")
     answer = _json_object(status, body)
     try:
         token = parse_token_response(body, scope=None)
@@ -228,7 +228,7 @@ def _quoted(text: object, secrets: Sequence[str] = ()) -> str:
 
 
 def _refusal(error: object, cause: str, *, refreshing: bool) -> ProviderNonsense | LoginRefused:
-    if error == "invalid_grant":
+    if error in _LOGIN_HELPS or str(error).startswith("ride_"):
         return GrantEnded(cause) if refreshing else CodeRefused(cause)
     if error in ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"):
         return ProviderRefusedUs(cause)

@@ -15,7 +15,7 @@ import yaml
 from oauth_proxy import bearers, cli, cookies, errors, oauth, server
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
-from oauth_proxy.provider import base as provider
+from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import Settings, parse, schema
 from oauth_proxy.settings import Upstream as UpstreamSettings

@@ -1,72 +1,50 @@
 """What the proxy asks of Frame.io: sign somebody in, redeem, refresh, describe, revoke.
 
-The law: every call has a deadline and a bound, follows no redirect, keeps no cookie, and ends in a value or in a
-failure from `errors`; a network failure is never mistaken for a refusal.
+The law: failures have an owner. How one visitor's call ends says nothing of anybody else's; only that Frame.io is
+away does, once several owners in a row found it so.
 """
 
-import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 from urllib.parse import quote_plus
 
 import aiohttp
 
 from oauth_proxy import oauth
-from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProviderUnavailable, ProxyError
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProxyError
 from oauth_proxy.identity import Identity, Tokens
+from oauth_proxy.provider.api import Api, Asked
+from oauth_proxy.provider.breaker import Breaker
+from oauth_proxy.provider.calls import Answer, Calls
+from oauth_proxy.provider.shares import Shares
+from oauth_proxy.provider.tokens import TokenEndpoint
 
-Answer = TypeVar("Answer")
+Asker = Literal["login", "session", "program"]
+"""For whom a profile is read: a login is never held back, and programs have connections of their own."""
 
-LONGEST_ANSWER = 256 * 1024
-DEADLINE = 10.0
-"""Seconds for one call, connecting included."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The accounts and teams whose members the configuration lets in, by id; nothing else is asked about."""
-
-    accounts: frozenset[str] = frozenset()
-    teams: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One call about somebody's standing: a path of the API, and how to read the answer (see Identity.standing).
-
-    `read` raises KeyError, TypeError or ValueError for an answer that is not one.
-    """
-
-    path: str
-    read: Callable[[Mapping[str, object]], Iterable[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """What tells v2 from v4: addresses, scopes, and the shape of a profile."""
-
-    name: str
-    authorize_url: str
-    token_url: str
-    api_url: str
-    revoke_url: str | None
-    profile_path: str
-    read_profile: Callable[[Mapping[str, object]], Identity]
-    """Raises KeyError, TypeError or ValueError for anything that is not a profile."""
-    questions: Callable[[Asked], Sequence[Question]]
-
-
+_Read = TypeVar("_Read")
 _NOTHING = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearer:
+    """Whose token it is that asks."""
+
+    token: str = field(repr=False)
+    owner: str
+    held: bool
 
 
 class Provider:
     """Frame.io, spoken to as one registered app.
 
-    `clock` tells seconds since the epoch; `count` is told each call and its result.
+    `clock` tells seconds since the epoch, `elapsed` seconds that never go back; `count` is told each call and its
+    result. An `owner` is whose failure it would be: a session's id, a program's client address.
     """
 
     def __init__(
@@ -77,13 +55,17 @@ class Provider:
         clock: Callable[[], float],
         asked: Asked = _NOTHING,
         count: Callable[[str, str], None] = lambda call, result: None,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
         self._count = count
         self._questions = api.questions(asked)
         self._client = client
-        self._http = http
         self._clock = clock
+        self._calls = Calls(http, clock)
+        self._shares = Shares()
+        self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
+        self._breaker = Breaker(elapsed)
 
     def authorize_url(self, state: str, attempt: oauth.Attempt, *, switch: bool = False) -> str:
         """Where the visitor signs in and consents; `switch` asks Frame.io not to assume it is the same person.
@@ -94,41 +76,52 @@ class Provider:
         return oauth.authorization_url(self._api.authorize_url, self._client, state, attempt, extra)
 
     async def exchange(self, code: str, attempt: oauth.Attempt) -> Tokens:
-        """The tokens for an authorization code. Raises what `oauth.granted_tokens` raises."""
+        """The tokens for an authorization code. Raises ProviderUnavailable or as `oauth.granted_tokens`."""
         form = oauth.code_request(self._client, code, attempt.verifier)
         with self._counted("exchange"):
             now = self._clock()
-            status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
-            return oauth.granted_tokens(status, body, now=now, sent=(code, attempt.verifier))
+            answer = await self._tokens.exchange(self._credentials(), form)
+            return oauth.granted_tokens(answer.status, answer.body, now=now, sent=(code, attempt.verifier))
 
-    async def refresh(self, tokens: Tokens) -> Tokens:
-        """The successors of `tokens`. Raises GrantEnded when there can be none."""
+    async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
+        """The successors of `tokens`.
+
+        Raises GrantEnded when there can be none, ProviderAway, ProviderPaused, ProviderBusy, or another
+        ProviderUnavailable that concerns the owner alone.
+        """
         if tokens.refresh is None:
             raise GrantEnded("the provider granted no refresh token")
         form = oauth.refresh_request(self._client, tokens.refresh, tokens.scope)
         with self._counted("refresh"):
             now = self._clock()
-            status, body = await self._call("POST", self._api.token_url, self._credentials(), form)
-            return oauth.granted_tokens(status, body, now=now, previous=tokens, sent=(tokens.refresh,))
+            answer = await self._tokens.refresh(self._credentials(), form, owner)
+            return oauth.granted_tokens(
+                answer.status, answer.body, now=now, previous=tokens, sent=(tokens.refresh,)
+            )
 
-    async def profile(self, access_token: str) -> Identity:
+    async def profile(self, access_token: str, *, owner: str, asker: Asker = "session") -> Identity:
         """Who the bearer is, and their standing where the configuration asks for it.
 
-        Raises GrantEnded when the token is not good, NotAllowed when it may not read the profile.
+        Raises GrantEnded when the token is not good, NotAllowed when it may not read the profile, and
+        ProviderUnavailable as `refresh` does.
         """
+        held = asker != "login"
         with self._counted("profile"):
-            return await self._profile(access_token)
+            if held:
+                self._breaker.check()
+            async with (self._shares.programs if asker == "program" else self._shares.profiles).turn():
+                return await self._profile(_Bearer(access_token, owner, held=held))
 
-    async def _profile(self, access_token: str) -> Identity:
-        status, body = await self._ask(self._api.profile_path, access_token)
-        if status == 403:
+    async def _profile(self, bearer: _Bearer) -> Identity:
+        answer = await self._ask(self._api.profile_path, bearer)
+        if answer.status == 403:
             raise NotAllowed("the profile endpoint answered 403: the account or the scope does not suffice")
-        identity = _read(self._api.profile_path, status, body, self._api.read_profile)
+        identity = _read(self._api.profile_path, answer, self._api.read_profile)
         standing: list[str] = []
         for question in self._questions:
-            status, body = await self._ask(question.path, access_token)
-            if status not in (403, 404):  # those say: no member
-                standing.extend(_read(question.path, status, body, question.read))
+            answer = await self._ask(question.path, bearer)
+            if answer.status not in (403, 404):  # those say: no member
+                standing.extend(_read(question.path, answer, question.read))
         return replace(identity, standing=tuple(standing))
 
     async def revoke(self, tokens: Tokens) -> None:
@@ -140,9 +133,10 @@ class Provider:
         if self._client.client_secret is None:
             form += f"&client_id={quote_plus(self._client.client_id)}"
         with self._counted("revoke"):
-            status, _ = await self._call("POST", self._api.revoke_url, self._credentials(), form)
-            if status != 200:
-                raise ProviderNonsense(f"the revocation endpoint answered {status}")
+            async with self._shares.revocations.turn():
+                answer = await self._calls.post(self._api.revoke_url, self._credentials(), form)
+            if answer.status != 200:
+                raise ProviderNonsense(f"the revocation endpoint answered {answer.status}")
 
     @contextmanager
     def _counted(self, call: str) -> Iterator[None]:
@@ -153,15 +147,14 @@ class Provider:
             raise
         self._count(call, "ok")
 
-    async def _ask(self, path: str, access_token: str) -> tuple[int, bytes]:
-        """One answer of the API. Raises GrantEnded for 401 and ProviderUnavailable for 429 and 5xx."""
-        headers = {"Authorization": f"Bearer {access_token}"}
-        status, body = await self._call("GET", self._api.api_url + path, headers)
-        if status == 401:
+    async def _ask(self, path: str, bearer: _Bearer) -> Answer:
+        """One answer of the API. Raises GrantEnded for 401."""
+        headers = {"Authorization": f"Bearer {bearer.token}"}
+        with self._breaker.call(bearer.owner, held=bearer.held):
+            answer = await self._calls.get(self._api.api_url + path, headers)
+        if answer.status == 401:
             raise GrantEnded(f"{path} answered 401")
-        if status == 429 or status >= 500:
-            raise ProviderUnavailable(f"{path} answered {status}")
-        return status, body
+        return answer
 
     def _credentials(self) -> dict[str, str]:
         """A secret app's Basic credentials (RFC 6749 2.3.1); a PKCE app sends none."""
@@ -171,50 +164,11 @@ class Provider:
         pair = f"{quote_plus(self._client.client_id)}:{quote_plus(secret)}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
 
-    async def _call(
-        self, method: str, url: str, headers: Mapping[str, str], form: str | None = None
-    ) -> tuple[int, bytes]:
-        """Status and body of one answer. Raises ProviderUnavailable, or ProviderNonsense for an endless one."""
-        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
-        if form is not None:
-            sent["Content-Type"] = "application/x-www-form-urlencoded"
-        try:
-            async with (
-                asyncio.timeout(DEADLINE),
-                self._http.request(method, url, headers=sent, data=form, allow_redirects=False) as answer,
-            ):
-                body = await answer.content.read(LONGEST_ANSWER + 1)
-                while len(body) <= LONGEST_ANSWER and (more := await answer.content.readany()):
-                    body += more
-                status = answer.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ProviderUnavailable(f"{method} {url}: {_cause(error)}") from None
-        if len(body) > LONGEST_ANSWER:
-            raise ProviderNonsense(f"{method} {url}: the answer is longer than {LONGEST_ANSWER} bytes")
-        return status, body
 
-
-def _read(path: str, status: int, body: bytes, read: Callable[[Mapping[str, object]], Answer]) -> Answer:
-    if status != 200:
-        raise ProviderNonsense(f"{path} answered {status}")
+def _read(path: str, answer: Answer, read: Callable[[Mapping[str, object]], _Read]) -> _Read:
+    if answer.status != 200:
+        raise ProviderNonsense(f"{path} answered {answer.status}")
     try:
-        return read(json.loads(body))
+        return read(json.loads(answer.body))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ProviderNonsense(f"the answer of {path} is not what was asked for") from None
-
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__
-
-
-def text(value: object) -> str | None:
-    """An optional field of a profile: a string of bearable length, or nothing."""
-    return value if isinstance(value, str) and 0 < len(value) <= 320 else None
-
-
-def required(value: object) -> str:
-    """A field no profile can do without. Raises ValueError where it is missing."""
-    found = text(value)
-    if found is None:
-        raise ValueError("the profile has no id")
-    return found

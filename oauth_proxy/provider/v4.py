@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from oauth_proxy.identity import Identity
-from oauth_proxy.provider.base import Api, Asked, Question, required, text
+from oauth_proxy.provider.api import Api, Asked, Question, required, text
 
 
 def _read_profile(answer: Mapping[str, object]) -> Identity:

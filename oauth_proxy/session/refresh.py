@@ -34,11 +34,11 @@ class _RanOut(Exception):
 class Refreshing(Protocol):
     """What is needed of the provider."""
 
-    async def refresh(self, tokens: Tokens) -> Tokens:
+    async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
         """Successor tokens."""
         ...
 
-    async def profile(self, access_token: str) -> Identity:
+    async def profile(self, access_token: str, *, owner: str) -> Identity:
         """Who the bearer is."""
         ...
 
@@ -148,7 +148,7 @@ class Refresher:
             session = await self.newest_anywhere(session)
             if self._is_due(session):
                 async with self._ending(session):
-                    tokens = await self._asked(self._provider.refresh(session.tokens))
+                    tokens = await self._asked(self._provider.refresh(session.tokens, owner=session.id))
                 # Remembered before anything else can fail: the old refresh token is spent from here on.
                 session = self._remember(session.refreshed(tokens, session.identity, self._clock()), read=False)
                 await self._memory.remember(session, read=False)
@@ -159,7 +159,7 @@ class Refresher:
         self._check_pause()
         async with self._ending(session):
             try:
-                identity = await self._asked(self._provider.profile(session.tokens.access))
+                identity = await self._asked(self._provider.profile(session.tokens.access, owner=session.id))
             except NotAllowed as error:
                 raise GrantEnded(error.cause) from None
             except GrantEnded:

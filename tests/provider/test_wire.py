@@ -23,7 +23,7 @@ async def test_a_secret_app_authenticates_by_basic_and_never_in_the_body() -> No
         attempt = Attempt.start(STATE, asked.clock())
         code = await asked.code(attempt)
         tokens = await asked.provider.exchange(code, attempt)
-        await asked.provider.refresh(tokens)
+        await asked.provider.refresh(tokens, owner="o")
         exchange, refresh = asked.frameio.token_requests
     assert exchange.form == {
         "grant_type": "authorization_code",
@@ -51,7 +51,7 @@ async def test_a_pkce_app_sends_no_authorization_header_and_its_client_id_in_the
         attempt = Attempt.start(STATE, asked.clock())
         code = await asked.code(attempt)
         tokens = await asked.provider.exchange(code, attempt)
-        await asked.provider.refresh(tokens)
+        await asked.provider.refresh(tokens, owner="o")
         exchange, refresh = asked.frameio.token_requests
     assert exchange.form == {
         "grant_type": "authorization_code",
@@ -67,7 +67,7 @@ async def test_a_pkce_app_sends_no_authorization_header_and_its_client_id_in_the
 
 async def test_a_refresh_asks_for_the_scope_that_was_granted() -> None:
     async with asking() as asked:
-        await asked.provider.refresh(replace(await asked.tokens(), scope="offline"))
+        await asked.provider.refresh(replace(await asked.tokens(), scope="offline"), owner="o")
         _, refresh = asked.frameio.token_requests
     assert refresh.form["scope"] == "offline"
 
@@ -80,7 +80,7 @@ async def test_the_profile_is_asked_with_the_bearer_and_nothing_else() -> None:
         return web.json_response({"id": "x"})
 
     async with answering(note) as url, asking(api_url=url) as asked:
-        await asked.provider.profile("the-token")
+        await asked.provider.profile("the-token", owner="o")
     (request,) = seen
     assert (request.method, request.raw_path) == ("GET", "/v2/me")
     assert request.headers.getall("Authorization") == ["Bearer the-token"]
@@ -93,9 +93,9 @@ async def test_a_revoked_grant_is_dead_at_frame_io(api: Api, client_secret: str 
         tokens = await asked.tokens()
         await asked.provider.revoke(tokens)
         with pytest.raises(GrantEnded):
-            await asked.provider.profile(tokens.access)
+            await asked.provider.profile(tokens.access, owner="o")
         with pytest.raises(GrantEnded):
-            await asked.provider.refresh(tokens)
+            await asked.provider.refresh(tokens, owner="o")
 
 
 async def test_without_a_revocation_address_nobody_is_asked() -> None:
@@ -108,7 +108,7 @@ async def test_without_a_revocation_address_nobody_is_asked() -> None:
 async def test_without_a_refresh_token_nobody_is_asked() -> None:
     async with asking() as asked:
         with pytest.raises(GrantEnded):
-            await asked.provider.refresh(Tokens("access", NOW, NOW + 3600))
+            await asked.provider.refresh(Tokens("access", NOW, NOW + 3600), owner="o")
         assert asked.frameio.calls["token"] == 0
 
 

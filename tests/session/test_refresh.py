@@ -5,6 +5,7 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.provider.calls import Answer
 from tests.cast import RawAnswer, Stage, free_port, on_stage
 from tests.visitor import NAVIGATION, Visitor
 
@@ -268,8 +269,8 @@ async def test_who_may_no_longer_read_their_profile_is_out_after_the_next_refres
     async with on_stage() as stage:
         cookie = await signed_in(stage, visitor)
 
-        async def refused(path: str, access_token: str) -> tuple[int, bytes]:
-            return 403, b"{}"
+        async def refused(path: str, bearer: object) -> Answer:
+            return Answer(403, b"{}")
 
         monkeypatch.setattr(stage.proxy.provider, "_ask", refused)
         stage.clock.advance(HOUR)
