@@ -51,7 +51,7 @@ class Breaker:
         try:
             yield
         except ProviderAway:
-            self._failed(owner, probe=probe is not None)
+            self._failed(owner, was_probe=probe is not None and probe is self._probe)
             raise
         except ProxyError:
             self._answered()
@@ -62,9 +62,9 @@ class Breaker:
             if self._probe is probe:
                 self._probe = None
 
-    def _failed(self, owner: str, *, probe: bool) -> None:
+    def _failed(self, owner: str, *, was_probe: bool) -> None:
         """What was under way when the breaker opened, and fails late, says nothing new."""
-        if self.is_open and not probe:
+        if self.is_open and not was_probe:
             return
         if len(self._failing) < OWNERS:
             self._failing.add(owner)
@@ -75,3 +75,4 @@ class Breaker:
     def _answered(self) -> None:
         self._failing.clear()
         self._wait = 0.0
+        self._probe = None

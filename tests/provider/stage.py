@@ -76,7 +76,7 @@ async def asking(
             api_url=api_url or url,
         )
         client = Client("studio", CALLBACK, DEFAULT_SCOPES[api], client_secret)
-        yield Asked(Provider(described, client, http, clock), frameio, url, clock, visitor)
+        yield Asked(Provider(described, client, http, clock, elapsed=clock), frameio, url, clock, visitor)
 
 
 @asynccontextmanager
