@@ -35,7 +35,7 @@ ROOMS_OF = {
 }
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
-    *("errors", "identity", "settings", "seal", "headers", "paths", "pages", "telemetry"),
+    *("errors", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
     *("access", "oauth", "cookies", "webhooks"),
 }
 """Rooms that never wait and never see a socket."""
