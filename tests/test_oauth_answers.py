@@ -212,3 +212,30 @@ def test_any_bytes_become_usable_tokens_or_a_named_failure(
         assert tokens.access.isprintable()
         assert " " not in tokens.access
         assert NOW < tokens.expires_at <= NOW + 366 * 24 * 3600
+
+
+def test_an_error_is_quoted_with_ory_hydras_hint_and_without_the_tokens_that_came_with_it() -> None:
+    hint = "h" * 400
+    body = json.dumps(
+        {**GRANTED, "error": "server_error", "error_description": f"Stored {TOKEN}.", "error_hint": hint + REFRESH}
+    ).encode()
+    for status in (200, 400):
+        with pytest.raises(ProviderNonsense) as caught:
+            oauth.granted_tokens(status, body, now=NOW)
+        assert f"'server_error' 'Stored ….' '{hint}…'" in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    "body", [b"<h1>Blocked by policy 42 for SECRET</h1>", b'["Blocked by policy 42", "SECRET"]']
+)
+def test_an_error_that_is_no_json_object_is_quoted_and_a_success_that_is_none_is_not(body: bytes) -> None:
+    with pytest.raises(ProviderNonsense, match=r"403 .*policy 42.*…"):
+        oauth.granted_tokens(403, body, now=NOW, sent=["SECRET"])
+    with pytest.raises(ProviderNonsense) as caught:
+        oauth.granted_tokens(200, body, now=NOW)
+    assert "42" not in caught.value.cause
+
+
+def test_how_long_a_token_lives_whose_answer_does_not_say_is_for_the_provider_to_know() -> None:
+    tokens = oauth.granted_tokens(200, answer(expires_in=...), now=NOW, lifetime=86_400)
+    assert tokens.expires_at == NOW + 86_400

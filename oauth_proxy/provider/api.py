@@ -23,11 +23,13 @@ class Question:
 
     path: str
     read: Callable[[Mapping[str, object]], Iterable[str]]
+    next: Callable[[Mapping[str, object]], str | None] = lambda answer: None
+    """The address of the answer's next page, where it has one; it raises what `read` raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What tells v2 from v4: addresses, scopes, and the shape of a profile."""
+    """What tells v2 from v4: addresses, the shape of a profile, and what a token is and brings."""
 
     name: str
     authorize_url: str
@@ -38,6 +40,12 @@ class Api:
     read_profile: Callable[[Mapping[str, object]], Identity]
     """Raises KeyError, TypeError or ValueError for anything that is not a profile."""
     questions: Callable[[Asked], Sequence[Question]]
+    repeats_scope: bool
+    """Whether a refresh names the scope again."""
+    lifetime: int
+    """Seconds that an access token lives whose answer does not say."""
+    headers: Callable[[str], Mapping[str, str]] = lambda token: {}
+    """What the API wants to be told, besides the Authorization, of an access token."""
 
 
 def text(value: object) -> str | None:

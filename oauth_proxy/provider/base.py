@@ -5,39 +5,24 @@ away does, once several owners in a row found it so.
 """
 
 import base64
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import aiohttp
 
 from oauth_proxy import oauth
-from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProxyError
+from oauth_proxy.errors import GrantEnded, ProviderNonsense, ProviderUnavailable, ProxyError
 from oauth_proxy.identity import Identity, Tokens
 from oauth_proxy.provider.api import Api, Asked
-from oauth_proxy.provider.breaker import Breaker
-from oauth_proxy.provider.calls import Answer, Calls
+from oauth_proxy.provider.calls import Calls
+from oauth_proxy.provider.profiles import Asker, Profiles
 from oauth_proxy.provider.shares import Shares
 from oauth_proxy.provider.tokens import TokenEndpoint
+from oauth_proxy.quotes import quoted
 
-Asker = Literal["login", "session", "program"]
-"""For whom a profile is read: a login is never held back, and programs have connections of their own."""
-
-_Read = TypeVar("_Read")
 _NOTHING = Asked()
-
-
-@dataclass(frozen=True, slots=True)
-class _Bearer:
-    """Whose token it is that asks."""
-
-    token: str = field(repr=False)
-    owner: str
-    held: bool
 
 
 class Provider:
@@ -59,13 +44,12 @@ class Provider:
     ) -> None:
         self._api = api
         self._count = count
-        self._questions = api.questions(asked)
         self._client = client
         self._clock = clock
         self._calls = Calls(http, clock)
         self._shares = Shares()
         self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
-        self._breaker = Breaker(elapsed)
+        self._profiles = Profiles(api, api.questions(asked), self._calls, self._shares, elapsed)
 
     def authorize_url(self, state: str, attempt: oauth.Attempt, *, switch: bool = False) -> str:
         """Where the visitor signs in and consents; `switch` asks Frame.io not to assume it is the same person.
@@ -81,7 +65,13 @@ class Provider:
         with self._counted("exchange"):
             now = self._clock()
             answer = await self._tokens.exchange(self._credentials(), form)
-            return oauth.granted_tokens(answer.status, answer.body, now=now, sent=(code, attempt.verifier))
+            return oauth.granted_tokens(
+                answer.status,
+                answer.body,
+                now=now,
+                lifetime=self._api.lifetime,
+                sent=self._secrets(code, attempt.verifier),
+            )
 
     async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
         """The successors of `tokens`.
@@ -91,12 +81,19 @@ class Provider:
         """
         if tokens.refresh is None:
             raise GrantEnded("the provider granted no refresh token")
-        form = oauth.refresh_request(self._client, tokens.refresh, tokens.scope)
+        # What was granted may be less than what was asked for at first, and a refresh cannot ask for more.
+        scope = (tokens.scope or " ".join(self._client.scopes)) if self._api.repeats_scope else ""
+        form = oauth.refresh_request(self._client, tokens.refresh, scope)
         with self._counted("refresh"):
             now = self._clock()
             answer = await self._tokens.refresh(self._credentials(), form, owner)
             return oauth.granted_tokens(
-                answer.status, answer.body, now=now, previous=tokens, sent=(tokens.refresh,)
+                answer.status,
+                answer.body,
+                now=now,
+                lifetime=self._api.lifetime,
+                previous=tokens,
+                sent=self._secrets(tokens.refresh, tokens.access),
             )
 
     async def profile(self, access_token: str, *, owner: str, asker: Asker = "session") -> Identity:
@@ -105,38 +102,36 @@ class Provider:
         Raises GrantEnded when the token is not good, NotAllowed when it may not read the profile, and
         ProviderUnavailable as `refresh` does.
         """
-        held = asker != "login"
         with self._counted("profile"):
-            if held:
-                self._breaker.check()
-            async with (self._shares.programs if asker == "program" else self._shares.profiles).turn():
-                return await self._profile(_Bearer(access_token, owner, held=held))
-
-    async def _profile(self, bearer: _Bearer) -> Identity:
-        answer = await self._ask(self._api.profile_path, bearer)
-        if answer.status == 403:
-            raise NotAllowed("the profile endpoint answered 403: the account or the scope does not suffice")
-        identity = _read(self._api.profile_path, answer, self._api.read_profile)
-        standing: list[str] = []
-        for question in self._questions:
-            answer = await self._ask(question.path, bearer)
-            if answer.status not in (403, 404):  # those say: no member
-                standing.extend(_read(question.path, answer, question.read))
-        return replace(identity, standing=tuple(standing))
+            return await self._profiles.read(access_token, owner, asker)
 
     async def revoke(self, tokens: Tokens) -> None:
-        """End the grant at the provider (RFC 7009), where it has an address for that."""
-        if self._api.revoke_url is None:
-            return
-        token = tokens.refresh or tokens.access
-        form = f"token={quote_plus(token)}"
+        """End both tokens at the provider (RFC 7009), where it has an address for that.
+
+        The access token goes first, as in Frame.io's own SDK: the other's end takes effect at once. Neither is
+        documented to end the other. Raises ProviderUnavailable, once both were tried, whose cause names each
+        failure.
+        """
+        failures = []
+        for kind, token in (("access_token", tokens.access), ("refresh_token", tokens.refresh)):
+            try:
+                if token is not None and self._api.revoke_url is not None:
+                    await self._revoke(self._api.revoke_url, kind, token)
+            except ProviderUnavailable as error:
+                failures.append(f"{kind} ({error.name}): {error.cause}")
+        if failures:
+            raise ProviderUnavailable("; ".join(failures))
+
+    async def _revoke(self, url: str, kind: str, token: str) -> None:
+        fields = {"token": token, "token_type_hint": kind}
         if self._client.client_secret is None:
-            form += f"&client_id={quote_plus(self._client.client_id)}"
+            fields["client_id"] = self._client.client_id
         with self._counted("revoke"):
             async with self._shares.revocations.turn():
-                answer = await self._calls.post(self._api.revoke_url, self._credentials(), form)
+                answer = await self._calls.post(url, self._credentials(), urlencode(fields))
             if answer.status != 200:
-                raise ProviderNonsense(f"the revocation endpoint answered {answer.status}")
+                shown = quoted(answer.body.decode("utf-8", "replace"), self._secrets(token))
+                raise ProviderNonsense(f"the revocation endpoint answered {answer.status}: {shown}")
 
     @contextmanager
     def _counted(self, call: str) -> Iterator[None]:
@@ -147,15 +142,6 @@ class Provider:
             raise
         self._count(call, "ok")
 
-    async def _ask(self, path: str, bearer: _Bearer) -> Answer:
-        """One answer of the API. Raises GrantEnded for 401."""
-        headers = {"Authorization": f"Bearer {bearer.token}"}
-        with self._breaker.call(bearer.owner, held=bearer.held):
-            answer = await self._calls.get(self._api.api_url + path, headers)
-        if answer.status == 401:
-            raise GrantEnded(f"{path} answered 401")
-        return answer
-
     def _credentials(self) -> dict[str, str]:
         """A secret app's Basic credentials (RFC 6749 2.3.1); a PKCE app sends none."""
         secret = self._client.client_secret
@@ -164,11 +150,7 @@ class Provider:
         pair = f"{quote_plus(self._client.client_id)}:{quote_plus(secret)}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
 
-
-def _read(path: str, answer: Answer, read: Callable[[Mapping[str, object]], _Read]) -> _Read:
-    if answer.status != 200:
-        raise ProviderNonsense(f"{path} answered {answer.status}")
-    try:
-        return read(json.loads(answer.body))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ProviderNonsense(f"the answer of {path} is not what was asked for") from None
+    def _secrets(self, *sent: str) -> list[str]:
+        """What no quote of an answer may repeat: the secrets of the call, and those it authenticates by."""
+        basic = [each.removeprefix("Basic ") for each in self._credentials().values()]
+        return [*sent, *basic, *filter(None, [self._client.client_secret])]

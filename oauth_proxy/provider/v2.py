@@ -44,4 +44,6 @@ V2 = Api(
     profile_path="/v2/me",
     read_profile=_read_profile,
     questions=_questions,
+    repeats_scope=True,
+    lifetime=3600,
 )

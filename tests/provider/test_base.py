@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote_plus, unquote
 
 import pytest
 from aiohttp import web
@@ -16,6 +17,7 @@ from oauth_proxy.errors import (
     ProviderBusy,
     ProviderNonsense,
     ProviderRefusedUs,
+    ProviderUnavailable,
     ProxyError,
 )
 from oauth_proxy.identity import Tokens
@@ -56,14 +58,15 @@ async def prepared(asked: Asked, call: str) -> tuple[Call, list[str]]:
 
 
 def expected(call: str, fault: Fault) -> type[ProxyError] | None:
-    """The failure a fault has to end in; a revocation's answer is its status alone (RFC 7009 2.2)."""
+    """The failure a fault has to end in."""
+    if call == "revoke":  # its answer is its status alone (RFC 7009 2.2)
+        quiet = (Fault.HTML, Fault.NO_ACCESS_TOKEN, Fault.NOT_AN_OBJECT)
+        return None if fault in quiet else ProviderUnavailable
     match fault:
         case Fault.TOO_MANY_REQUESTS:
             return ProviderBusy
         case Fault.SERVER_ERROR | Fault.HANG | Fault.DISCONNECT | Fault.LOST:
             return ProviderAway
-        case Fault.HTML | Fault.NO_ACCESS_TOKEN | Fault.NOT_AN_OBJECT if call == "revoke":
-            return None
         case Fault.INVALID_GRANT if call == "exchange":
             return CodeRefused
         case Fault.INVALID_GRANT if call == "refresh":
@@ -98,7 +101,7 @@ async def test_a_fault_of_frame_io_is_a_named_failure_that_tells_no_secret(
         assert not [secret for secret in secrets if secret in caplog.text]
         # A code or a refresh token is good for one use: nothing may send it a second time.
         if call != "profile":
-            assert asked.frameio.calls[ENDPOINTS[call]] == before + 1
+            assert asked.frameio.calls[ENDPOINTS[call]] == before + (2 if call == "revoke" else 1)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -153,7 +156,7 @@ async def test_no_redirect_is_followed_with_a_secret(status: int) -> None:
                 asked.provider.profile("token", owner="o"),
                 asked.provider.revoke(HELD),
             ):
-                with pytest.raises(ProviderNonsense, match=str(status)):
+                with pytest.raises(ProviderUnavailable, match=str(status)):
                     await ask
     assert not reached
 
@@ -210,19 +213,30 @@ async def test_a_compressed_answer_is_not_inflated() -> None:
 
 
 async def test_a_provider_that_echoes_the_request_in_its_error_puts_no_secret_into_ours() -> None:
+    basic: set[str] = set()
+
     async def echo(request: web.Request) -> web.StreamResponse:
-        fields = {"error": "invalid_grant", "error_description": str(dict(await request.post()))}
+        credentials = request.headers["Authorization"].partition(" ")[2]
+        basic.update({credentials, quote_plus(credentials)})
+        told = [await request.text(), str(dict(await request.post())), unquote(await request.text()), SECRET]
+        told += [quote_plus(SECRET), credentials, quote_plus(credentials)]
+        fields = {
+            "error": "invalid_grant",
+            "error_description": " ".join(told),
+            "error_hint": " ".join(told[::-1]),
+        }
         return web.json_response(fields, status=400)
 
     async with answering(echo) as url, asking(token_url=url) as asked:
         attempt = Attempt.start(STATE, asked.clock())
         with pytest.raises(CodeRefused) as refused:
-            await asked.provider.exchange("the-secret-code", attempt)
+            await asked.provider.exchange("the+secret/code", attempt)
         with pytest.raises(GrantEnded) as ended:
             await asked.provider.refresh(HELD, owner="o")
     told = refused.value.cause + ended.value.cause
     assert "authorization_code" in told
-    assert not [each for each in ("the-secret-code", attempt.verifier, "held-refresh-token") if each in told]
+    secrets = ("the+secret/code", "the%2Bsecret%2Fcode", attempt.verifier, "held-refresh-token", SECRET, *basic)
+    assert not [each for each in secrets if each in told]
 
 
 async def test_a_code_is_good_once_and_its_second_use_is_refused() -> None:

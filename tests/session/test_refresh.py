@@ -272,7 +272,7 @@ async def test_who_may_no_longer_read_their_profile_is_out_after_the_next_refres
         async def refused(path: str, bearer: object) -> Answer:
             return Answer(403, b"{}")
 
-        monkeypatch.setattr(stage.proxy.provider, "_ask", refused)
+        monkeypatch.setattr(stage.proxy.provider._profiles, "_ask", refused)
         stage.clock.advance(HOUR)
         assert (await stage.ask("/echo", cookie)).status == 401
         assert refreshes(stage) == 1
