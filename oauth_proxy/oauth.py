@@ -36,6 +36,8 @@ _LONGEST_EXPIRES_IN = 366 * 24 * 3600
 # RFC 6750 2.1 b64token, and what else Bearer tokens are seen to hold; nothing that could break a header line.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,30000}")
 _SCOPE = re.compile(r"[\x20-\x7e]{1,2000}")
+_LONGEST_WORD = 200
+"""Characters that a callback is quoted with, which anybody can open."""
 _LOGIN_HELPS = ("invalid_grant", "invalid_token", "access_denied")
 """Errors of a token endpoint that a new login mends; Adobe's begin with `ride_` and ask for the visitor there."""
 
@@ -129,7 +131,7 @@ def single(query: Mapping[str, Sequence[str]], name: str) -> str | None:
 
 
 def _raise_for_callback(error: str, description: str) -> None:
-    cause = f"callback error {quoted(error)}: {quoted(description)}"
+    cause = f"callback error {quoted(error, longest=_LONGEST_WORD)}: {quoted(description, longest=_LONGEST_WORD)}"
     if error == "access_denied":
         raise ConsentRefused(cause)
     if error in ("server_error", "temporarily_unavailable"):

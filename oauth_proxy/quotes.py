@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 LONGEST = 500
-"""Characters, which hold Ory Hydra's longest hints."""
+"""Characters that a provider is quoted with, which hold Ory Hydra's hints."""
 
 
-def quoted(text: object, secrets: Iterable[str] = ()) -> str:
+def quoted(text: object, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> str:
     """`text` between quotation marks, in one printable line of bearable length, with `secrets` struck from it."""
     shown = str(text)
     for secret in sorted(filter(None, secrets), key=len, reverse=True):  # one may hold another
         for written in _writings(secret):
             shown = shown.replace(written, "…")
-    return repr(shown[:LONGEST])
+    return repr(shown[:longest])
 
 
 def _writings(secret: str) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_a_callback_without_a_usable_code_is_the_failure_it_names(query: str, fa
     with pytest.raises(ProxyError) as caught:
         callback(query)
     assert type(caught.value) is failure
-    assert len(caught.value.cause) < 600
+    assert len(caught.value.cause) < 500
     assert "\n" not in caught.value.cause
 
 
