@@ -37,6 +37,8 @@ ENDPOINTS = {
     "revoke": "revoke",
 }
 
+LOGIN_HELPS = (Fault.INVALID_GRANT, Fault.INVALID_TOKEN, Fault.ACCESS_DENIED, Fault.ACTION_REQUIRED)
+
 Call = Callable[[], Awaitable[object]]
 
 
@@ -63,13 +65,17 @@ def expected(call: str, fault: Fault) -> type[ProxyError] | None:
         quiet = (Fault.HTML, Fault.NO_ACCESS_TOKEN, Fault.NOT_AN_OBJECT)
         return None if fault in quiet else ProviderUnavailable
     match fault:
-        case Fault.TOO_MANY_REQUESTS:
+        case Fault.TOO_MANY_REQUESTS | Fault.TOO_MANY_FOR_NOW:
             return ProviderBusy
         case Fault.SERVER_ERROR | Fault.HANG | Fault.DISCONNECT | Fault.LOST:
             return ProviderAway
-        case Fault.INVALID_GRANT if call == "exchange":
+        case Fault.FORBIDDEN if call == "profile":
+            return NotAllowed
+        case Fault.INVALID_CLIENT:  # a 401, which the API gives for the token
+            return GrantEnded if call == "profile" else ProviderRefusedUs
+        case _ if fault in LOGIN_HELPS and call == "exchange":
             return CodeRefused
-        case Fault.INVALID_GRANT if call == "refresh":
+        case _ if fault in LOGIN_HELPS and call == "refresh":
             return GrantEnded
         case _:
             return ProviderNonsense
