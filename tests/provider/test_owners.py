@@ -209,12 +209,14 @@ async def test_a_probe_whose_asker_hangs_up_leaves_room_for_the_next() -> None:
 
 
 async def test_fifteen_hundred_bogus_callbacks_while_the_token_endpoint_hangs_keep_out_no_refresh() -> None:
-    release, hanging = asyncio.Event(), 0
+    release, full, hanging = asyncio.Event(), asyncio.Event(), 0
 
     async def hang_on_codes(request: web.Request) -> web.StreamResponse:
         nonlocal hanging
         if (await request.post())["grant_type"] == "authorization_code":
             hanging += 1
+            if hanging == 20:
+                full.set()
             await release.wait()
             return web.json_response({"error": "invalid_grant"}, status=400)
         return web.json_response({"access_token": "new", "token_type": "bearer"})
@@ -224,9 +226,10 @@ async def test_fifteen_hundred_bogus_callbacks_while_the_token_endpoint_hangs_ke
         bogus = [
             asyncio.create_task(outcome(asked.provider.exchange(f"bogus-{each}", attempt))) for each in range(1500)
         ]
+        await full.wait()
         refreshed = await asked.provider.refresh(held("0"), owner="somebody")
         assert refreshed.access == "new"
-        assert hanging <= 20
+        assert hanging == 20
         for task in bogus:
             task.cancel()
         await asyncio.gather(*bogus, return_exceptions=True)
@@ -257,17 +260,28 @@ async def test_who_waits_too_long_for_a_turn_or_is_one_too_many_is_told_so(
 
 
 async def test_programs_questions_keep_out_no_profile_of_a_session() -> None:
-    async with asking() as asked:
-        tokens = await asked.tokens()
-        asked.frameio.faults.plan("me", Fault.HANG, 16)
+    release, full, hanging = asyncio.Event(), asyncio.Event(), 0
+
+    async def hang_on_programs(request: web.Request) -> web.StreamResponse:
+        nonlocal hanging
+        if request.headers["Authorization"] == "Bearer of-a-program":
+            hanging += 1
+            if hanging == 16:
+                full.set()
+            await release.wait()
+        return web.json_response({"id": "x"})
+
+    async with answering(hang_on_programs) as url, asking(api_url=url) as asked:
         asks = [
-            asyncio.create_task(outcome(asked.provider.profile("t", owner=str(each), asker="program")))
-            for each in range(100)
+            asyncio.create_task(asked.provider.profile("of-a-program", owner=str(each), asker="program"))
+            for each in range(200)
         ]
-        await asked.frameio.faults.hanging(16)
-        await asked.provider.profile(tokens.access, owner="somebody")
-        asked.frameio.faults.clear()
+        await full.wait()
+        assert (await asked.provider.profile("of-a-session", owner="somebody")).id == "x"
+        assert hanging == 16
+        release.set()
         await asyncio.gather(*asks)
+    assert hanging == 200
 
 
 def test_all_shares_together_fit_into_the_http_clients_connections() -> None:
