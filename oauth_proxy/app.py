@@ -38,7 +38,7 @@ from oauth_proxy.paths import Site, read_target
 from oauth_proxy.provider import APIS, Asked, Provider
 from oauth_proxy.requests import Readings, Request
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
+from oauth_proxy.session import Attempts, CookieStore, Ended, Live, Refresher, Sessions, memory_for
 from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import AccessLog, Metrics
@@ -70,7 +70,7 @@ class Proxy:
         self.memory = memory_for(settings, clock)
         if settings.session.store != "cookie":
             self.metrics.show_redis(lambda: self.memory.trouble is None)
-        self._ended = Ended(settings.session.lifetime, clock, _journal(settings), self.memory)
+        self._ended = Ended(settings.session.lifetime, clock, None, self.memory)
         self.refresher = Refresher(self.provider, clock, self._ended, self.memory)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
@@ -222,11 +222,6 @@ def _cookies(settings: Settings) -> Cookies:
     return Cookies(
         cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
     )
-
-
-def _journal(settings: Settings) -> Journal | None:
-    path = settings.session.revocations
-    return Journal(path) if path else None
 
 
 def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, metrics: Metrics) -> Provider:

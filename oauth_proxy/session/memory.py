@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Session
-from oauth_proxy.settings import Redis, Settings
+from oauth_proxy.settings import Redis, Settings, Sqlite
 
 if TYPE_CHECKING:
     from oauth_proxy.session.records import Records
@@ -116,7 +116,7 @@ def memory_for(settings: Settings, clock: Callable[[], float]) -> Memory:
     return RedisMemory(records)
 
 
-async def end_user(settings: Settings, where: Redis, user: str, now: float) -> None:
+async def end_user(settings: Settings, where: Sqlite | Redis, user: str, now: float) -> None:
     """Tell all replicas that somebody's sessions that have begun by `now` are over; `user` is an id or an email.
 
     Raises ConfigurationError where they cannot be told.
@@ -137,7 +137,9 @@ def user_entry(user: str, now: float) -> tuple[str, float]:
     return f"user {user.lower()}", now
 
 
-def _records(settings: Settings, where: Redis, clock: Callable[[], float]) -> "Records":
+def _records(settings: Settings, where: Sqlite | Redis, clock: Callable[[], float]) -> "Records":
+    if isinstance(where, Sqlite) or where.mode != "single":
+        raise ConfigurationError([f"session.store: {str(where).partition(':')[0]} is not there yet"])
     try:
         from oauth_proxy.session.records import Records
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ from aiohttp import ClientPayloadError
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.session import Ended, Journal
-from tests.cast import Clock, Stage, on_stage
+from tests.cast import Clock, Stage
 from tests.session.test_refresh import signed_in
 from tests.visitor import Visitor
 
@@ -90,19 +90,6 @@ async def test_a_journal_that_cannot_be_read_is_complained_about(
     assert "cannot be read" in caplog.text
 
 
-async def test_a_journal_that_cannot_be_written_keeps_nobody_signed_in(
-    visitor: Visitor, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "folder" / "ended.jsonl"
-    path.parent.mkdir()
-    async with on_stage(session={"revocations": str(path)}) as stage:
-        cookie = await signed_in(stage, visitor)
-        path.parent.rmdir()
-        assert (await stage.ask("/oauth2/sign_out", cookie)).status == 200
-        assert (await stage.ask("/echo", cookie)).status == 401
-    assert "until the next restart" in caplog.text
-
-
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(10):
         while not await true():  # noqa: ASYNC110 another process's file has no event to wait for
@@ -118,23 +105,6 @@ async def closes(socket: websockets.ClientConnection) -> None:
     async with asyncio.timeout(10):
         async for _ in socket:
             pass
-
-
-async def test_a_users_sessions_end_from_outside_and_stay_ended_after_a_restart(
-    visitor: Visitor, tmp_path: Path
-) -> None:
-    path = tmp_path / "ended.jsonl"
-    async with on_stage(session={"revocations": str(path)}) as stage:
-        cookie = await signed_in(stage, visitor)
-        async with Visitor() as other:
-            theirs = await signed_in(stage, other, "Reviewer")
-        Journal(path).end_user("Editor@studio.example.com", stage.clock.now)
-        await until(lambda: refused(stage, cookie))
-        assert (await stage.ask("/echo", theirs)).status == 200
-        keys, clock = stage.keys, stage.clock
-    async with on_stage(session={"revocations": str(path), "secret": keys}, clock=clock) as stage:
-        await until(lambda: refused(stage, cookie))
-        assert (await stage.ask("/oauth2/userinfo", theirs)).status == 200
 
 
 @pytest.fixture
