@@ -104,14 +104,10 @@ class Settings(Part):
 
     @field_validator("tool_api")
     @classmethod
-    def _tool_api_apart(cls, tool_api: ToolApi | None, info: ValidationInfo) -> ToolApi | None:
-        if tool_api is not None:
-            admin: Admin | None = info.data.get("admin")
-            others = {
-                "the public listener": info.data.get("listen"),
-                "admin.listen": admin.listen if admin else None,
-            }
-            checks.apart("tool_api.listen", tool_api.listen, others)
+    def _tool_api_apart(cls, tool_api: ToolApi, info: ValidationInfo) -> ToolApi:
+        admin: Admin | None = info.data.get("admin")
+        others = {"the public listener": info.data.get("listen"), "admin.listen": admin.listen if admin else None}
+        checks.apart("tool_api.listen", tool_api.listen, others)
         return tool_api
 
     @field_validator("headers")

@@ -452,10 +452,34 @@ KNOWN = [
     "/",
     "url",
     "email",
+    "store",
+    "revocations",
+    "recheck",
+    "tool_api",
+    "listen",
     "x",
 ]
 VALUES = st.sampled_from(
-    ["", "x", "v4", "30", "everyone", "https://a.example", "/a/*", "${A}", "$", "{email}", "true", KEY]
+    [
+        "",
+        "x",
+        "v4",
+        "30",
+        "everyone",
+        "https://a.example",
+        "/a/*",
+        "${A}",
+        "$",
+        "{email}",
+        "true",
+        KEY,
+        "sqlite:x",
+        "sqlite:/",
+        "redis+sentinel://x,/y",
+        "unix:/x",
+        "{handle}",
+        "90s",
+    ]
 )
 TREES = st.recursive(
     VALUES,

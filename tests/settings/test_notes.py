@@ -23,6 +23,8 @@ def said(parts: dict[str, str], today: date = TODAY) -> list[str]:
 def test_settings_without_a_catch_are_not_commented_on() -> None:
     assert said({}) == []
     assert said({"extra": TOOL_API}) == []
+    logout = "logout_url: http://signout.internal"  # no token goes there
+    assert said({"frameio": f"frameio: {{api: v4, client_id: a, client_secret: b, {logout}}}"}) == []
     assert said({"extra": "admin: {listen: unix:/run/admin.sock}"}) == []
     assert (
         said({"upstreams": "upstreams: {/: unix:/run/tool.sock, /a/: https://tool, /b/: http://127.9.9.9}"}) == []

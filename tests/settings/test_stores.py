@@ -224,7 +224,7 @@ def test_sentinels_and_clusters_are_no_safer_on_the_way(hosts: str, is_far: bool
         assert not noted(f"rediss+{scheme}://{hosts}{path}")
 
 
-@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/run"])  # noqa: S108 nothing is written there
+@pytest.mark.parametrize("folder", ["/tmp", "/var/tmp", "/dev/shm", "/run"])  # noqa: S108 nothing is written there
 def test_a_file_that_will_not_last_is_worth_a_note(folder: str) -> None:
     sentence = f"session.store lies below {folder}: it will not last, and what it remembers goes with it."
     assert noted(f"sqlite:{folder}/sessions.db") == sentence
