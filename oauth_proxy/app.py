@@ -18,6 +18,7 @@ from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
 from oauth_proxy.bearers import Bearers
+from oauth_proxy.commands import Inbox
 from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
@@ -38,7 +39,7 @@ from oauth_proxy.paths import Site, read_target
 from oauth_proxy.provider import APIS, Asked, Provider
 from oauth_proxy.requests import Readings, Request
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
+from oauth_proxy.session import Attempts, CookieStore, Desk, Ended, Journal, Live, Refresher, Sessions, memory_for
 from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import AccessLog, Metrics
@@ -70,7 +71,8 @@ class Proxy:
         self.memory = memory_for(settings, clock)
         if settings.session.store != "cookie":
             self.metrics.show_redis(lambda: self.memory.trouble is None)
-        self._ended = Ended(settings.session.lifetime, clock, _journal(settings), self.memory)
+        journal = Journal(path) if (path := settings.session.revocations) else None
+        self._ended = Ended(settings.session.lifetime, clock, journal, self.memory)
         self.refresher = Refresher(self.provider, clock, self._ended, self.memory)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
@@ -80,6 +82,7 @@ class Proxy:
             memory=self.memory,
         )
         self._live = Live(self._ended.has, store.ends_at, clock)
+        self.desk = Desk(self._ended, store, self._live)
         sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
@@ -206,9 +209,11 @@ async def running(settings: Settings, log_to: TextIO, clock: Clock = time.time) 
         access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
         public = server.Server(proxy.handle, refusal=proxy.refuse, answered=access_log.answered)
         draining = False
-        admin = web.Server(Admin(proxy.metrics, lambda: not draining, proxy.memory).handle, access_log=None)
+        inbox = Inbox(settings.session.keys, settings.public_url, clock)
+        admin = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.desk, inbox)
+        asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
         # The admin listener outlives the public one, to say that it is draining.
-        admin_listen = await server.listen(stack, admin, settings.admin.listen, None, 0.1)
+        admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
         listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
         try:
             yield Running(proxy, listen, admin_listen)
@@ -222,11 +227,6 @@ def _cookies(settings: Settings) -> Cookies:
     return Cookies(
         cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
     )
-
-
-def _journal(settings: Settings) -> Journal | None:
-    path = settings.session.revocations
-    return Journal(path) if path else None
 
 
 def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, metrics: Metrics) -> Provider:

@@ -55,3 +55,17 @@ class Session:
     def refreshed(self, tokens: Tokens, identity: Identity, now: float) -> "Session":
         """The same session with its successor tokens and the profile read with them."""
         return replace(self, tokens=tokens, identity=identity, seen=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Somebody whose sessions a proxy knows; `since` and `last_seen` in seconds since the epoch.
+
+    `connections` are the exchanges they have open at the proxy that was asked.
+    """
+
+    id: str
+    email: str | None
+    since: float
+    last_seen: float
+    connections: int = 0

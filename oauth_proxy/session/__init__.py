@@ -1,6 +1,7 @@
 """Keeps who is signed in: sealed in cookies, refreshed once, ended for good."""
 
 from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
+from oauth_proxy.session.desk import Desk
 from oauth_proxy.session.ended import Ended, Journal
 from oauth_proxy.session.live import Live
 from oauth_proxy.session.memory import Memory, end_user, memory_for
@@ -13,6 +14,7 @@ __all__ = [
     "Absence",
     "Attempts",
     "CookieStore",
+    "Desk",
     "Destination",
     "Ended",
     "Journal",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from oauth_proxy.identity import Session
-from oauth_proxy.session.memory import ALONE, Memory, user_entry
+from oauth_proxy.session.memory import ALONE, EVERYBODY, Memory, user_entry
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,21 @@ class Ended:
                 log.warning("an ended session is remembered only until the next restart: %s", error)
         await self._memory.end(what, now, session.id)
 
+    async def end_user(self, user: str | None) -> str | None:
+        """All sessions of an id or email address that have begun by now are over; everybody's for None.
+
+        Returns why that is not kept elsewhere; None when it is, or when there is nowhere to keep it.
+        """
+        what, now = user_entry(user, self._clock())
+        self._remember(what, now)
+        if self._journal is not None:
+            try:
+                self._journal.append(what, now)
+            except OSError as error:
+                return str(error)
+        await self._memory.end(what, now, "")
+        return self._memory.trouble
+
     def has(self, session: Session) -> bool:
         """Whether this session is over."""
         at = self._at
@@ -59,7 +74,7 @@ class Ended:
         who = session.identity
         return any(
             at.get(f"user {name.lower()}", 0.0) >= session.created
-            for name in (who.id, who.email)
+            for name in (EVERYBODY, who.id, who.email)
             if name is not None
         )
 

@@ -103,6 +103,7 @@ class Alone:
 
 
 ALONE = Alone()
+EVERYBODY = "*"
 
 
 def memory_for(settings: Settings, clock: Callable[[], float]) -> Memory:
@@ -116,8 +117,10 @@ def memory_for(settings: Settings, clock: Callable[[], float]) -> Memory:
     return RedisMemory(records)
 
 
-async def end_user(settings: Settings, where: Redis, user: str, now: float) -> None:
+async def end_user(settings: Settings, where: Redis, user: str | None, now: float) -> None:
     """Tell all replicas that somebody's sessions that have begun by `now` are over; `user` is an id or an email.
+
+    None is everybody.
 
     Raises ConfigurationError where they cannot be told.
     """
@@ -132,9 +135,9 @@ async def end_user(settings: Settings, where: Redis, user: str, now: float) -> N
         await records.close()
 
 
-def user_entry(user: str, now: float) -> tuple[str, float]:
-    """What ends all sessions of somebody that have begun by `now`."""
-    return f"user {user.lower()}", now
+def user_entry(user: str | None, now: float) -> tuple[str, float]:
+    """What ends all sessions of somebody, or of everybody for None, that have begun by `now`."""
+    return f"user {EVERYBODY if user is None else user.lower()}", now
 
 
 def _records(settings: Settings, where: Redis, clock: Callable[[], float]) -> "Records":
