@@ -194,9 +194,9 @@ async def test_commands_are_posted_to_one_address_and_nothing_else_is(stage: Sta
             async with http.request(method, stage.admin_url + path) as answer:
                 assert (answer.status, answer.headers["Allow"]) == (405, allowed), (method, path)
     command = channel(stage).seal(end(stage))
-    answer = await stage.ask("/command", method="POST", body=command.encode())
-    assert answer.status == 401
-    assert answer.get("X-OAuth-Proxy"), "the public listener knows no commands, only visitors"
+    public = await stage.ask("/command", method="POST", body=command.encode())
+    assert public.status == 401
+    assert public.get("X-OAuth-Proxy"), "the public listener knows no commands, only visitors"
     assert (await posted(stage.admin_url, command))[0] == 200, "and has not heard this one"
 
 
