@@ -93,9 +93,12 @@ async def test_a_command_ends_all_sessions_of_one_and_cuts_their_sockets(stage: 
         assert not await refused(stage, await signed_in(stage, again))
 
 
-async def test_a_name_that_nobody_has_is_told(stage: Stage, visitor: Visitor) -> None:
-    await signed_in(stage, visitor)
+async def test_a_name_that_nobody_has_ends_nobody_and_that_is_told(stage: Stage, visitor: Visitor) -> None:
+    cookie = await signed_in(stage, visitor)
     assert await told(stage, end(stage, "editor@studo.example.com")) == {"untold": None, "known": False}
+    for pattern in ("*", "everybody", "*@studio.example.com", "", " "):
+        assert await told(stage, end(stage, pattern)) == {"untold": None, "known": False}
+    assert not await refused(stage, cookie)
     assert await told(stage, end(stage, EDITOR.id.upper())) == {"untold": None, "known": True}
 
 
@@ -216,6 +219,22 @@ async def test_a_command_that_takes_too_long_is_not_said_to_be_done(monkeypatch:
         command = Command.new("end", None, 0.0)
         _, text = await posted(url, Channel(keys[0], SITE).seal(command))
     assert Channel(keys[0], SITE).open_answer(command, text) == {"refused": "it could not do that within 0.2 s"}
+
+
+async def test_a_fault_of_ours_is_told_under_seal_and_its_traceback_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Desk):
+        async def end_user(self, user: str | None) -> str | None:
+            raise ZeroDivisionError("secret detail")
+
+    keys = [secrets.token_bytes(32)]
+    async with listening(Broken(), Inbox(keys, SITE, lambda: 0.0)) as url:
+        command = Command.new("end", None, 0.0)
+        status, text = await posted(url, Channel(keys[0], SITE).seal(command))
+    assert status == 200
+    assert Channel(keys[0], SITE).open_answer(command, text) == {"refused": "it failed, and its log says why"}
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize("breaks_off", [True, False])

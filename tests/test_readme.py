@@ -1,5 +1,6 @@
 """What the README and docs/ say: every command is run, every configuration loaded, every name looked up."""
 
+import asyncio
 import inspect
 import os
 import re
@@ -23,7 +24,8 @@ from oauth_proxy.settings.model import DEFAULT_HEADERS
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import response, whole
 from oauth_proxy.upstream.upstream import Upstream
-from tests.cast import Stage, a_secret
+from tests.cast import Stage, a_secret, free_port
+from tests.command import started
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).parents[1]
@@ -90,16 +92,30 @@ def named(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-@pytest.mark.parametrize("document", [README, OPERATING], ids=lambda path: path.name)
-def test_every_command_that_is_shown_runs_in_the_order_shown(document: Path, tmp_path: Path) -> None:
-    if document != README:
-        merged = {key: value for tree in trees(document) for key, value in tree.items()}
-        (tmp_path / "oauth-proxy.yaml").write_text(yaml.safe_dump(merged))
+def test_every_command_that_the_readme_shows_runs_in_the_order_shown(tmp_path: Path) -> None:
+    runs(README, tmp_path)
+
+
+async def test_every_command_for_operators_runs_beside_a_proxy_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    shown = {key: value for tree in trees(OPERATING) for key, value in tree.items()}
+    places = {"listen": f"127.0.0.1:{free_port()}", "admin": {"listen": f"127.0.0.1:{free_port()}"}}
+    file = tmp_path / "oauth-proxy.yaml"
+    file.write_text(yaml.safe_dump({**shown, **places}))
+    async with started("run", file, sign=b"serving"):
+        await asyncio.to_thread(runs, OPERATING, tmp_path)
+
+
+def runs(document: Path, folder: Path) -> None:
+    """Run what a document shows, in the order shown; none of it fails."""
     script = [line for line in commands(document) if line not in NOT_RUN]
     assert script
     done = subprocess.run(  # noqa: S603 the documents' own commands
         ["bash", "-euo", "pipefail", "-c", "\n".join(script)],  # noqa: S607 whichever bash there is
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, **ENVIRON, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -193,7 +209,7 @@ def test_every_command_and_option_that_is_named_exists() -> None:
         for name, command in cli.main.commands.items()
     }
     found = [(name, options) for name, options in used if name in known]
-    assert {name for name, _ in found} >= {"run", "check", "init", "secret", "health", "revoke"}
+    assert {name for name, _ in found} >= {"run", "check", "init", "secret", "health", "revoke", "sessions"}
     for name, rest in found:
         assert set(re.findall(r"--[a-z-]+", rest)) <= known[name], (name, rest)
 

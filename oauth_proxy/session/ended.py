@@ -72,11 +72,8 @@ class Ended:
         if f"session {session.id}" in at:
             return True
         who = session.identity
-        return any(
-            at.get(f"user {name.lower()}", 0.0) >= session.created
-            for name in (EVERYBODY, who.id, who.email)
-            if name is not None
-        )
+        names = [f"user {name.lower()}" for name in (who.id, who.email) if name is not None]
+        return any(at.get(each, 0.0) >= session.created for each in (EVERYBODY, *names))
 
     async def follow(self) -> None:
         """Learn what others have ended since the last call; everything at the first."""

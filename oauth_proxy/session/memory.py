@@ -103,7 +103,7 @@ class Alone:
 
 
 ALONE = Alone()
-EVERYBODY = "*"
+EVERYBODY = "everybody"
 
 
 def memory_for(settings: Settings, clock: Callable[[], float]) -> Memory:
@@ -137,7 +137,7 @@ async def end_user(settings: Settings, where: Redis, user: str | None, now: floa
 
 def user_entry(user: str | None, now: float) -> tuple[str, float]:
     """What ends all sessions of somebody, or of everybody for None, that have begun by `now`."""
-    return f"user {EVERYBODY if user is None else user.lower()}", now
+    return EVERYBODY if user is None else f"user {user.lower()}", now
 
 
 def _records(settings: Settings, where: Redis, clock: Callable[[], float]) -> "Records":
