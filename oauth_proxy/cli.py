@@ -127,7 +127,7 @@ def revoke(file: Path, user: str | None, everybody: bool) -> None:
 
     Asks the proxy that runs with FILE. Where none runs, it is written to session.store, for those that will.
     Says which of the two was done. Ends with 1 where the proxy has done it and the store could not be told yet,
-    and with 2 where nobody was signed out.
+    and with 2 where nobody was signed out, or that is not certain.
     """
     if everybody == bool(user):
         raise click.UsageError("exactly one of --user and --all is needed")

@@ -75,8 +75,8 @@ async def end(settings: Settings, user: str | None) -> Done:
             f"{nobody}. It is written to {store} that {whose} have ended: that holds from the next start on, and "
             "proxies that run with this store learn of it within a second."
         )
-    except ConfigurationError as error:
-        raise ConfigurationError([*error.problems, "Take it that nobody was signed out."]) from None
+    except ConfigurationError as error:  # a proxy that hangs may still do it, should it wake within the minute
+        raise ConfigurationError([*error.problems, "It is not certain that anybody was signed out."]) from None
     done = f"The proxy at {at} has ended {whose}."
     if not answer["known"]:
         done += " It has seen nobody of that name so far: is it spelled right?"

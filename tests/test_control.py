@@ -34,7 +34,7 @@ from tests.visitor import Visitor
 
 SITE = "http://localhost:4180"
 JO = Seen("u-jo", "jo@studio.example.com", 1_800_000_000.0, 1_800_000_600.5, 2)
-UNCERTAIN = "Take it that nobody was signed out."
+UNCERTAIN = "It is not certain that anybody was signed out."
 
 Said = tuple[int, str, str]
 
