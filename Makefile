@@ -9,7 +9,9 @@ BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys
 # In CI a skipped test is a failed one.
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
-.PHONY: help demo test check format lint types floors bench lock clean
+SDK := .venv-sdk
+
+.PHONY: help demo test check sdk format lint types floors bench lock clean
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -19,11 +21,13 @@ demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; pr
 test: $(VENV)/dev.stamp  ## the whole test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-check: format lint types floors  ## everything CI asks for: format, lint, types, import floors, tests with coverage
+check: format lint types floors sdk  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto $(NO_SKIPS) $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -48,9 +52,11 @@ lock:  ## resolve the dependencies again, with hashes, for every platform and Py
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
 	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements-dev.txt -o requirements-build.txt -
+	echo frameio | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(ARGS) -o requirements-sdk.txt -
 
 clean:
-	rm -rf .venv .venv-bench artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; PYTHON=… names another one")'
@@ -63,4 +69,9 @@ $(VENV)/run.stamp: requirements.txt pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SDK)/run.stamp: requirements-sdk.txt
+	$(PYTHON) -m venv $(SDK) || { rm -rf $(SDK); exit 1; }
+	$(SDK)/bin/pip install -q --require-hashes -r requirements-sdk.txt
 	@touch $@

@@ -1,12 +1,25 @@
-"""What the people who run it ask: metrics, alive, ready. On a listener of its own, never the public one."""
+"""What the people who run it ask and command. On a listener of its own, never the public one.
 
+The law: anybody who reaches it may ask for metrics, alive and ready; who commands it has `session.secret`.
+"""
+
+import asyncio
+import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from oauth_proxy.commands import LONGEST_COMMAND, Command, Inbox, census
+from oauth_proxy.identity import Seen
+from oauth_proxy.seal import Unsealable
 from oauth_proxy.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 5.0
+"""Seconds for a command to arrive, and as many to be done."""
 
 
 class Troubled(Protocol):
@@ -18,19 +31,42 @@ class Troubled(Protocol):
         ...
 
 
+class Desk(Protocol):
+    """Where sessions are looked up and ended for the people who run the proxy."""
+
+    async def end_user(self, user: str | None) -> str | None:
+        """End all sessions of an id or email address, or of everybody for None.
+
+        Returns why the store could not be told, which is then told later; None when all is well.
+        """
+        ...
+
+    async def seen(self) -> list[Seen]:
+        """Everybody who is known to be signed in."""
+        ...
+
+
 class Admin:
     """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other."""
 
-    def __init__(self, metrics: Metrics, is_ready: Callable[[], bool], memory: Troubled) -> None:
+    def __init__(
+        self, metrics: Metrics, is_ready: Callable[[], bool], memory: Troubled, desk: Desk, inbox: Inbox
+    ) -> None:
         self._metrics = metrics
         self._is_ready = is_ready
         self._memory = memory
+        self._desk = desk
+        self._inbox = inbox
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """/metrics in Prometheus's text format, /healthz and /readyz as Kubernetes asks for them."""
-        if request.method not in ("GET", "HEAD"):
-            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        match request.raw_path.partition("?")[0]:
+        """/metrics in Prometheus's text format, /healthz and /readyz as Kubernetes asks for them, and /command."""
+        path = request.raw_path.partition("?")[0]
+        allowed = ("POST",) if path == "/command" else ("GET", "HEAD")
+        if request.method not in allowed:
+            return web.Response(status=405, headers={"Allow": ", ".join(allowed)})
+        match path:
+            case "/command":
+                return await self._command(request)
             case "/metrics":
                 body = generate_latest(self._metrics.registry)
                 return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -45,3 +81,50 @@ class Admin:
         if not self._is_ready():
             return web.Response(status=503, text="draining\n")
         return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")
+
+    async def _command(self, request: web.BaseRequest) -> web.Response:
+        """200 for whoever proved to know the secret; what became of the command is in the sealed answer only."""
+        try:
+            channel, command = self._inbox.open(await _body(request))
+        except Unsealable:
+            log.warning("a command was refused: nobody sealed it for this proxy just now")
+            return web.Response(status=401, headers={"WWW-Authenticate": "Sealed"})
+        try:
+            async with asyncio.timeout(DEADLINE):
+                answer = await self._done(command)
+        except TimeoutError:
+            answer = {"refused": f"it could not do that within {DEADLINE:g} s"}
+        except Exception:  # whoever commanded is to hear it from the proxy itself, not from an unsealed page
+            log.exception("a fault of ours while a command was obeyed")
+            answer = {"refused": "it failed, and its log says why"}
+        return web.Response(text=channel.seal_answer(command, answer))
+
+    async def _done(self, command: Command) -> dict[str, Any]:
+        if not self._is_ready():
+            return {"refused": "it is stopping"}
+        match command.name:
+            case "end":
+                return await self._end(command.user)
+            case "seen":
+                return await asyncio.to_thread(census, await self._desk.seen())
+        return {"refused": "it does not know this command"}
+
+    async def _end(self, user: str | None) -> dict[str, Any]:
+        """Whether the user was known is told too: a name with a slip in it ends nothing."""
+        names = {name.lower() for each in await self._desk.seen() for name in (each.id, each.email) if name}
+        untold = await self._desk.end_user(user)
+        log.info("a command ended all sessions of %s", user if user is not None else "everybody")
+        known = user is None or untold is not None or user.lower() in names  # else nobody can tell
+        return {"untold": untold, "known": known}
+
+
+async def _body(request: web.BaseRequest) -> str:
+    """The text of a command. Raises Unsealable for one that is too long, too slow, or breaks off."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await request.content.readexactly(LONGEST_COMMAND + 1)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial.decode("latin-1")
+    except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        pass
+    raise Unsealable

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TextIO
 
@@ -17,8 +16,11 @@ from oauth_proxy import server
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
+from oauth_proxy.assembly import cookies_for, logout_for, provider_for, route_for
 from oauth_proxy.bearers import Bearers
-from oauth_proxy.cookies import Cookies, SealedCookie
+from oauth_proxy.clock import MACHINE, Clock, System
+from oauth_proxy.commands import Inbox
+from oauth_proxy.cookies import SealedCookie
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
     BadRequest,
@@ -32,71 +34,106 @@ from oauth_proxy.errors import (
 )
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.headers import Peers, ToolHeaders
-from oauth_proxy.oauth import Client
+from oauth_proxy.memory import memory_for
 from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, read_target
-from oauth_proxy.provider import APIS, Asked, Provider
 from oauth_proxy.requests import Readings, Request
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
-from oauth_proxy.settings import Listen, Member, Settings
-from oauth_proxy.settings import Upstream as UpstreamSettings
+from oauth_proxy.session import Attempts, CookieStore, Handles, Live, Redemptions, Refresher, Sessions
+from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.telemetry import AccessLog, Metrics
-from oauth_proxy.upstream.pool import Address
-from oauth_proxy.upstream.routes import Route, Upstreams
-from oauth_proxy.upstream.upstream import Upstream
+from oauth_proxy.tool_api import ToolApi
+from oauth_proxy.upstream.routes import Upstreams
+from oauth_proxy.watch import Watch
 from oauth_proxy.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
-
-Clock = Callable[[], float]
 
 DRAIN = 12.5  # aiohttp waits this long for handlers to end, and as long again once they are cancelled
 """Seconds that requests under way get to finish after a stop; Kubernetes kills after 30."""
 
 
 class Proxy:
-    """All parts of one proxy; `clock` tells seconds since the epoch. Make it inside a running event loop."""
+    """All parts of one proxy, by the clocks of `system`. Make it inside a running event loop."""
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession, clock: Clock = time.time) -> None:
+    def __init__(self, settings: Settings, http: aiohttp.ClientSession, system: System = MACHINE) -> None:
         site = Site(settings.public_url, settings.session.cookie.domain)
-        cookies = _cookies(settings)
-        keys = settings.session.keys
+        cookies = cookies_for(settings)
+        keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
+        self.clock = clock = Clock(system)
         self._site = site
         self._peers = Peers(settings.trusted_proxies)
         self._readings = Readings()
         self.metrics = Metrics()
-        self.provider = _provider(settings, http, clock, self.metrics)
+        self.provider = provider_for(settings, http, clock, system, self.metrics)
         self.memory = memory_for(settings, clock)
-        if settings.session.store != "cookie":
-            self.metrics.show_redis(lambda: self.memory.trouble is None)
-        self._ended = Ended(settings.session.lifetime, clock, _journal(settings), self.memory)
-        self.refresher = Refresher(self.provider, clock, self._ended, self.memory)
+        if self.memory.lasting:
+            self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
+        access = Access(settings.access.allow, settings.access.public)
+        self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
+        bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
+        self._live = Live(clock)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
-            lifetime=settings.session.lifetime,
-            idle=settings.session.idle,
+            **lasts,
             clock=clock,
             memory=self.memory,
+            settled_until=self.refresher.settled_until,
+            held=self._live.held,
         )
-        self._live = Live(self._ended.has, store.ends_at, clock)
-        sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
-        access = Access(settings.access.allow, settings.access.public)
+        self.sessions = Sessions(
+            store,
+            self.refresher,
+            self.memory,
+            self.provider,
+            idle=settings.session.idle,
+            allows=access.allows,
+            clock=clock,
+        )
+        self.redemptions = Redemptions(self.memory)
+        self.handles = Handles(
+            Sealer(keys, "handle"),
+            self.refresher,
+            self.memory,
+            **lasts,
+            allows=access.allows,
+            last_used=self._live.last_used,
+            clock=clock,
+        )
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
-            [_route(prefix, each) for prefix, each in settings.upstreams.items()],
+            [route_for(prefix, each) for prefix, each in settings.upstreams.items()],
             ToolHeaders(settings.headers),
             site,
+            self.handles.of,
+            clock.date,
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
-        bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
-        webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, clock)
-        self._gateway = Gateway(
-            site, access, cookies, sessions, bearers, webhooks, attempts, self._live, self.upstreams, self.answers
+        # Frame.io's stamps are compared with the system's clock, which is the one that it can know.
+        webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, system.wall)
+        who = (site, access, cookies, self.sessions, bearers, attempts)
+        self._gateway = Gateway(*who, webhooks, self._live, self.upstreams, self.answers)
+        self._endpoints = Endpoints(
+            *who,
+            self.redemptions,
+            self.provider,
+            self.answers,
+            Peers(settings.auth_request_from),
+            self.metrics,
+            logout=logout_for(settings),
+            date=clock.date,
         )
-        who = (site, access, cookies, sessions, bearers, attempts)
-        askers = Peers(settings.auth_request_from)
-        self._endpoints = Endpoints(*who, self.provider, self.answers, askers, self.metrics)
+        self.watch = Watch(
+            self.memory,
+            self.refresher,
+            self.sessions,
+            bearers,
+            self._live,
+            lifetime=settings.session.lifetime,
+            allows=access.allows,
+            clock=clock,
+        )
+        self.look = self.watch.look
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
     async def handle(self, request: Request) -> web.StreamResponse:
@@ -122,19 +159,12 @@ class Proxy:
         """Cut the WebSockets and event streams, which would not end by themselves."""
         self._live.close()
 
-    async def look(self) -> None:
-        """Learn which sessions were ended elsewhere, and cut the streams of those that are over."""
-        await self._ended.follow()
-        self._live.sweep()
-
-    async def watch(self) -> None:
-        """Look once a second."""
-        while True:
-            await asyncio.sleep(1)
-            try:
-                await self.look()
-            except Exception:  # it goes on for as long as the proxy does: ends elsewhere must be heard of
-                log.exception("a fault of ours while looking for ended sessions")
+    async def close(self) -> None:
+        """Finish what was begun, and let go of everything."""
+        await self.redemptions.close()
+        await self.sessions.close()
+        await self.refresher.close()
+        await self.memory.close()
 
     def _introduce(self, request: Request) -> None:
         request.fields = self._readings.read(tuple(request.raw_headers))  # of what is no request it is no tuple
@@ -185,76 +215,36 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, log_to: TextIO, clock: Clock = time.time) -> AsyncIterator[Running]:
+async def running(settings: Settings, log_to: TextIO, system: System = MACHINE) -> AsyncIterator[Running]:
     """A proxy listening as `settings` say, until the context ends; then requests under way may finish.
 
     The access log is written to `log_to`.
 
     Raises ConfigurationError for what cannot be used after all: a port, a certificate, a template.
     """
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
-        )
-        proxy = Proxy(settings, http, clock)
-        stack.push_async_callback(proxy.memory.close)
-        stack.push_async_callback(proxy.refresher.close)
+        http = await stack.enter_async_context(session)
+        proxy = Proxy(settings, http, system)
+        stack.push_async_callback(proxy.close)
         await proxy.look()
-        watching = asyncio.create_task(proxy.watch())
+        watching = asyncio.create_task(proxy.watch.forever())
         stack.callback(watching.cancel)
         stack.push_async_callback(proxy.upstreams.close)
         access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
         public = server.Server(proxy.handle, refusal=proxy.refuse, answered=access_log.answered)
         draining = False
-        admin = web.Server(Admin(proxy.metrics, lambda: not draining, proxy.memory).handle, access_log=None)
+        inbox = Inbox(settings.session.keys, settings.public_url, system.wall)
+        admin = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.watch, inbox)
+        asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
         # The admin listener outlives the public one, to say that it is draining.
-        admin_listen = await server.listen(stack, admin, settings.admin.listen, None, 0.1)
+        admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
+        if settings.tool_api:
+            tool_api = web.Server(ToolApi(proxy.handles, proxy.clock.date).handle, access_log=None)
+            await server.listen(stack, tool_api, settings.tool_api.listen, None, 0.1)
         listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
         try:
             yield Running(proxy, listen, admin_listen)
         finally:
             draining = True
             proxy.end_streams()
-
-
-def _cookies(settings: Settings) -> Cookies:
-    cookie = settings.session.cookie
-    return Cookies(
-        cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
-    )
-
-
-def _journal(settings: Settings) -> Journal | None:
-    path = settings.session.revocations
-    return Journal(path) if path else None
-
-
-def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, metrics: Metrics) -> Provider:
-    app = settings.frameio
-    api = APIS[app.api]
-    api = replace(
-        api,
-        authorize_url=app.authorize_url or api.authorize_url,
-        token_url=app.token_url or api.token_url,
-        api_url=app.api_url or api.api_url,
-        revoke_url=app.revoke_url or api.revoke_url,
-    )
-    client = Client(
-        app.client_id,
-        f"{settings.public_url}{PREFIX}callback",
-        tuple(app.scopes),
-        app.client_secret.get_secret_value() if app.client_secret else None,
-    )
-    members = [rule for rule in settings.access.allow if isinstance(rule, Member)]
-    asked = Asked(
-        accounts=frozenset(rule.id for rule in members if rule.of == "account"),
-        teams=frozenset(rule.id for rule in members if rule.of == "team"),
-    )
-    return Provider(api, client, http, clock, asked, lambda *call: metrics.provider_calls.labels(*call).inc())
-
-
-def _route(prefix: str, settings: UpstreamSettings) -> Route:
-    at = settings.url
-    address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
-    host = at.authority.encode("ascii") if settings.host == "upstream" else None
-    return Route(prefix, Upstream(address, timeout=settings.timeout), at.base, host)

@@ -8,25 +8,37 @@ import asyncio
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from oauth_proxy.cookies import Received
-from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, TokenRefused, TooManyWrongTokens
+from oauth_proxy.errors import (
+    GrantEnded,
+    NotAllowed,
+    ProviderBusy,
+    ProviderUnavailable,
+    TokenRefused,
+    TooManyWrongTokens,
+)
 from oauth_proxy.headers import bearer_token, brings_token
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.requests import Request
 
 GOOD_FOR, WRONG_FOR = 60.0, 30.0
 """Seconds for which an answer about a token is believed."""
+RECHECK = 300.0
+"""Seconds after which a token is asked about again while something of its program is open."""
 MOST_WRONG, PAUSE = 10, 6.0
 """Wrong tokens a client may bring at once, and the seconds after which it may bring one more."""
 _REMEMBERED = 4096
 _AT_ONCE = 16
 """Tokens asked about at a time, so that strangers leave connections for the logins."""
 _PATIENCE = 15.0
+_PROGRAM = "bearer "
 
 V = TypeVar("V")
 
@@ -34,7 +46,7 @@ V = TypeVar("V")
 class Describing(Protocol):
     """What is needed of the provider."""
 
-    async def profile(self, access_token: str) -> Identity:
+    async def profile(self, access_token: str, *, owner: str, asker: Literal["program"]) -> Identity:
         """Who the bearer is."""
         ...
 
@@ -64,8 +76,10 @@ class Bearers:
         self._enabled = enabled
         self._good = _Memory[_Known](clock)
         self._wrong = _Memory[str](clock)
+        self._busy = _Memory[str](clock)
         self._limit = _Limit(clock)
         self._flights: dict[bytes, _Flight] = {}
+        self._rechecks: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def session(self, request: Request, received: Received) -> Session | None:
@@ -84,13 +98,51 @@ class Bearers:
         key = hashlib.sha256(token.encode("ascii")).digest()
         known = await self._whose(key, token, _client(chain))
         tokens = Tokens(token, known.at, known.at + GOOD_FOR)
-        return Session(f"bearer {key.hex()}", known.identity, tokens, created=known.at, seen=known.at)
+        name = f"{_PROGRAM}{key.hex()}"
+        return Session(name, known.identity, tokens, known.at, known.at, profile_at=known.at, program=True)
+
+    def tend(self, open_sessions: Iterable[Session]) -> None:
+        """Ask again about the tokens of programs that have something open; to be called about once a second."""
+        for session in open_sessions:
+            if not session.program or session.id in self._rechecks or len(self._rechecks) >= _AT_ONCE:
+                continue
+            if self._clock() >= self._known_at(session) + RECHECK and not self.is_refused(session):
+                task = self._rechecks[session.id] = asyncio.create_task(self._recheck(session))
+                task.add_done_callback(partial(self._rechecked, session.id))
+
+    def is_refused(self, session: Session) -> bool:
+        """Whether the provider no longer accepts the token of a program's session."""
+        return self._wrong.get(_key(session)) is not None
+
+    def newest(self, session: Session) -> Session:
+        """A program's session with the identity that the provider told last."""
+        known = self._good.last(_key(session))
+        return session if known is None else session.described(known.identity, known.at)
+
+    async def _recheck(self, session: Session) -> None:
+        key = _key(session)
+        with suppress(TokenRefused, ProviderUnavailable, TooManyWrongTokens):
+            if self._busy.get(key) is None:
+                await self._shared(key, session.tokens.access, session.id)
+
+    def _rechecked(self, session_id: str, task: "asyncio.Task[None]") -> None:
+        del self._rechecks[session_id]
+
+    def _known_at(self, session: Session) -> float:
+        known = self._good.last(_key(session))
+        return max(session.profile_at, known.at if known else 0.0)
 
     async def _whose(self, key: bytes, token: str, client: str) -> _Known:
         if (known := self._good.get(key)) is not None:
             return known
         if (cause := self._wrong.get(key)) is not None:
             raise TokenRefused(f"{cause}, a moment ago")
+        if (cause := self._busy.get(key)) is not None:
+            raise ProviderBusy(f"{cause}, a moment ago", retry_after=self._busy.seconds_left(key))
+        return await self._shared(key, token, client)
+
+    async def _shared(self, key: bytes, token: str, client: str) -> _Known:
+        """The provider's answer, for which one question is asked however many wait."""
         flight = self._flights.get(key)
         if flight is None:
             flight = _Flight(asyncio.create_task(self._ask(key, token, client)))
@@ -109,11 +161,14 @@ class Bearers:
             async with asyncio.timeout(_PATIENCE), self._turns:
                 self._limit.check(client)  # here, because what came in the same moment may have been wrong
                 now = self._clock()
-                known = _Known(await self._provider.profile(token), now)
+                known = _Known(await self._provider.profile(token, owner=client, asker="program"), now)
         except (GrantEnded, NotAllowed) as error:
             self._limit.count(client)
             self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)
             raise TokenRefused(error.cause) from None
+        except ProviderBusy as error:
+            self._busy.keep(key, error.cause, self._clock() + (error.retry_after or 0))
+            raise
         except TimeoutError:
             raise ProviderUnavailable(f"nobody could say within {_PATIENCE:g} s whose a token is") from None
         self._good.keep(key, known, now + GOOD_FOR)
@@ -131,6 +186,15 @@ class _Memory(Generic[V]):
         """What is believed now."""
         kept = self._kept.get(key)
         return kept[0] if kept is not None and self._clock() < kept[1] else None
+
+    def seconds_left(self, key: bytes) -> int:
+        """For how long it is believed still, at least 1."""
+        return max(1, math.ceil(self._kept[key][1] - self._clock()))
+
+    def last(self, key: bytes) -> V | None:
+        """What was believed last, though it may be no more."""
+        kept = self._kept.get(key)
+        return kept[0] if kept is not None else None
 
     def keep(self, key: bytes, value: V, until: float) -> None:
         """Believe this until then, in seconds since the epoch."""
@@ -159,6 +223,11 @@ class _Limit:
         self._forgotten_at[client] = max(self._forgotten_at.pop(client, 0.0), self._clock()) + PAUSE
         if len(self._forgotten_at) > _REMEMBERED:
             self._forgotten_at.popitem(last=False)
+
+
+def _key(session: Session) -> bytes:
+    """The hash of the token of a program's session."""
+    return bytes.fromhex(session.id.removeprefix(_PROGRAM))
 
 
 def _client(chain: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import http.client
 import json
 import logging
 import os
@@ -10,7 +9,6 @@ import secrets
 import signal
 import socket
 import sys
-import time
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,11 +20,10 @@ from typing import Literal, ParamSpec
 
 import click
 
-from oauth_proxy import __version__
+from oauth_proxy import __version__, control
 from oauth_proxy.app import running
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.session import Journal, end_user
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load
@@ -51,6 +48,8 @@ def main() -> None:
 
     Begin with `oauth-proxy demo` to see it work, or with `oauth-proxy init` for a file of your own.
     """
+    # What a command has to say, it prints; only a proxy that serves has a log.
+    logging.getLogger("oauth_proxy").addHandler(logging.NullHandler())
 
 
 def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
@@ -122,19 +121,42 @@ def print_schema() -> None:
 
 @main.command()
 @FILE
-@click.option("--user", required=True, help="The Frame.io id or email address of whoever is to be signed out.")
+@click.option("--user", help="The Frame.io id or email address of whoever is to be signed out.")
+@click.option("--all", "everybody", is_flag=True, help="Sign everybody out.")
 @_problems_told
-def revoke(file: Path, user: str) -> None:
-    """End every session that USER has now, at the proxy that FILE describes, running or not."""
-    settings, now = load(file, os.environ), time.time()
-    path, store = settings.session.revocations, settings.session.store
-    if path is None and store == "cookie":
-        raise ConfigurationError([f"{file}: set session.revocations to a file; it is where this is remembered"])
-    if store != "cookie":
-        asyncio.run(end_user(settings, store, user, now))
-    if path is not None:
-        _revoke_in(path, user, now)
-    click.echo(f"Every session of {user} that has begun by now ends.")
+def revoke(file: Path, user: str | None, everybody: bool) -> None:
+    """End all sessions that USER has now, or everybody's, open connections too.
+
+    Asks the proxy that runs with FILE. Where none runs, it is written to session.store, for those that will.
+    Says which of the two was done. Ends with 1 where the proxy has done it and the store could not be told yet,
+    and with 2 where nobody was signed out, or that is not certain.
+    """
+    if everybody == bool(user):
+        raise click.UsageError("exactly one of --user and --all is needed")
+    if len(user or "") > control.LONGEST_NAME:
+        raise click.UsageError("no id and no email address is as long as this --user")
+    done = asyncio.run(control.end(load(file, os.environ), user))
+    click.echo(done.sentences)
+    sys.exit(0 if done.everywhere else 1)
+
+
+@main.command()
+@FILE
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+@_problems_told
+def sessions(file: Path, as_json: bool) -> None:
+    """List who is signed in: id, email address, since when, when last seen, open connections.
+
+    Asks the proxy that runs with FILE, which knows whom it has seen since it started. Where none runs,
+    session.store is read, which knows nothing of connections.
+    """
+    roll = asyncio.run(control.seen(load(file, os.environ)))
+    if as_json:
+        click.echo(json.dumps(control.rows(roll), indent=2))
+    else:
+        click.echo(control.table(roll))
+    if roll.more:
+        click.echo(f"{roll.more} more, seen longer ago, are left out.", err=True)
 
 
 @main.command()
@@ -142,13 +164,9 @@ def revoke(file: Path, user: str) -> None:
 @_problems_told
 def health(file: Path) -> None:
     """Ask the proxy that FILE describes whether it is alive; for a container's health check."""
-    listen = load(file, os.environ).admin.listen
-    try:
-        status = _ask_health(listen)
-    except (OSError, http.client.HTTPException) as error:
-        raise click.ClickException(f"no answer on {listen}: {error}") from None
-    if status != http.client.OK:
-        raise click.ClickException(f"{listen} answered {status}")
+    ailment = asyncio.run(control.ailment(load(file, os.environ).admin.listen))
+    if ailment is not None:
+        raise click.ClickException(ailment)
     click.echo("ok")
 
 
@@ -218,20 +236,6 @@ def _new_secret() -> str:
     return b64encode(secrets.token_bytes(32)).decode("ascii")
 
 
-def _ask_health(listen: Listen) -> int:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 to connect, not to bind
-    connection = http.client.HTTPConnection(host or "localhost", listen.port, timeout=3)
-    if listen.path:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(3)
-        connection.sock.connect(listen.path)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
 def _free_port(wanted: int) -> int:
     """The port, or a free one for 0. Raises ConfigurationError where it is taken."""
     with socket.socket() as probe:
@@ -251,10 +255,3 @@ def _demo_file() -> Path:
     package = Path(str(files("oauth_proxy")))
     checkout = package.parent / "config" / "demo.yaml"
     return checkout if checkout.exists() else package / "demo" / "demo.yaml"
-
-
-def _revoke_in(path: Path, user: str, now: float) -> None:
-    try:
-        Journal(path).end_user(user, now)
-    except OSError as error:
-        raise ConfigurationError([f"{path} cannot be written: {error.strerror}"]) from None

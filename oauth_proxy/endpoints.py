@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -23,11 +24,11 @@ from oauth_proxy.errors import (
 )
 from oauth_proxy.headers import Peers, is_navigation, one_line
 from oauth_proxy.identity import Session
-from oauth_proxy.oauth import redeemable_code, single
+from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import Provider
 from oauth_proxy.requests import Request
-from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Sessions, Visit
+from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions, Visit
 from oauth_proxy.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,14 @@ class Endpoints:
         sessions: Sessions,
         bearers: Bearers,
         attempts: Attempts,
+        redemptions: Redemptions,
         provider: Provider,
         answers: Answers,
         askers: Peers,
         metrics: Metrics,
+        *,
+        logout: Callable[[str], str] | None,
+        date: Callable[[float], float],
     ) -> None:
         self._site = site
         self._access = access
@@ -60,6 +65,9 @@ class Endpoints:
         self._sessions = sessions
         self._bearers = bearers
         self._attempts = attempts
+        self._redemptions = redemptions
+        self._logout = logout
+        self._date = date
         self._provider = provider
         self._answers = answers
         self._askers = askers
@@ -102,18 +110,32 @@ class Endpoints:
         attempt = self._attempts.find(state, received)
         if attempt is None:
             return await self._without_attempt(request, to, received)
-        request.set_cookies = self._attempts.finish(state, received)
+        redeem = partial(self._redeem, query, attempt, request.return_to, received)
+        try:
+            landing = await self._redemptions.once(state, redeem)
+        except AttemptUnknown:
+            return await self._without_attempt(request, to, received)
+        finally:
+            request.set_cookies = self._attempts.finish(state, received)
+        return self._answers.redirect(request, landing.url, landing.set_cookies)
+
+    async def _redeem(self, query: Query, attempt: Attempt, return_to: str, received: Received) -> Landing:
+        """What the first callback of a state does; those that come after it land at the same place."""
         try:
             tokens = await self._provider.exchange(redeemable_code(query), attempt)
-            identity = await self._provider.profile(tokens.access)
-            counted = await self._count(received)
-            visit = await self._sessions.begin(identity, tokens, received)
+            try:
+                identity = await self._provider.profile(tokens.access, owner="login", asker="login")
+                counted = await self._count(received)
+                visit = await self._sessions.begin(identity, tokens, received)
+            except ProxyError:
+                self._sessions.discard(tokens)
+                raise
         except ProxyError as error:
             self._metrics.logins.labels(error.name).inc()
             raise
         self._metrics.logins.labels("signed_in").inc()
         log.info("signed in", extra={"user": identity.id})
-        return self._answers.redirect(request, request.return_to, [*visit.set_cookies, *counted])
+        return Landing(return_to, [*visit.set_cookies, *counted])
 
     async def _count(self, received: Received) -> list[str]:
         """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
@@ -157,8 +179,12 @@ class Endpoints:
             return self._answers.confirm_sign_out(request)
         visit = await self._sessions.end(received)
         self._metrics.sign_outs.inc()
-        if (url := self._wanted(request, query)) is not None:
+        wanted = self._wanted(request, query)
+        if self._logout is not None:
+            url = self._logout(wanted or self._site.url("/oauth2/sign_in"))
             return self._answers.redirect(request, url, visit.set_cookies)
+        if wanted is not None:
+            return self._answers.redirect(request, wanted, visit.set_cookies)
         start_url = self._answers.start_url(self._site.url("/"))
         return self._answers.page(request, self._answers.pages.signed_out(start_url=start_url), visit.set_cookies)
 
@@ -169,7 +195,10 @@ class Endpoints:
         """
         session = await self._session(request, received)
         if not self._access.allows(session.identity):
-            request.set_cookies = self._sessions.forget(received) + self._attempts.forget_tries(received)
+            request.set_cookies = [
+                *self._sessions.refuse(session, received),
+                *self._attempts.forget_tries(received),
+            ]
             return self._answers.not_allowed(request, session.identity)
         headers = _identity_headers(session)
         if self._askers.trusts(request.remote or ""):
@@ -186,7 +215,7 @@ class Endpoints:
             "email": who.email,
             "name": who.name,
             "account_id": who.account_id,
-            "expires_at": int(session.tokens.expires_at),
+            "expires_at": int(self._date(session.tokens.expires_at)),
         }
         return self._answers.json(request, 200, content)
 

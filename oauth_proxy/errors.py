@@ -29,9 +29,10 @@ class ProxyError(Exception):
     challenge: str | None = None
     """What credentials would have helped (RFC 9110 11.6.1)."""
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, *, retry_after: int | None = None) -> None:
         super().__init__(cause)
         self.cause = cause
+        self.retry_after = retry_after or self.retry_after
 
     @property
     def name(self) -> str:
@@ -113,10 +114,6 @@ class TooManyWrongTokens(ProxyError):
     title = "Too many wrong tokens"
     sentence = "Too many access tokens from your address were refused. Please wait before you try another one."
 
-    def __init__(self, cause: str, *, retry_after: int) -> None:
-        super().__init__(cause)
-        self.retry_after = retry_after
-
 
 class SignatureRefused(ProxyError):
     """A call at a webhook's path that Frame.io did not sign just now."""
@@ -194,7 +191,7 @@ class CodeRefused(LoginRefused):
 
 
 class GrantEnded(LoginRefused):
-    """The provider ended the grant: the refresh or access token is no longer good (`invalid_grant`)."""
+    """The provider ended the grant, or wants to see the visitor again: its tokens are no longer good."""
 
     sentence = "Your Frame.io session has ended. Please sign in again."
 
@@ -236,12 +233,27 @@ class Misdirected(ProxyError):
 
 
 class ProviderUnavailable(ProxyError):
-    """The provider cannot be reached, is overloaded, or failed; nothing is known about the visitor."""
+    """The provider could not be asked or did not answer; nothing is known about the visitor."""
 
     status = 503
     title = "Frame.io cannot be reached"
     sentence = "Frame.io is not answering at the moment. Nothing is lost; please try again shortly."
     retry_after = 10
+
+
+class ProviderAway(ProviderUnavailable):
+    """No connection, no answer in time, or a 5xx: it says that the provider is away, whoever asked."""
+
+
+class ProviderPaused(ProviderAway):
+    """The provider was not asked, because it has been away for several others and is only tried now and then."""
+
+
+class ProviderBusy(ProviderUnavailable):
+    """The provider asks for patience (RFC 6585 4, 429); `retry_after` says for how long."""
+
+    title = "Frame.io asks for patience"
+    sentence = "Frame.io takes no more requests at the moment. Nothing is lost; please try again shortly."
 
 
 class ProviderNonsense(ProviderUnavailable):

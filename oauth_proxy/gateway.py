@@ -1,7 +1,5 @@
 """Every request for the tool: whose is it, may they, and off it goes."""
 
-from collections.abc import Awaitable
-
 from aiohttp import web
 
 from oauth_proxy.access import Access
@@ -29,8 +27,8 @@ class Gateway:
         cookies: Cookies,
         sessions: Sessions,
         bearers: Bearers,
-        webhooks: Webhooks,
         attempts: Attempts,
+        webhooks: Webhooks,
         live: Live,
         upstreams: Upstreams,
         answers: Answers,
@@ -70,7 +68,10 @@ class Gateway:
             request.set_cookies = [*visit.set_cookies, *self._attempts.forget_tries(received)]
         request.user = visit.session.identity.id
         if not self._access.allows(visit.session.identity):
-            request.set_cookies = self._sessions.forget(received) + self._attempts.forget_tries(received)
+            request.set_cookies = [
+                *self._sessions.refuse(visit.session, received),
+                *self._attempts.forget_tries(received),
+            ]
             request.return_to = self._site.back_to(target)
             return self._answers.not_allowed(request, visit.session.identity)
         return await self._forward(request, target, visit.session, received)
@@ -80,18 +81,18 @@ class Gateway:
         own = await self._bearers.session(request, received)
         return Visit(own) if own is not None else await self._sessions.resume(received)
 
-    def _forward(
+    async def _forward(
         self, request: Request, target: Target, session: Session | None, received: Received
-    ) -> Awaitable[web.StreamResponse]:
-        """The tool's answer; a stream ends with its session."""
+    ) -> web.StreamResponse:
+        """The tool's answer; whatever it is, it ends with its session."""
         forwarding = self._upstreams.forward(request, target, session, received.others)
-        if session is None or not request.fields.for_stream:
-            return forwarding
-        return self._as_stream(session, forwarding)
-
-    async def _as_stream(self, session: Session, forwarding: Awaitable[web.StreamResponse]) -> web.StreamResponse:
-        with self._live.during(session):
+        if session is None:
             return await forwarding
+        self._live.enter(session, stream=request.fields.for_stream)
+        try:
+            return await forwarding
+        finally:
+            self._live.leave(session)
 
     def _stranger(self, request: Request, target: Target, received: Received) -> web.StreamResponse:
         """A person goes to the login and comes back here; a program is told where the login is."""

@@ -1,8 +1,9 @@
-"""Who a visitor is and what they hold: plain values.
+"""Who a visitor is and what they hold: plain values, and the bytes they are kept as.
 
 The law: a token never appears in a repr.
 """
 
+import json
 from dataclasses import dataclass, field, replace
 
 
@@ -43,7 +44,8 @@ class Tokens:
 class Session:
     """A signed-in visitor; `created` and `seen` in seconds since the epoch.
 
-    `id` is new for every login, so nobody can be given a session in advance.
+    `id` is new for every login, so nobody can be given a session in advance. `profile_at` is when the identity was
+    read. A session of a `program` is its own token; it is neither refreshed nor kept.
     """
 
     id: str
@@ -51,7 +53,55 @@ class Session:
     tokens: Tokens
     created: float
     seen: float
+    profile_at: float = 0.0
+    program: bool = False
 
-    def refreshed(self, tokens: Tokens, identity: Identity, now: float) -> "Session":
-        """The same session with its successor tokens and the profile read with them."""
-        return replace(self, tokens=tokens, identity=identity, seen=now)
+    def is_newer_than(self, other: "Session") -> bool:
+        """Whether this is what became of the other one: refreshed, or its profile read, after it."""
+        mine = self.tokens.granted_at, self.profile_at
+        return mine > (other.tokens.granted_at, other.profile_at)
+
+    def renewed(self, tokens: Tokens, now: float) -> "Session":
+        """The same session with the successors of its tokens."""
+        return replace(self, tokens=tokens, seen=now)
+
+    def described(self, identity: Identity, now: float) -> "Session":
+        """The same session with the profile as it was read now."""
+        return replace(self, identity=identity, profile_at=now, seen=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Somebody who is signed in, and how many exchanges of theirs are open; times in seconds since the epoch."""
+
+    id: str
+    email: str | None
+    since: float
+    last_seen: float
+    connections: int = 0
+
+
+_VERSION = 2
+
+
+def encode(session: Session) -> bytes:
+    """The session as bytes fit for sealing."""
+    who, tokens = session.identity, session.tokens
+    fields = [
+        _VERSION,
+        [session.id, session.created, session.seen, session.profile_at],
+        [who.id, who.email, who.name, who.account_id, who.standing],
+        [tokens.access, tokens.granted_at, tokens.expires_at, tokens.refresh, tokens.scope],
+    ]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def decode(content: bytes) -> Session | None:
+    """The session that `encode` wrote, here or in version 0.1.0; None for one of another version."""
+    version, *fields = json.loads(content.decode("utf-8", "surrogatepass"))
+    if version not in (1, _VERSION):
+        return None
+    (session_id, created, seen, *profile_at), (person, email, name, account_id, standing), tokens = fields
+    who, held = Identity(person, email, name, account_id, tuple(standing)), Tokens(*tokens)
+    # 0.1.0 read the profile with each refresh, and kept no time for it.
+    return Session(session_id, who, held, created, seen, *profile_at or [held.granted_at])

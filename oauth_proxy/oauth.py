@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from oauthlib.common import add_params_to_uri
@@ -26,17 +26,20 @@ from oauth_proxy.errors import (
     ProviderUnavailable,
 )
 from oauth_proxy.identity import Tokens
+from oauth_proxy.quotes import quoted
 
 ATTEMPT_LIFETIME = 15 * 60
 """Seconds a visitor may take between leaving for Frame.io and coming back."""
 
 _CLOCK_SKEW = 60
-_DEFAULT_EXPIRES_IN = 3600
 _LONGEST_EXPIRES_IN = 366 * 24 * 3600
 # RFC 6750 2.1 b64token, and what else Bearer tokens are seen to hold; nothing that could break a header line.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,30000}")
 _SCOPE = re.compile(r"[\x20-\x7e]{1,2000}")
-_LONGEST_QUOTE = 200
+_LONGEST_WORD = 200
+"""Characters that a callback is quoted with, which anybody can open."""
+_LOGIN_HELPS = ("invalid_grant", "invalid_token", "access_denied")
+"""Errors of a token endpoint that a new login mends; Adobe's begin with `ride_` and ask for the visitor there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def single(query: Mapping[str, Sequence[str]], name: str) -> str | None:
 
 
 def _raise_for_callback(error: str, description: str) -> None:
-    cause = f"callback error {_quoted(error)}: {_quoted(description)}"
+    cause = f"callback error {quoted(error, longest=_LONGEST_WORD)}: {quoted(description, longest=_LONGEST_WORD)}"
     if error == "access_denied":
         raise ConsentRefused(cause)
     if error in ("server_error", "temporarily_unavailable"):
@@ -151,16 +154,12 @@ def code_request(client: Client, code: str, verifier: str) -> str:
 
 
 def refresh_request(client: Client, refresh_token: str, scope: str = "") -> str:
-    """The form that asks for successor tokens (RFC 6749 6); Frame.io wants the scope again.
-
-    `scope` is what was granted, where the provider said so: it may be less than was asked for, and a refresh
-    cannot ask for more.
-    """
+    """The form that asks for successor tokens (RFC 6749 6), of the same `scope`; without one it asks for none."""
     return str(
         prepare_token_request(
             "refresh_token",
             refresh_token=refresh_token,
-            scope=scope.split() or list(client.scopes),
+            scope=scope.split(),
             client_id=client.client_id,
             include_client_id=client.client_secret is None,
         )
@@ -168,23 +167,27 @@ def refresh_request(client: Client, refresh_token: str, scope: str = "") -> str:
 
 
 def granted_tokens(
-    status: int, body: bytes, *, now: float, previous: Tokens | None = None, sent: Sequence[str] = ()
+    status: int,
+    body: bytes,
+    *,
+    now: float,
+    lifetime: int = 3600,
+    previous: Tokens | None = None,
+    sent: Iterable[str] = (),
 ) -> Tokens:
-    """The tokens of a token endpoint's answer (RFC 6749 5.1).
+    """The tokens of a token endpoint's answer (RFC 6749 5.1), neither 429 nor 5xx.
 
-    `previous` are the tokens being refreshed: their refresh token and scope are kept where the answer brings
-    none. `sent` are the secrets of the request, which no failure repeats even if the answer does.
-    Raises CodeRefused or, when refreshing, GrantEnded for `invalid_grant`; ProviderRefusedUs when our own
-    credentials are refused; ProviderUnavailable for 429 and 5xx; ProviderNonsense for everything else.
+    `lifetime` is how many seconds a token lives whose answer does not say. `previous` are the tokens being
+    refreshed: their refresh token and scope are kept where the answer brings none. `sent` are the secrets of the
+    request, which no failure repeats even if the answer does.
+    Raises CodeRefused or, when refreshing, GrantEnded where only a new login helps; ProviderRefusedUs when our own
+    credentials are refused; ProviderNonsense for everything else.
     """
-    if status == 429 or status >= 500:
-        raise ProviderUnavailable(f"the token endpoint answered {status}")
-    answer = _json_object(status, body)
+    answer = _json_object(status, body, sent)
     try:
         token = parse_token_response(body, scope=None)
     except OAuth2Error as error:
-        described = _quoted(answer.get("error_description", ""), sent)
-        cause = f"the token endpoint answered {status}: {_quoted(error.error, sent)} {described}"
+        cause = f"the token endpoint answered {status}: {_explained(answer, [*sent, *_granted(answer)])}"
         raise _refusal(error.error, cause, refreshing=previous is not None) from None
     except (ValueError, OverflowError, TypeError, AttributeError):
         raise ProviderNonsense("the token endpoint's answer is not a token answer") from None
@@ -194,21 +197,33 @@ def granted_tokens(
     if str(answer.get("token_type", "bearer")).lower() != "bearer":
         raise ProviderNonsense("the token endpoint granted a token that is not a bearer token")
     # oauthlib drops a zero, which is not the same as saying nothing.
-    expires_in = _DEFAULT_EXPIRES_IN if answer.get("expires_in") is None else token.get("expires_in", 0)
+    expires_in = lifetime if answer.get("expires_in") is None else token.get("expires_in", 0)
     if not 0 < expires_in <= _LONGEST_EXPIRES_IN:
         raise ProviderNonsense("the token endpoint's expires_in is out of bounds")
     kept, granted = (previous.refresh, previous.scope) if previous else (None, "")
     return Tokens(access, now, now + expires_in, refresh or kept, _scope(answer.get("scope")) or granted)
 
 
-def _json_object(status: int, body: bytes) -> dict[str, object]:
+def _json_object(status: int, body: bytes, sent: Iterable[str]) -> dict[str, object]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise ProviderNonsense(f"the token endpoint answered {status} with something that is not a JSON object")
+        # A success that cannot be read may hold tokens that nobody could strike.
+        shown = "" if status < 300 else f": {quoted(body.decode('utf-8', 'replace'), sent)}"
+        raise ProviderNonsense(f"the token endpoint answered {status} without a JSON object{shown}")
     return answer
+
+
+def _explained(answer: Mapping[str, object], secrets: Sequence[str]) -> str:
+    """An error as its server explains it; the hint is Ory Hydra's."""
+    told = (answer.get("error"), answer.get("error_description", ""), answer.get("error_hint"))
+    return " ".join(quoted(text, secrets) for text in told if text is not None)
+
+
+def _granted(answer: Mapping[str, object]) -> list[str]:
+    return [text for name in ("access_token", "refresh_token", "id_token") if (text := _usable(answer.get(name)))]
 
 
 def _usable(token: object) -> str | None:
@@ -219,16 +234,8 @@ def _scope(scope: object) -> str:
     return scope if isinstance(scope, str) and _SCOPE.fullmatch(scope) else ""
 
 
-def _quoted(text: object, secrets: Sequence[str] = ()) -> str:
-    """What a stranger wrote, fit for a log line: short, quoted, and without our secrets."""
-    shown = str(text)
-    for secret in secrets:
-        shown = shown.replace(secret, "…")
-    return repr(shown[:_LONGEST_QUOTE])
-
-
 def _refusal(error: object, cause: str, *, refreshing: bool) -> ProviderNonsense | LoginRefused:
-    if error == "invalid_grant":
+    if error in _LOGIN_HELPS or str(error).startswith("ride_"):
         return GrantEnded(cause) if refreshing else CodeRefused(cause)
     if error in ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"):
         return ProviderRefusedUs(cause)

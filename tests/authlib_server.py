@@ -1,4 +1,4 @@
-"""An OAuth server for public clients: Authlib's code, PKCE, refresh and bearer checks, with dicts for a database.
+"""An OAuth server for public clients: Authlib's code, PKCE, refresh, revocation and bearer checks, over dicts.
 
 Only what Authlib leaves to its users stands here: where codes and tokens are kept, and who the client is.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import flask
 import werkzeug.serving
 from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProtector
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import (
     AuthorizationCodeGrant,
     ClientMixin,
@@ -24,6 +25,7 @@ from authlib.oauth2.rfc6749 import (
     TokenMixin,
 )
 from authlib.oauth2.rfc6750 import BearerTokenValidator
+from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 PERSON = {"sub": "editor", "email": "editor@studio.example.com", "name": "Editor"}
@@ -97,16 +99,18 @@ class Token(TokenMixin):
 
 
 class Server(AuthorizationServer):
-    """`forms` are the bodies of the token endpoint's requests, in order."""
+    """`forms` are the bodies of token requests, in order; `refuses` says by which error a token is refused."""
 
     def __init__(self, app: flask.Flask, client: PublicClient) -> None:
         self.codes: dict[str, Code] = {}
         self.access: dict[str, Token] = {}
         self.refresh: dict[str, Token] = {}
         self.forms: list[dict[str, str]] = []
+        self.refuses: dict[str, str] = {}
         super().__init__(app, {client.client_id: client}.get, self.keep)
         self.register_grant(Codes, [CodeChallenge(required=True)])
         self.register_grant(Refreshes)
+        self.register_endpoint(Revocations)
 
     def keep(self, token: dict[str, Any], request: OAuth2Request) -> None:
         kept = Token(request.client.client_id, token["scope"], time.time() + token["expires_in"])
@@ -147,6 +151,8 @@ class Refreshes(RefreshTokenGrant):
     server: Server
 
     def authenticate_refresh_token(self, refresh_token: str) -> Token | None:
+        if refresh_token in self.server.refuses:
+            raise OAuth2Error(error=self.server.refuses[refresh_token])
         return self.server.refresh.get(refresh_token)
 
     def authenticate_user(self, refresh_token: Token) -> dict[str, str]:
@@ -157,6 +163,21 @@ class Refreshes(RefreshTokenGrant):
         for tokens in (self.server.access, self.server.refresh):
             for name in [name for name, kept in tokens.items() if kept is refresh_token]:
                 del tokens[name]
+
+
+class Revocations(RevocationEndpoint):
+    """Each token by itself: the other one of its grant lives on."""
+
+    CLIENT_AUTH_METHODS = ("none",)
+    server: Server
+
+    def query_token(self, token_string: str, token_type_hint: str | None) -> Token | None:
+        kept = self.server.refresh if token_type_hint == "refresh_token" else self.server.access
+        return kept.get(token_string)
+
+    def revoke_token(self, token: Token, request: OAuth2Request) -> None:
+        for tokens in (self.server.access, self.server.refresh):
+            tokens.pop(request.form["token"], None)
 
 
 class Bearers(BearerTokenValidator):
@@ -191,6 +212,11 @@ def make(client: PublicClient) -> tuple[flask.Flask, Server]:
     def token() -> flask.Response:
         server.forms.append(flask.request.form.to_dict())
         answer: flask.Response = server.create_token_response()
+        return answer
+
+    @app.post("/revoke")
+    def revoke() -> flask.Response:
+        answer: flask.Response = server.create_endpoint_response("revocation")
         return answer
 
     @app.get("/userinfo")

@@ -31,16 +31,26 @@ PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-De
 
 
 class Clock:
-    """Seconds since the epoch that pass only when told to; the emulator and the proxy share one."""
+    """Seconds since the epoch that pass only when told to; the emulator and the proxy share one.
+
+    The proxy's machine may have a clock that is `wrong` by some seconds, which can be set at any time.
+    """
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
+        self.wrong = 0.0
 
     def __call__(self) -> float:
         return self.now
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+    def wall(self) -> float:
+        return self.now + self.wrong
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 @dataclass

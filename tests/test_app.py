@@ -61,7 +61,7 @@ async def test_the_watch_over_ended_sessions_survives_a_fault_of_ours(
             looked.set()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(stage.proxy, "look", look)
+    monkeypatch.setattr(stage.proxy.watch, "look", look)
     async with asyncio.timeout(30):
         await looked.wait()
 

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from oauth_proxy.demo.faults import Fault
+from oauth_proxy.demo.faults import RETRY_AFTER, Fault
 from oauth_proxy.demo.people import EDITOR, Api, App
-from oauth_proxy.provider import base
+from oauth_proxy.provider import calls
 from tests.cast import Stage, on_stage
 from tests.flow import (
     SECRET,
@@ -95,11 +95,14 @@ async def test_a_provider_that_fails_is_a_page_with_a_way_on_that_works_once_it_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if fault is Fault.HANG:
-        monkeypatch.setattr(base, "DEADLINE", 0.05)
+        monkeypatch.setattr(calls, "DEADLINE", 0.05)
     callback = await at_the_door(stage, visitor, "/echo?project=7")
     stage.frameio.faults.plan(endpoint, fault)
     page = await visitor.follow(callback)
-    assert (page.status, page.headers["Retry-After"]) == (status, "10")
+    assert (page.status, page.headers["Retry-After"]) == (
+        status,
+        str(RETRY_AFTER) if fault is Fault.TOO_MANY_REQUESTS else "10",
+    )
     assert not session_cookie(visitor)
     assert not attempts(visitor)
     assert stage.frameio.calls["token"] == 1

@@ -47,6 +47,7 @@ class Foreign:
     client_secret: str | None
     kept: Any = None
     """What Authlib's server keeps."""
+    revoke_url: str | None = None
 
     @property
     def site(self) -> str:
@@ -130,7 +131,9 @@ async def pkce_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Foreign]:
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
     redirect_uri = f"http://localhost:{free_port()}/oauth2/callback"
     with authlib_server.serving(authlib_server.PublicClient("studio", redirect_uri)) as (url, server):
-        yield Foreign(url, f"{url}/authorize", f"{url}/token", redirect_uri, "studio", None, server)
+        yield Foreign(
+            url, f"{url}/authorize", f"{url}/token", redirect_uri, "studio", None, server, f"{url}/revoke"
+        )
 
 
 @pytest.fixture(params=["secret_app", "pkce_app"])
@@ -163,6 +166,8 @@ async def protecting(foreign: Foreign) -> AsyncIterator[Clock]:
         secret = foreign.client_secret
         tree = settings_tree(foreign.site, "v2", api_url, tool_url, client_secret=secret, keys=[a_secret()])
         del tree["frameio"]["revoke_url"]
+        if foreign.revoke_url is not None:
+            tree["frameio"]["revoke_url"] = foreign.revoke_url
         tree["frameio"] |= {
             "client_id": foreign.client_id,
             "scopes": SCOPES,
@@ -236,6 +241,33 @@ async def test_a_grant_the_foreign_server_ended_leads_back_to_its_form(foreign: 
                 assert answer.status == 204
         clock.advance(3600)
         assert (await visitor.follow(f"{foreign.site}/echo")).url.path.endswith("/authorize")
+
+
+@pytest.mark.parametrize("error", ["invalid_grant", "invalid_token", "access_denied", "ride_AdobeID_acct_actreq"])
+async def test_what_only_a_login_mends_leads_one_visitor_back_to_the_form_and_no_other(
+    pkce_app: Foreign, visitor: Visitor, error: str
+) -> None:
+    async with protecting(pkce_app) as clock, Visitor() as other:
+        await sign_in(visitor, f"{pkce_app.site}/echo")
+        [token] = pkce_app.kept.refresh
+        await sign_in(other, f"{pkce_app.site}/echo")
+        pkce_app.kept.refuses[token] = error
+        clock.advance(3600)
+        assert (await visitor.follow(f"{pkce_app.site}/echo")).url.path.endswith("/authorize")
+        assert (await other.get(f"{pkce_app.site}/echo")).status == 200
+        await visitor.get(f"{pkce_app.site}/echo")
+    assert [form.get("refresh_token") for form in pkce_app.kept.forms].count(token) == 1
+
+
+async def test_signing_out_ends_both_tokens_where_one_does_not_end_the_other(
+    pkce_app: Foreign, visitor: Visitor
+) -> None:
+    async with protecting(pkce_app):
+        received = await sign_in(visitor, f"{pkce_app.site}/echo")
+        assert (await visitor.get(f"{pkce_app.site}/oauth2/sign_out")).status == 200
+    assert await pkce_app.userinfo_status(received["Authorization"]) == 401
+    assert not pkce_app.kept.access
+    assert not pkce_app.kept.refresh
 
 
 # What the foreign servers refuse, so that the flow's success means something

@@ -17,7 +17,7 @@ from oauth_proxy.upstream.routes import Upstreams
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 260
-LONGER = {"errors.py": 320, "settings/model.py": 275}
+LONGER = {"errors.py": 320}
 """Modules that have outgrown that, and may not grow on."""
 ROOMS_OF = {
     "click": {"cli"},
@@ -29,14 +29,14 @@ ROOMS_OF = {
     "prometheus_client": {"telemetry", "admin"},
     "pydantic": {"settings"},
     "pydantic_core": {"settings"},
-    "redis": {"session"},
+    "redis": {"memory"},
     "uvloop": {"cli"},
     "yaml": {"settings"},
 }
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
-    *("errors", "identity", "settings", "seal", "headers", "paths", "pages", "telemetry"),
-    *("access", "oauth", "cookies", "webhooks"),
+    *("errors", "clock", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
+    *("access", "oauth", "cookies", "webhooks", "commands"),
 }
 """Rooms that never wait and never see a socket."""
 NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "htmlcov", "dist"}
@@ -164,7 +164,9 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert headings[0] == oauth_proxy.__version__
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-build.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-build.txt", "requirements-sdk.txt"]
+)
 def test_every_dependency_is_locked_to_its_bytes(name: str) -> None:
     text = (ROOT / name).read_text("utf-8").replace(" \\\n", "")
     pattern = r"[A-Za-z0-9._-]+(?:\[[a-z,]+\])?==[^\s;]+(?: ; [^#]+?)?(?: +--hash=sha256:[0-9a-f]{64})+"

@@ -191,8 +191,8 @@ def test_a_pkce_app_names_itself_in_the_body() -> None:
     }
 
 
-def test_a_refresh_names_the_scope_again() -> None:
-    asked = {"grant_type": "refresh_token", "refresh_token": "r", "scope": "offline account.read"}
+def test_a_refresh_names_no_scope_of_its_own() -> None:
+    asked = {"grant_type": "refresh_token", "refresh_token": "r"}
     assert form(oauth.refresh_request(WITH_SECRET, "r")) == asked
     assert form(oauth.refresh_request(PKCE, "r")) == {**asked, "client_id": "studio"}
 

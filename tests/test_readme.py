@@ -1,5 +1,6 @@
 """What the README and docs/ say: every command is run, every configuration loaded, every name looked up."""
 
+import asyncio
 import inspect
 import os
 import re
@@ -15,7 +16,7 @@ import yaml
 from oauth_proxy import bearers, cli, cookies, errors, oauth, server
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
-from oauth_proxy.provider import base as provider
+from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import Settings, parse, schema
 from oauth_proxy.settings import Upstream as UpstreamSettings
@@ -23,7 +24,8 @@ from oauth_proxy.settings.model import DEFAULT_HEADERS
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import response, whole
 from oauth_proxy.upstream.upstream import Upstream
-from tests.cast import Stage, a_secret
+from tests.cast import Stage, a_secret, free_port
+from tests.command import started
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +76,12 @@ def trees(document: Path) -> list[dict[str, Any]]:
 
 
 def loaded(tree: dict[str, Any], folder: Path) -> Settings:
-    return parse(yaml.safe_dump(tree), filename="shown.yaml", environ=ENVIRON, folder=folder)
+    return parse(shown(tree, folder), filename="shown.yaml", environ=ENVIRON, folder=folder)
+
+
+def shown(tree: dict[str, Any], folder: Path) -> str:
+    """The file of such a configuration; systemd's StateDirectory is the folder here."""
+    return yaml.safe_dump(tree).replace("/var/lib/oauth-proxy", str(folder))
 
 
 def table(document: Path, heading: str) -> list[list[str]]:
@@ -90,16 +97,30 @@ def named(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-@pytest.mark.parametrize("document", [README, OPERATING], ids=lambda path: path.name)
-def test_every_command_that_is_shown_runs_in_the_order_shown(document: Path, tmp_path: Path) -> None:
-    if document != README:
-        merged = {key: value for tree in trees(document) for key, value in tree.items()}
-        (tmp_path / "oauth-proxy.yaml").write_text(yaml.safe_dump(merged))
+def test_every_command_that_the_readme_shows_runs_in_the_order_shown(tmp_path: Path) -> None:
+    runs(README, tmp_path)
+
+
+async def test_every_command_for_operators_runs_beside_a_proxy_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    whole = {key: value for tree in trees(OPERATING) for key, value in tree.items()}
+    places = {"listen": f"127.0.0.1:{free_port()}", "admin": {"listen": f"127.0.0.1:{free_port()}"}}
+    file = tmp_path / "oauth-proxy.yaml"
+    file.write_text(shown({**whole, **places}, tmp_path))
+    async with started("run", file, sign=b"serving"):
+        await asyncio.to_thread(runs, OPERATING, tmp_path)
+
+
+def runs(document: Path, folder: Path) -> None:
+    """Run what a document shows, in the order shown; none of it fails."""
     script = [line for line in commands(document) if line not in NOT_RUN]
     assert script
     done = subprocess.run(  # noqa: S603 the documents' own commands
         ["bash", "-euo", "pipefail", "-c", "\n".join(script)],  # noqa: S607 whichever bash there is
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, **ENVIRON, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -193,7 +214,7 @@ def test_every_command_and_option_that_is_named_exists() -> None:
         for name, command in cli.main.commands.items()
     }
     found = [(name, options) for name, options in used if name in known]
-    assert {name for name, _ in found} >= {"run", "check", "init", "secret", "health", "revoke"}
+    assert {name for name, _ in found} >= {"run", "check", "init", "secret", "health", "revoke", "sessions"}
     for name, rest in found:
         assert set(re.findall(r"--[a-z-]+", rest)) <= known[name], (name, rest)
 
@@ -220,7 +241,7 @@ async def test_the_headers_that_are_said_to_be_received_are_received(stage: Stag
 
 def test_the_metrics_are_those_that_are_shown() -> None:
     metrics = Metrics()
-    metrics.show_redis(lambda: True)
+    metrics.show_store("redis", lambda: True)
     families = {family.name for family in metrics.registry.collect()}
     shown = {named(row[0])[0].removesuffix("_total") for row in table(OPERATING, "Metrics")}
     assert shown <= families

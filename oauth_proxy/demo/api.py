@@ -1,6 +1,7 @@
 """Frame.io's API as far as a proxy asks it: who am I, and what am I in my account and teams?"""
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any
 
 from aiohttp import web
@@ -9,6 +10,8 @@ from oauth_proxy.demo.grants import Grant, Grants
 from oauth_proxy.demo.people import ELSEWHERE_ACCOUNT, STUDIO_ACCOUNT, Api, Directory, Person
 
 WINDOW = 60  # seconds in which a person's calls are counted
+LEGACY = "x-frameio-legacy-token-auth"
+USUAL_PAGE, LARGEST_PAGE = 50, 100
 
 NAMES = {STUDIO_ACCOUNT: "Studio", ELSEWHERE_ACCOUNT: "Elsewhere"}
 
@@ -35,9 +38,15 @@ class Bearers:
     """Whom a request's bearer token stands for, and whether they may call just now."""
 
     def __init__(
-        self, grants: Grants, directory: Directory, clock: Callable[[], float], calls_per_minute: int
+        self,
+        grants: Grants,
+        directory: Directory,
+        clock: Callable[[], float],
+        calls_per_minute: int,
+        legacy: Grants | None = None,
     ) -> None:
         self._grants = grants
+        self._legacy = legacy  # whose developer tokens are good, too, where a header says so
         self._directory = directory
         self._clock = clock
         self._most = calls_per_minute
@@ -45,7 +54,7 @@ class Bearers:
 
     def person(self, request: web.Request, scope: str | None = None) -> Person:
         """The person who calls. Raises ApiError: 401 for the token, 403 for the scope, 429 for too many calls."""
-        grant = self._grant(request.headers.getall("Authorization", []))
+        grant = self._grant(request)
         person = self._directory.person(grant.person_id) if grant else None
         if grant is None or person is None:
             raise ApiError(401, "Unauthorized", "The token is not valid or has expired.")
@@ -54,11 +63,14 @@ class Bearers:
         self._count(person)
         return person
 
-    def _grant(self, authorization: list[str]) -> Grant | None:
-        if len(authorization) != 1:
+    def _grant(self, request: web.Request) -> Grant | None:
+        token = bearer(request)
+        if token is None:
             return None
-        scheme, _, token = authorization[0].partition(" ")
-        return self._grants.live(token) if scheme.lower() == "bearer" else None
+        if self._legacy is None or request.headers.get(LEGACY) != "true":
+            return self._grants.live(token)
+        grant = self._legacy.live(token)
+        return grant if grant is not None and not grant.client_id else None
 
     def _count(self, person: Person) -> None:
         since, calls = self._counted.get(person.id, (self._clock(), 0))
@@ -66,16 +78,24 @@ class Bearers:
             since, calls = self._clock(), 0
         if calls >= self._most:
             detail = f"At most {self._most} calls in {WINDOW} seconds."
-            raise ApiError(429, "Too Many Requests", detail, self._limits())
+            raise ApiError(429, "Too Many Requests", detail, self._limits(since + WINDOW - self._clock()))
         self._counted[person.id] = (since, calls + 1)
 
-    def _limits(self) -> dict[str, str]:
+    def _limits(self, left: float) -> dict[str, str]:
         window = str(WINDOW * 1000)  # milliseconds
         return {
+            "Retry-After": str(ceil(left)),
             "x-ratelimit-limit": str(self._most),
             "x-ratelimit-remaining": "0",
             "x-ratelimit-window": window,
         }
+
+
+def bearer(request: web.Request) -> str | None:
+    """The one bearer token of a request (RFC 6750 2.1), or None."""
+    authorization = request.headers.getall("Authorization", [])
+    scheme, _, token = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
+    return token if scheme.lower() == "bearer" else None
 
 
 class V2:
@@ -125,6 +145,12 @@ class V2:
         return web.json_response({"role": role})
 
 
+def _account(account_id: str, role: str) -> dict[str, Any]:
+    days = {"created_at": "2024-01-01T00:00:00Z", "updated_at": "2024-01-01T00:00:00Z"}
+    name = NAMES.get(account_id, "Account")
+    return {"id": account_id, "display_name": name, "roles": [role], "storage_usage": 0, **days}
+
+
 class V4:
     """api.frame.io/v4 and Adobe's userinfo."""
 
@@ -137,12 +163,23 @@ class V4:
         return web.json_response({"data": {"id": person.id, "email": person.email, "name": person.name}})
 
     async def accounts(self, request: web.Request) -> web.StreamResponse:
-        """GET /v4/accounts"""
+        """GET /v4/accounts, page_size of them after a cursor."""
         person = self._bearers.person(request)
         role = person.account_role if person.account_role in ("owner", "admin") else "member"
-        name = NAMES.get(person.account_id, "Account")
-        account = {"id": person.account_id, "display_name": name, "roles": [role]}
-        return web.json_response({"data": [account], "links": {"next": None}, "total_count": 1})
+        accounts = [_account(*each) for each in [(person.account_id, role), *person.accounts.items()]]
+        try:
+            size = int(request.query.get("page_size", USUAL_PAGE))
+            start = int(bytes.fromhex(request.query.get("after", "30")))
+        except ValueError:
+            raise ApiError(400, "Bad Request", "A page_size is a number, a cursor one that was given.") from None
+        if start < 0 or not 1 <= size <= LARGEST_PAGE:
+            raise ApiError(422, "Unprocessable", f"A page has 1 to {LARGEST_PAGE} entries.")
+        following = None
+        if start + size < len(accounts):
+            cursor = str(start + size).encode().hex()
+            following = f"{request.path}?after={cursor}&page_size={size}"
+        answer = {"data": accounts[start : start + size], "links": {"next": following}}
+        return web.json_response(answer | {"total_count": len(accounts)})
 
     async def userinfo(self, request: web.Request) -> web.StreamResponse:
         """GET /ims/userinfo/v2"""

@@ -1,4 +1,4 @@
-"""Which app sent a form to the token or revocation endpoint (RFC 6749 2.3), and nothing looser than that."""
+"""Which app sent a form to the token or revocation endpoint (RFC 6749 2.3), as strictly as its dialect asks."""
 
 import base64
 import binascii
@@ -8,37 +8,44 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import web
 
+from oauth_proxy.demo.dialects import Dialect
 from oauth_proxy.demo.grants import OAuthError
-from oauth_proxy.demo.people import Api, App, Directory
+from oauth_proxy.demo.people import App, Directory
 
 
-async def read_form(request: web.Request) -> dict[str, str]:
-    """The fields of a urlencoded body (RFC 6749 3.2). Raises OAuthError for another type or a repeated field."""
+async def read_form(request: web.Request, *, query: bool = False) -> dict[str, str]:
+    """The fields of a urlencoded body (RFC 6749 3.2), and of the query where that counts, too.
+
+    Raises OAuthError for another type or a repeated field.
+    """
     if request.content_type != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "The body is application/x-www-form-urlencoded.")
-    pairs = parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True)
+    sent = [(await request.read()).decode("utf-8", "replace")] + ([request.query_string] if query else [])
+    pairs = [pair for part in sent for pair in parse_qsl(part, keep_blank_values=True)]
     form = dict(pairs)
     if len(form) < len(pairs):
         raise OAuthError("invalid_request", "A parameter is repeated.")
     return form
 
 
-def authenticate(directory: Directory, api: Api, authorization: list[str], form: Mapping[str, str]) -> App:
+def authenticate(directory: Directory, dialect: Dialect, authorization: list[str], form: Mapping[str, str]) -> App:
     """The app that sent the request. Raises OAuthError.
 
-    A secret app shows its secret by HTTP Basic and nowhere else. A PKCE app has none: it names itself by
-    client_id in the body and sends no Authorization header at all.
+    A secret app shows its secret by HTTP Basic or, in a loose dialect, among the parameters, and never by both. A
+    PKCE app has none: it names itself by client_id among the parameters and sends no Authorization header at all.
     """
     if len(authorization) > 1:
         raise _unknown("More than one Authorization header.")
-    if "client_secret" in form:
+    posted = form.get("client_secret")
+    if posted is not None and (authorization or not dialect.loose):
         raise _unknown("Credentials belong in the Authorization header, not in the body.")
+    named = directory.app(dialect.api, form.get("client_id"))
     if not authorization:
-        return _pkce_app(directory.app(api, form.get("client_id")))
+        return _pkce_app(named) if posted is None else _secret_app(named, posted)
     client_id, secret = _basic(authorization[0])
     if form.get("client_id", client_id) != client_id:
         raise _unknown("The body names another client_id than the Authorization header.")
-    return _secret_app(directory.app(api, client_id), secret)
+    return _secret_app(directory.app(dialect.api, client_id), secret)
 
 
 def _pkce_app(app: App | None) -> App:

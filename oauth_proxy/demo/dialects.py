@@ -30,6 +30,7 @@ class Dialect:
     authorize: str
     token: str
     revoke: str
+    logout: str | None  # the page that ends the browser's own session there
     scopes: frozenset[str]
     offline: str  # the scope without which there is no refresh token
     refresh_lifetime: float  # seconds, from the login on
@@ -38,6 +39,9 @@ class Dialect:
     repeats_redirect_uri: bool  # the token request must name the redirect_uri again
     repeats_scope: bool  # a refresh must name the scope again
     scope_in_callback: bool
+    loose: bool  # credentials may stand in the body, and all parameters in the query (client_secret_post)
+    lasts_without_secret: bool  # apps without a secret get refresh tokens, too
+    revokes_grant: bool  # a revoked token takes its whole grant with it
     mint: Callable[[int], str]  # a token; the argument is its size in bytes where that can vary
 
 
@@ -68,6 +72,7 @@ V2 = Dialect(
     authorize="/oauth2/auth",
     token="/oauth2/token",  # noqa: S106 - a path
     revoke="/oauth2/revoke",
+    logout=None,
     scopes=V2_SCOPES,
     offline="offline",
     refresh_lifetime=30 * DAY,
@@ -76,6 +81,9 @@ V2 = Dialect(
     repeats_redirect_uri=True,
     repeats_scope=True,
     scope_in_callback=True,
+    loose=False,
+    lasts_without_secret=True,
+    revokes_grant=True,
     mint=opaque,
 )
 V4 = Dialect(
@@ -84,6 +92,7 @@ V4 = Dialect(
     authorize="/ims/authorize/v2",
     token="/ims/token/v3",  # noqa: S106 - a path
     revoke="/ims/revoke",
+    logout="/ims/logout/v1",
     scopes=V4_SCOPES,
     offline="offline_access",
     refresh_lifetime=14 * DAY,
@@ -92,5 +101,8 @@ V4 = Dialect(
     repeats_redirect_uri=False,
     repeats_scope=False,
     scope_in_callback=False,
+    loose=True,
+    lasts_without_secret=False,  # Adobe's Single Page App credential
+    revokes_grant=False,
     mint=jwt,
 )

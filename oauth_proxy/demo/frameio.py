@@ -4,6 +4,7 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Literal
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from oauth_proxy.demo.signin import SignIn, page, see_other
 from oauth_proxy.demo.tokens import NO_STORE, TokenRequest, Tokens
 
 GRANT_TYPES = ("authorization_code", "refresh_token")
+CREDENTIALS = ("code", "refresh_token", "token")
 TOKEN_REQUESTS_KEPT = 1000
 
 
@@ -25,7 +27,7 @@ class FrameIO:
     """The emulated Frame.io.
 
     `calls` counts requests by endpoint, refused and failed ones too: authorize, token, token:authorization_code,
-    token:refresh_token, revoke, me, userinfo, accounts, account_membership, teams, team_membership.
+    token:refresh_token, revoke, logout, me, userinfo, accounts, account_membership, teams, team_membership.
     `token_requests` keeps the last thousand; `faults` makes endpoints fail.
 
     Lifetimes are in seconds. The refresh token's default is the dialect's (30 days in v2, 14 in v4) and runs
@@ -92,8 +94,16 @@ class FrameIO:
         """How many bytes v4's next access and refresh tokens have: 512 or more, 3000 at first."""
         self._grants["v4"].token_size = size
 
+    def issued(self, kind: Literal["code", "access", "refresh"]) -> list[str]:
+        """Every one that either login issued, v2's first and then by when its grant began."""
+        return [token for grants in self._grants.values() for token in grants.issued(kind)]
+
+    def is_live(self, access_token: str) -> bool:
+        """Whether the API would take this access token."""
+        return any(grants.live(access_token) for grants in self._grants.values())
+
     def developer_token(self, person: Person) -> str:
-        """A v2 developer token: an opaque bearer with every scope and no expiry."""
+        """A v2 developer token: an opaque bearer with every scope and no expiry. v4 takes it by a header."""
         return self._grants["v2"].developer_token(person.id)
 
     def app(self) -> web.Application:
@@ -113,6 +123,8 @@ class FrameIO:
         pages = app.router.add_resource(dialect.authorize, name=f"{name}.authorize")
         pages.add_route("GET", sign_in.show)
         pages.add_route("POST", sign_in.act)
+        if dialect.logout is not None:
+            app.router.add_get(dialect.logout, sign_in.logout, name=f"{name}.logout")
         app.router.add_post(dialect.token, tokens.token, name=f"{name}.token")
         app.router.add_post(dialect.revoke, tokens.revoke, name=f"{name}.revoke")
 
@@ -130,16 +142,25 @@ class FrameIO:
         get("/ims/userinfo/v2", v4.userinfo, name="v4.userinfo")
 
     def _bearers(self, name: Api) -> api.Bearers:
-        return api.Bearers(self._grants[name], self._directory, self._clock, self._calls_per_minute)
+        legacy = self._grants["v2"] if name == "v4" else None
+        return api.Bearers(self._grants[name], self._directory, self._clock, self._calls_per_minute, legacy)
 
     @web.middleware
     async def _count_and_fail(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         endpoints = await _endpoints(request)
         self.calls.update(endpoints)
-        fault = self.faults.take(reversed(endpoints))
+        await self.faults.wait(endpoints)
+        fault = self.faults.take(reversed(endpoints), await self._caller(request))
         if fault is None:
             return await handler(request)
         return await self.faults.play(fault, request, handler)
+
+    async def _caller(self, request: web.Request) -> str | None:
+        """The id of the person whose token or code a request brings, good or not."""
+        form = parse_qs((await request.read()).decode("utf-8", "replace"))
+        brought = [api.bearer(request), *(value for name in CREDENTIALS for value in form.get(name, ()))]
+        held = [grants.holder(token) for grants in self._grants.values() for token in brought if token]
+        return next((grant.person_id for grant in held if grant is not None), None)
 
     async def _release_the_hanging(self, app: web.Application) -> None:
         del app

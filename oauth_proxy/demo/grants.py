@@ -62,6 +62,7 @@ class Grant:
     redirect_uri: str
     challenge: str | None
     created: float
+    lasts: bool = True  # with refresh tokens
     redeemed: bool = False
     revoked: bool = False
     access: str | None = field(default=None, repr=False)
@@ -69,6 +70,7 @@ class Grant:
     access_expires: float = 0
     refresh: str | None = field(default=None, repr=False)
     issued: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    ended: set[str] = field(default_factory=set, repr=False)  # tokens that were revoked by themselves
 
 
 class Grants:
@@ -100,9 +102,10 @@ class Grants:
         scope: tuple[str, ...],
         redirect_uri: str,
         challenge: str | None,
+        lasts: bool,
     ) -> str:
         """A fresh code for what the person just allowed."""
-        grant = self._open(Grant(client_id, person_id, scope, redirect_uri, challenge, self._clock()))
+        grant = self._open(Grant(client_id, person_id, scope, redirect_uri, challenge, self._clock(), lasts))
         return self._keep(grant, "code", secrets.token_urlsafe(32))
 
     def redeem(self, code: str, client_id: str, redirect_uri: str | None, verifier: str | None) -> dict[str, Any]:
@@ -123,6 +126,8 @@ class Grants:
     def refresh(self, token: str, client_id: str, scope: str | None) -> dict[str, Any]:
         """The token answer for a refresh token (RFC 6749 6). Raises OAuthError."""
         grant = self._of(client_id, "refresh", token)
+        if token in grant.ended:
+            raise OAuthError("invalid_grant", "The refresh token was revoked.")
         if grant.refresh != token:
             grant.revoked = True
             raise OAuthError("invalid_grant", "The refresh token was used before, so the grant is revoked.")
@@ -137,11 +142,11 @@ class Grants:
         return self._issue(grant, asked, expires_in=int(self._access_lifetime) - 1)
 
     def revoke(self, token: str, client_id: str) -> None:
-        """End the grant that an access or refresh token belongs to; an unknown token is none (RFC 7009 2.2)."""
-        for kind in ("access", "refresh"):
-            grant = self._held.get((kind, token))
-            if grant is not None and grant.client_id == client_id:
-                grant.revoked = True
+        """End an access or refresh token, in v2 with its grant; an unknown token is none (RFC 7009 2.2)."""
+        grant = self._held.get(("access", token)) or self._held.get(("refresh", token))
+        if grant is not None and grant.client_id == client_id:
+            grant.ended.add(token)
+            grant.revoked = grant.revoked or self._dialect.revokes_grant
 
     def revoke_person(self, person_id: str) -> None:
         """End every grant that person gave."""
@@ -154,10 +159,19 @@ class Grants:
         for grant in self._grants:
             grant.access_expires = self._clock()
 
+    def holder(self, token: str) -> Grant | None:
+        """The grant that any token or code, dead or alive, was issued under."""
+        kinds = ("access", "refresh", "code")
+        return next((grant for kind in kinds if (grant := self._held.get((kind, token)))), None)
+
+    def issued(self, kind: str) -> list[str]:
+        """Every code, access or refresh token that is remembered, by when its grant began."""
+        return [token for grant in self._grants for of, token in grant.issued if of == kind]
+
     def live(self, token: str) -> Grant | None:
         """The grant a live access token stands for, or None."""
         grant = self._held.get(("access", token))
-        if grant is None or grant.revoked or grant.access != token:
+        if grant is None or grant.revoked or grant.access != token or token in grant.ended:
             return None
         return grant if self._clock() < grant.access_expires else None
 
@@ -187,7 +201,7 @@ class Grants:
         }
         if grant.refresh is None or self.rotate:
             grant.refresh = None
-            if self._dialect.offline in scope:
+            if self._dialect.offline in scope and grant.lasts:
                 grant.refresh = self._keep(grant, "refresh", self._dialect.mint(self.token_size))
                 answer["refresh_token"] = grant.refresh
         if "openid" in scope:

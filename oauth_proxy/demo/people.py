@@ -49,6 +49,7 @@ class Person:
     team_role: Literal["team_manager", "member"] | None = None
     reviewer: bool = False
     teams: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, str] = field(default_factory=dict)  # further ones, in v4's words: {account id: role}
 
 
 STUDIO_ACCOUNT = "5f2b1c7e-8d34-4a6f-9b01-2c3d4e5f6071"

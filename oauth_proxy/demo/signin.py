@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 import jinja2
 from aiohttp import web
@@ -12,7 +13,7 @@ from oauth_proxy.demo.authorization import Ask, Refused, SentBack, read_ask
 from oauth_proxy.demo.clients import read_form
 from oauth_proxy.demo.dialects import Dialect
 from oauth_proxy.demo.grants import Grants, OAuthError
-from oauth_proxy.demo.people import Directory, Person
+from oauth_proxy.demo.people import App, Directory, Person
 
 COOKIE = "emulated_frameio"
 PAGE = "X-Emulated-Page"  # "login", "consent" or "refused": how a test's visitor knows where it is
@@ -55,7 +56,8 @@ class SignIn:
             people = self._directory.people.values()
             response = page("login", app=ask.app, people=people, csrf=csrf)
         else:
-            response = page("consent", app=ask.app, person=browser.person, scope=ask.scope, csrf=csrf)
+            who, lasts = browser.person, self._lasts(ask.app)
+            response = page("consent", app=ask.app, person=who, scope=ask.scope, csrf=csrf, lasts=lasts)
             response.headers[PERSON] = browser.person.name
         return self._remember(response, browser)
 
@@ -78,6 +80,22 @@ class SignIn:
             case _:
                 raise Refused("There is no such button.", 400)
 
+    async def logout(self, request: web.Request) -> web.StreamResponse:
+        """GET: nobody is signed in any more; on to redirect_uri, where one of the app's origins is named."""
+        if "access_token" in request.query:
+            raise Refused("A token does not belong in an address, which is kept in logs and histories.", 400)
+        app = self._directory.app(self._dialect.api, request.query.get("client_id"))
+        if app is None:
+            raise Refused("No app is registered under this client_id.", 401)
+        to = request.query.get("redirect_uri")
+        if to is not None and _origin(to) not in {_origin(uri) for uri in app.redirect_uris}:
+            raise Refused("This redirect_uri is not at the app's place.", 400)
+        response = page("signed_out") if to is None else see_other(to)
+        return self._remember(response, replace(self._browser(request), person=None))
+
+    def _lasts(self, app: App) -> bool:
+        return app.client_secret is not None or self._dialect.lasts_without_secret
+
     def _code(self, ask: Ask, person: Person) -> dict[str, str]:
         code = self._grants.authorize(
             client_id=ask.app.client_id,
@@ -85,6 +103,7 @@ class SignIn:
             scope=ask.scope,
             redirect_uri=ask.redirect_uri,
             challenge=ask.challenge,
+            lasts=self._lasts(ask.app),
         )
         return {"code": code} | ({"scope": " ".join(ask.scope)} if self._dialect.scope_in_callback else {})
 
@@ -104,6 +123,11 @@ class SignIn:
 
     def _sign(self, *parts: str) -> str:
         return hmac.new(self._key, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def _origin(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    return parts.scheme, parts.netloc
 
 
 def page(name: str, *, status: int = 200, **fields: object) -> web.Response:

@@ -37,21 +37,21 @@ class Tokens:
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         """POST: a code or a refresh token for an access token."""
-        form = await read_form(request)
+        form = await read_form(request, query=self._dialect.loose)
         self._record.append(TokenRequest(self._dialect.api, request.headers, form))
         app = self._authenticate(request, form)
         return web.json_response(self._redeem(app, form), headers=NO_STORE)
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
-        """POST: end the grant of a token; an unknown token is already what was wanted."""
-        form = await read_form(request)
+        """POST: end a token, and in v2 its grant; an unknown token is already what was wanted."""
+        form = await read_form(request, query=self._dialect.loose)
         app = self._authenticate(request, form)
         self._grants.revoke(_required(form, "token"), app.client_id)
         return web.Response(headers=NO_STORE)
 
     def _authenticate(self, request: web.Request, form: Mapping[str, str]) -> App:
         authorization = request.headers.getall("Authorization", [])
-        return authenticate(self._directory, self._dialect.api, authorization, form)
+        return authenticate(self._directory, self._dialect, authorization, form)
 
     def _redeem(self, app: App, form: Mapping[str, str]) -> dict[str, Any]:
         match _required(form, "grant_type"):

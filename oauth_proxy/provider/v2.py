@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from oauth_proxy.identity import Identity
-from oauth_proxy.provider.base import Api, Asked, Question, required, text
+from oauth_proxy.provider.api import Api, Asked, Question, required, text
 
 
 def _read_profile(answer: Mapping[str, object]) -> Identity:
@@ -44,4 +44,6 @@ V2 = Api(
     profile_path="/v2/me",
     read_profile=_read_profile,
     questions=_questions,
+    repeats_scope=True,
+    lifetime=3600,
 )

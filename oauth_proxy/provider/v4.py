@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from oauth_proxy.identity import Identity
-from oauth_proxy.provider.base import Api, Asked, Question, required, text
+from oauth_proxy.provider.api import Api, Asked, Question, required, text
 
 
 def _read_profile(answer: Mapping[str, object]) -> Identity:
@@ -21,7 +21,9 @@ def _read_profile(answer: Mapping[str, object]) -> Identity:
 
 def _questions(asked: Asked) -> list[Question]:
     return (
-        [Question("/v4/accounts?page_size=100", partial(_in_accounts, asked.accounts))] if asked.accounts else []
+        [Question("/v4/accounts?page_size=100", partial(_in_accounts, asked.accounts), _next_page)]
+        if asked.accounts
+        else []
     )
 
 
@@ -38,6 +40,21 @@ def _in_accounts(asked: frozenset[str], answer: Mapping[str, object]) -> list[st
     return standing
 
 
+def _next_page(answer: Mapping[str, object]) -> str | None:
+    links = answer.get("links") or {}
+    if not isinstance(links, Mapping):
+        raise TypeError("v4 lists name their pages under 'links'")
+    address = links.get("next")
+    if not isinstance(address, str | None):
+        raise TypeError("an address is text")
+    return address or None
+
+
+def _headers(token: str) -> Mapping[str, str]:
+    """Developer tokens, which v2 gave out, are good for v4 in accounts that Adobe does not manage."""
+    return {"x-frameio-legacy-token-auth": "true"} if token.startswith("fio-u-") else {}
+
+
 V4 = Api(
     name="v4",
     authorize_url="https://ims-na1.adobelogin.com/ims/authorize/v2",
@@ -47,4 +64,7 @@ V4 = Api(
     profile_path="/v4/me",
     read_profile=_read_profile,
     questions=_questions,
+    repeats_scope=False,
+    lifetime=24 * 3600,
+    headers=_headers,
 )

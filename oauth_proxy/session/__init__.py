@@ -1,9 +1,9 @@
 """Keeps who is signed in: sealed in cookies, refreshed once, ended for good."""
 
 from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
-from oauth_proxy.session.ended import Ended, Journal
+from oauth_proxy.session.handles import Handles
 from oauth_proxy.session.live import Live
-from oauth_proxy.session.memory import Memory, end_user, memory_for
+from oauth_proxy.session.redemptions import Landing, Redemptions
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.sessions import Sessions, Visit
 from oauth_proxy.session.store import Absence, CookieStore
@@ -14,13 +14,11 @@ __all__ = [
     "Attempts",
     "CookieStore",
     "Destination",
-    "Ended",
-    "Journal",
+    "Handles",
+    "Landing",
     "Live",
-    "Memory",
+    "Redemptions",
     "Refresher",
     "Sessions",
     "Visit",
-    "end_user",
-    "memory_for",
 ]

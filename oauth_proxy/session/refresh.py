@@ -1,174 +1,216 @@
-"""One refresh per session, its outcome shared by every request that waits or comes late, at any replica.
+"""One refresh per session, its outcome shared by every request that waits or comes late, in any process.
 
 The law: no refresh token is sent twice. Frame.io's are single-use, and using one again may revoke the whole grant,
-so the newest tokens of every session are remembered, and an older cookie is answered with those.
+so the newest tokens of every session are remembered, and an older cookie is answered with those. A failure stops
+the refreshes of its own session only; whether Frame.io is away for all is the provider's to say.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, ProxyError
 from oauth_proxy.identity import Identity, Session, Tokens
-from oauth_proxy.session.ended import Ended
-from oauth_proxy.session.memory import ALONE, Memory
+from oauth_proxy.memory import Memory
+from oauth_proxy.session.flights import Flights
+from oauth_proxy.session.pauses import Pauses
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
-_PATIENCE = 3.0
-"""Seconds a request waits for a refresh while its present token is still good."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
-
-
-T = TypeVar("T")
-
-
-class _RanOut(Exception):
-    """The access token is no longer good."""
+_LONGEST_CALL = 10.0
+"""Seconds that a refresh may take at most; tokens that are good for longer are not urgent."""
+_TENDED_AT_ONCE = 8
 
 
 class Refreshing(Protocol):
     """What is needed of the provider."""
 
-    async def refresh(self, tokens: Tokens) -> Tokens:
+    async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
         """Successor tokens."""
         ...
 
-    async def profile(self, access_token: str) -> Identity:
+    async def profile(self, access_token: str, *, owner: str) -> Identity:
         """Who the bearer is."""
         ...
 
 
 class Refresher:
-    """Keeps sessions' tokens fresh, and ends those whose grant has `ended`.
+    """Keeps sessions' tokens and profiles fresh, and ends those whose grant has ended.
 
-    `clock` tells seconds since the epoch; `memory` is what replicas share.
+    A profile is read after each refresh, and `recheck` seconds after it was last read. `clock` tells seconds since
+    the epoch; `memory` is what processes share.
     """
 
     def __init__(
-        self, provider: Refreshing, clock: Callable[[], float], ended: Ended, memory: Memory = ALONE
+        self, provider: Refreshing, clock: Callable[[], float], memory: Memory, *, recheck: float = 3600.0
     ) -> None:
         self._provider = provider
         self._clock = clock
-        self._ended = ended
         self._memory = memory
-        self._flights: dict[str, asyncio.Task[Session]] = {}
+        self._recheck = recheck
         self._newest: OrderedDict[str, Session] = OrderedDict()
-        self._unread: set[str] = set()
-        self._pause = 0.0
-        self._not_before = 0.0
+        self._renewals = Flights[Session]()
+        self._readings = Flights[Session]()
+        self._unrenewed = Pauses("tokens not refreshed", clock)
+        self._unread = Pauses("profile not read", clock)
+        self._owed: OrderedDict[str, None] = OrderedDict()
+        self._tending: set[asyncio.Task[None]] = set()
 
     async def fresh(self, session: Session) -> Session:
         """The session with tokens that are good now: itself, or its successor.
 
-        Raises GrantEnded when the provider ended it, and ProviderUnavailable when its token has run out and
-        the provider cannot be asked.
+        Its profile is the newest one; where that cannot be read soon, the one known before. Raises GrantEnded when
+        the provider ended it, and ProviderUnavailable when its token has run out and there is no other.
         """
-        session = self.newest(session)
-        flight = self._flights.get(session.id)
-        if flight is None:
-            if not self._is_due(session) and session.id not in self._unread:
+        for _ in range(3):  # a machine may sleep after each answer, until what it brought has run out
+            session = self.newest(session)
+            if self._is_due(session):
+                session = await self._renewed(session)
+            if self._is_unread(session):
+                session = await self._described(session)
+            if self._is_good(session):
                 return session
-            flight = self._start(session)
-        return await self._outcome(session, flight)
+        raise ProviderUnavailable("new tokens run out faster than they can be used")
 
     def has_news(self, session: Session) -> bool:
-        """Whether there are newer tokens than these, or soon will be, or it is not known yet whose they are."""
+        """Whether there are newer tokens or a newer profile than these, or soon will be."""
         known = self._newest.get(session.id)
-        return session.id in self._flights or (
-            known is not None
-            and (known.tokens.granted_at > session.tokens.granted_at or session.id in self._unread)
+        return session.id in self._renewals or (
+            known is not None and (known.is_newer_than(session) or self._is_unread(known))
         )
 
     def newest(self, session: Session) -> Session:
         """The session as last refreshed here, should the request have brought an older one."""
         known = self._newest.get(session.id)
-        if known is not None and known.tokens.granted_at > session.tokens.granted_at:
-            return known
-        return session
+        return known if known is not None and known.is_newer_than(session) else session
 
     async def newest_anywhere(self, session: Session) -> Session:
-        """The session as last refreshed here or at another replica."""
+        """The session as last refreshed here or in another process."""
         known = await self._memory.newest(session.id)
-        if known is not None and known.session.tokens.granted_at > self.newest(session).tokens.granted_at:
-            self._remember(known.session, read=known.read)
+        if known is not None and known.is_newer_than(self.newest(session)):
+            self._remember(known)
         return self.newest(session)
+
+    def settled_until(self, session: Session) -> float:
+        """Until when nothing is due, neither tokens nor profile; in seconds since the epoch."""
+        if session.profile_at < session.tokens.granted_at:
+            return 0.0
+        return min(session.tokens.due_at, session.profile_at + self._recheck)
+
+    def tend(self, open_sessions: Iterable[Session]) -> None:
+        """Read the profiles that are due of sessions with something open, and those that could not be read before.
+
+        To be called about once a second: whoever only has a WebSocket open makes no request that would do it.
+        """
+        for session_id in list(self._owed):
+            owed = self._newest.get(session_id)
+            if owed is None or not self._is_good(owed):
+                del self._owed[session_id]  # the next request reads it, with the tokens of then
+            elif self._may_read(owed):
+                self._readings.start(owed.id, self._read(owed))
+        for session in map(self.newest, open_sessions):
+            if len(self._tending) < _TENDED_AT_ONCE and self._is_unread(session) and self._may_read(session):
+                task = asyncio.create_task(self._tended(session))
+                self._tending.add(task)
+                task.add_done_callback(self._tending.discard)
+
+    async def landed(self, session: Session) -> Session:
+        """The session once no refresh of it is on its way here; whatever came of that."""
+        if (flight := self._renewals.join(session.id)) is not None:
+            with suppress(ProxyError):
+                await flight.answer()
+        return await self.newest_anywhere(session)
 
     async def close(self) -> None:
         """Let refreshes in flight finish: their tokens are spent already."""
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        for task in self._tending:
+            task.cancel()
+        await self._renewals.close()
+        await self._readings.close()
 
-    def _start(self, session: Session) -> asyncio.Task[Session]:
-        """A task of its own: a visitor who hangs up must not cancel what others wait for."""
-        flight = asyncio.create_task(self._refresh(session))
-        self._flights[session.id] = flight
-        flight.add_done_callback(lambda done: self._land(session.id, done))
-        return flight
+    async def _tended(self, session: Session) -> None:
+        with suppress(ProxyError):  # logged where it happened
+            await self.fresh(session)
 
-    def _land(self, session_id: str, flight: asyncio.Task[Session]) -> None:
-        del self._flights[session_id]
-        if not flight.cancelled():
-            flight.exception()  # nobody may be waiting any more; the cause was logged where it happened
-
-    async def _outcome(self, session: Session, flight: asyncio.Task[Session]) -> Session:
-        is_good = self._clock() < session.tokens.expires_at
-        try:
-            async with asyncio.timeout(_PATIENCE if is_good else None):
-                return await asyncio.shield(flight)
-        except (ProviderUnavailable, TimeoutError):
-            if self._clock() < session.tokens.expires_at:
+    async def _renewed(self, session: Session) -> Session:
+        """The session with new tokens, or with the present ones while those are good and others are not there."""
+        flight = self._renewals.join(session.id)
+        if self._is_good(session):
+            if flight is None and (self._unrenewed.left(session.id) or self._may_wait_for_others(session)):
                 return session
-            raise
-
-    async def _refresh(self, session: Session) -> Session:
-        """New tokens where they are due, and the profile read with them: whoever lost the account is out."""
-        for _ in range(2):  # a machine may sleep between the two, and the new tokens run out before they are used
-            if self._is_due(session):
-                session = await self._renew(session)
-            if session.id not in self._unread:
+            flight = flight or self._renewals.start(session.id, self._renew(session))
+            with suppress(ProviderUnavailable, TimeoutError):
+                return await flight.answer_soon()
+            if self._is_good(session):
                 return session
-            with suppress(_RanOut):
-                return await self._read(session)
-        raise ProviderUnavailable("new tokens ran out before they were used, twice")
+        return await (flight or self._renewals.start(session.id, self._renew(session))).answer()
 
     async def _renew(self, session: Session) -> Session:
-        """The session with the successors of its tokens, for which one replica asks."""
+        """The session with the successors of its tokens, for which one process asks."""
         session = await self.newest_anywhere(session)
         if not self._is_due(session):
             return session
-        self._check_pause()
+        if session.tokens.refresh is None:
+            raise GrantEnded("its access token has run out, and the provider granted no refresh token")
+        if left := self._unrenewed.left(session.id):
+            raise ProviderUnavailable("refreshing it failed a moment ago", retry_after=int(left) + 1)
         async with self._memory.turn(session.id):
-            await self._ended.follow()
-            if self._ended.has(session):
-                raise GrantEnded("it was ended at another replica")
+            await self._memory.follow()
+            if self._memory.has_ended(session):
+                raise GrantEnded("it was ended in another process")
             session = await self.newest_anywhere(session)
+            if self._may_wait_for_others(session):
+                raise ProviderUnavailable("others may have refreshed it, and cannot be asked")
             if self._is_due(session):
-                async with self._ending(session):
-                    tokens = await self._asked(self._provider.refresh(session.tokens))
-                # Remembered before anything else can fail: the old refresh token is spent from here on.
-                session = self._remember(session.refreshed(tokens, session.identity, self._clock()), read=False)
-                await self._memory.remember(session, read=False)
+                session = await self._ask_for_tokens(session)
         return session
 
-    async def _read(self, session: Session) -> Session:
-        """The session with the profile as it is now; _RanOut is raised when its tokens are too old to ask."""
-        self._check_pause()
-        async with self._ending(session):
-            try:
-                identity = await self._asked(self._provider.profile(session.tokens.access))
-            except NotAllowed as error:
-                raise GrantEnded(error.cause) from None
-            except GrantEnded:
-                if self._clock() >= session.tokens.expires_at:  # that is why: it says nothing of the grant
-                    raise _RanOut from None
-                raise
-        session = self._remember(session.refreshed(session.tokens, identity, self._clock()), read=True)
-        await self._memory.remember(session, read=True)
+    async def _ask_for_tokens(self, session: Session) -> Session:
+        with self._unrenewed.after_failures_of(session):
+            async with self._ending(session):
+                tokens = await self._provider.refresh(session.tokens, owner=session.id)
+        # Remembered before anything else can fail: the old refresh token is spent from here on.
+        session = self._remember(session.renewed(tokens, self._clock()))
+        await self._memory.remember(session)
         return session
+
+    async def _described(self, session: Session) -> Session:
+        """The session with its profile as it is now; as it was before where that takes too long or fails."""
+        flight = self._readings.join(session.id)
+        if flight is None:
+            if not self._may_read(session):
+                return session
+            flight = self._readings.start(session.id, self._read(session))
+        try:
+            return await flight.answer_soon()
+        except (ProviderUnavailable, TimeoutError):
+            self._owe(session)
+            return session
+
+    async def _read(self, session: Session) -> Session:
+        with self._unread.after_failures_of(session):
+            async with self._ending(session):
+                identity = await self._profile(session)
+        session = self._remember(session.described(identity, self._clock()))
+        self._owed.pop(session.id, None)
+        await self._memory.remember(session)
+        return session
+
+    async def _profile(self, session: Session) -> Identity:
+        try:
+            return await self._provider.profile(session.tokens.access, owner=session.id)
+        except NotAllowed as error:
+            raise GrantEnded(error.cause) from None
+        except GrantEnded:
+            newest = await self.newest_anywhere(session)
+            if newest.tokens != session.tokens or not self._is_good(session):
+                # The token ran out, or was replaced: it says nothing of the grant.
+                raise ProviderUnavailable("the profile was asked with a token of before") from None
+            raise
 
     @asynccontextmanager
     async def _ending(self, session: Session) -> AsyncIterator[None]:
@@ -180,33 +222,36 @@ class Refresher:
             yield
         except GrantEnded as error:
             log.info("session ended by the provider: %s", error.cause, extra={"user": session.identity.id})
-            await self._ended.end(session)
+            await self._memory.end(session)
             raise
+
+    def _is_good(self, session: Session) -> bool:
+        return self._clock() < session.tokens.expires_at
 
     def _is_due(self, session: Session) -> bool:
         return self._clock() >= session.tokens.due_at
 
-    def _remember(self, successor: Session, *, read: bool) -> Session:
+    def _is_unread(self, session: Session) -> bool:
+        read_at = session.profile_at
+        return read_at < session.tokens.granted_at or self._clock() >= read_at + self._recheck
+
+    def _may_read(self, session: Session) -> bool:
+        return session.id not in self._readings and not self._unread.left(session.id)
+
+    def _may_wait_for_others(self, session: Session) -> bool:
+        """Whether others may have refreshed it, cannot be asked, and there is time to wait until they can."""
+        tokens = session.tokens
+        urgent = min(_LONGEST_CALL, (tokens.expires_at - tokens.due_at) / 6)
+        return self._memory.trouble is not None and self._clock() < tokens.expires_at - urgent
+
+    def _owe(self, session: Session) -> None:
+        self._owed[session.id] = None
+        if len(self._owed) > _REMEMBERED:
+            self._owed.popitem(last=False)
+
+    def _remember(self, successor: Session) -> Session:
         self._newest[successor.id] = successor
         self._newest.move_to_end(successor.id)
-        (self._unread.discard if read else self._unread.add)(successor.id)
         if len(self._newest) > _REMEMBERED:
-            forgotten, _ = self._newest.popitem(last=False)
-            self._unread.discard(forgotten)
+            self._newest.popitem(last=False)
         return successor
-
-    async def _asked(self, question: Awaitable[T]) -> T:
-        """The provider's answer. After a failure nobody asks for a while, and for longer after each."""
-        try:
-            answer = await question
-        except ProviderUnavailable as error:
-            self._pause = min(self._pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
-            self._not_before = self._clock() + self._pause
-            log.warning("tokens not refreshed, asking again in %.0f s: %s", self._pause, error.cause)
-            raise
-        self._pause = 0.0
-        return answer
-
-    def _check_pause(self) -> None:
-        if self._clock() < self._not_before:
-            raise ProviderUnavailable("the provider failed a moment ago and is not asked again yet")

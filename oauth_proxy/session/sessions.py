@@ -1,19 +1,28 @@
 """Who is signed in: sessions begin, are resumed, and end."""
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable
 from oauth_proxy.identity import Identity, Session, Tokens
-from oauth_proxy.session.ended import Ended
+from oauth_proxy.memory import Memory
 from oauth_proxy.session.refresh import Refresher
-from oauth_proxy.session.store import Absence, CookieStore
+from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 5.0
+"""Seconds for which a sign-out waits for the provider; after that the visitor need not."""
+_NOTED = 65_536
+_REFUSED = 4096
+"""Sessions of people who may not enter whose tokens need not be revoked again."""
 
 
 class Revoking(Protocol):
@@ -32,36 +41,54 @@ class Visit(NamedTuple):
 
 
 class Sessions:
-    """`clock` tells seconds since the epoch."""
+    """`idle` in seconds; `allows` tells who may enter, `clock` seconds since the epoch.
+
+    Nothing is remembered of those who may not enter: anybody with a Frame.io account could fill the memory.
+    """
 
     def __init__(
         self,
         store: CookieStore,
         refresher: Refresher,
-        ended: Ended,
+        memory: Memory,
         provider: Revoking,
+        *,
+        idle: float,
+        allows: Callable[[Identity], bool],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._refresher = refresher
-        self._ended = ended
+        self._memory = memory
         self._provider = provider
+        self._allows = allows
         self._clock = clock
+        self._idle = idle
+        self._refused: OrderedDict[str, None] = OrderedDict()
+        self._noted: OrderedDict[str, float] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
         """A session of its own for somebody who has just signed in.
 
-        Its cookies replace those of whoever was signed in before. Raises SessionTooLarge, or SessionsUnavailable
-        for one that would fit if replicas could keep it.
+        Its cookies replace those of whoever was signed in before; if that was somebody else, they are signed out.
+        Raises SessionTooLarge, or SessionsUnavailable for one that would fit if the memory could keep it.
         """
         now = self._clock()
-        session = Session(secrets.token_urlsafe(16), identity, tokens, created=now, seen=now)
-        return Visit(session, await self._store.save(session, received))
+        session = Session(secrets.token_urlsafe(16), identity, tokens, created=now, seen=now, profile_at=now)
+        set_cookies = await self._store.save(session, received)
+        with suppress(SessionsUnavailable):
+            replaced = await self._of(received)
+            if replaced is not None and replaced.identity.id != identity.id:
+                self._in_background(self._end(replaced))
+        if self._allows(identity):
+            await self._memory.note(session, now)
+        return Visit(session, set_cookies)
 
     def at_hand(self, received: Received) -> Visit | None:
         """The visit that `resume` would find, where that is known already and nothing is due; None elsewhere."""
         loaded = self._store.remembered(received)
-        if loaded is None or self._ended.has(loaded.session) or self._refresher.has_news(loaded.session):
+        if loaded is None or self._memory.has_ended(loaded.session) or self._refresher.has_news(loaded.session):
             return None
         return Visit(loaded.session)
 
@@ -69,11 +96,13 @@ class Sessions:
         """The request's session with tokens that are good now.
 
         Raises ProviderUnavailable when they have run out and the provider cannot be asked for others, and
-        SessionsUnavailable when only replicas keep the session and they cannot be asked.
+        SessionsUnavailable when only the memory keeps the session and it cannot be asked.
         """
         loaded = await self._store.load(received)
-        if loaded is None or self._ended.has(loaded.session):
+        if loaded is None or self._memory.has_ended(loaded.session):
             return Visit(None)
+        if not self._allows(self._refresher.newest(loaded.session).identity):
+            return Visit(loaded.session)  # about to be refused: nothing more is asked for them
         try:
             session = await self._refresher.fresh(loaded.session)
         except GrantEnded:
@@ -81,35 +110,92 @@ class Sessions:
         if session is loaded.session and not self._store.is_due(loaded):
             return Visit(session)
         session = replace(session, seen=self._clock())
+        self._in_background(self._memory.note(session, session.seen))
         try:
             return Visit(session, await self._store.save(session, received))
         except SessionsUnavailable:
             return Visit(session)  # the cookie's pointer leads to the new tokens once they can be told
 
     async def end(self, received: Received) -> Visit:
-        """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible."""
-        loaded = await self._store.load(received)
-        if loaded is not None and not self._ended.has(loaded.session):
-            newest = await self._refresher.newest_anywhere(loaded.session)
-            await self._ended.end(loaded.session)
-            await self._revoke(newest)
+        """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible.
+
+        It is finished although the visitor hangs up.
+        """
+        session = await self._of(received)
+        if session is not None:
+            ending = self._in_background(self._end(session))
+            await asyncio.wait([ending], timeout=_PATIENCE)
         return Visit(None, self._store.clear(received))
+
+    def refuse(self, session: Session, received: Received) -> list[str]:
+        """Set-Cookie values that make the browser forget the session of somebody who may not enter.
+
+        Their tokens are revoked, once. A program's token is its own.
+        """
+        if not session.program and session.id not in self._refused:
+            self._refused[session.id] = None
+            if len(self._refused) > _REFUSED:
+                self._refused.popitem(last=False)
+            self._in_background(self._end(session))
+        return self._store.clear(received)
+
+    def discard(self, tokens: Tokens) -> None:
+        """Revoke the tokens of a login that did not end in a session."""
+        self._in_background(self._revoke(tokens))
+
+    def tend(self, open_sessions: Iterable[Session]) -> None:
+        """Note that sessions with something open are in use; to be called about once a second.
+
+        Their cookies do not tell it, and other processes, and this one after a restart, would call them idle.
+        """
+        now = self._clock()
+        for session in open_sessions:
+            if now >= self._noted.get(session.id, session.seen) + self._idle / TOUCHES_PER_IDLE:
+                self._noted[session.id] = now
+                self._noted.move_to_end(session.id)
+                self._in_background(self._memory.note(session, now))
+                self._in_background(self._memory.hold(session, now))
+        while len(self._noted) > _NOTED:
+            self._noted.popitem(last=False)
 
     async def came_back(self, received: Received) -> bool:
         """Whether the request brought a session that has not ended; nobody is asked if its tokens are good."""
-        loaded = await self._store.load(received)
-        return loaded is not None and not self._ended.has(loaded.session)
+        return await self._of(received) is not None
 
     def why_absent(self, received: Received) -> Absence:
         """Why a request that should have brought a session brought none."""
         return self._store.why_absent(received)
 
-    def forget(self, received: Received) -> list[str]:
-        """Set-Cookie values that make the browser forget the session it sent."""
-        return self._store.clear(received)
+    async def close(self) -> None:
+        """Let what was begun be finished."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _revoke(self, session: Session) -> None:
+    async def _of(self, received: Received) -> Session | None:
+        loaded = await self._store.load(received)
+        return None if loaded is None or self._memory.has_ended(loaded.session) else loaded.session
+
+    async def _end(self, session: Session) -> None:
+        """Over here at once and everywhere; then the newest tokens are revoked, those of a late refresh, too."""
+        newest = await self._refresher.newest_anywhere(session)
+        if self._allows(newest.identity):
+            await self._memory.end(session)
+        else:
+            await self._memory.forget(session.id)
+        newest = await self._refresher.landed(newest)
+        with suppress(ProviderUnavailable):
+            async with self._memory.turn(session.id):  # nobody refreshes it any more
+                newest = await self._refresher.newest_anywhere(newest)
+        await self._memory.forget(session.id)
+        await self._revoke(newest.tokens)
+
+    async def _revoke(self, tokens: Tokens) -> None:
         try:
-            await self._provider.revoke(session.tokens)
+            await self._provider.revoke(tokens)
         except ProviderUnavailable as error:
             log.warning("signed out here, but the tokens were not revoked at Frame.io: %s", error.cause)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,4 +1,4 @@
-"""Sessions kept in the visitor's own cookies, sealed; only one too large for them stays with the replicas.
+"""Sessions kept in the visitor's own cookies, sealed; only one too large for them stays with the memory.
 
 The law: a cookie that is old, foreign or garbled is a stranger's, never an error.
 """
@@ -11,46 +11,25 @@ from typing import Literal
 
 from oauth_proxy.cookies import Received, SealedCookie
 from oauth_proxy.errors import SessionsUnavailable, SessionTooLarge
-from oauth_proxy.identity import Identity, Session, Tokens
-from oauth_proxy.session.memory import ALONE, Memory
+from oauth_proxy.identity import Session, decode, encode
+from oauth_proxy.memory import Memory
 
-_VERSION = 1
 _POINTER = b"elsewhere: "
 _REMEMBERED = 2048
 _REMEMBERED_LENGTH = 16 * 1024
 _FETCHED = 256
-_TOUCHES_PER_IDLE = 10
+TOUCHES_PER_IDLE = 10
+_CLOCK_SKEW = 60.0
+"""Seconds by which the clock of another process may be ahead."""
 
 Absence = Literal["not_returned", "repeated", "incomplete", "foreign", "expired"]
-
-
-def encode(session: Session) -> bytes:
-    """The session as bytes fit for sealing."""
-    who, tokens = session.identity, session.tokens
-    fields = [
-        _VERSION,
-        [session.id, session.created, session.seen],
-        [who.id, who.email, who.name, who.account_id, who.standing],
-        [tokens.access, tokens.granted_at, tokens.expires_at, tokens.refresh, tokens.scope],
-    ]
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-def decode(content: bytes) -> Session | None:
-    """The session that `encode` wrote, or None for one of another version."""
-    version, *fields = json.loads(content.decode("utf-8", "surrogatepass"))
-    if version != _VERSION:
-        return None
-    (session_id, created, seen), (person, email, name, account_id, standing), tokens = fields
-    who = Identity(person, email, name, account_id, tuple(standing))
-    return Session(session_id, who, Tokens(*tokens), created, seen)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A session as a cookie brought it; `by_old_key` when an older key of the ring had sealed it.
 
-    Before `settled_until`, in seconds since the epoch, neither its cookie nor its tokens are due.
+    Before `settled_until`, in seconds since the epoch, neither its cookie nor its tokens nor its profile are due.
     """
 
     session: Session
@@ -61,7 +40,9 @@ class Loaded:
 class CookieStore:
     """Reads and writes sessions. `lifetime` and `idle` in seconds; `clock` tells seconds since the epoch.
 
-    A session that no browser would keep is put into `memory`, and the cookie holds a sealed pointer to it.
+    A session that no browser would keep is put into `memory`, if that outlasts the process, and the cookie holds a
+    sealed pointer to it. `settled_until` tells until when nothing of a session is due, `held` when it last had
+    something open for longer than a moment.
     """
 
     def __init__(
@@ -71,13 +52,17 @@ class CookieStore:
         lifetime: float,
         idle: float,
         clock: Callable[[], float],
-        memory: Memory = ALONE,
+        memory: Memory,
+        settled_until: Callable[[Session], float],
+        held: Callable[[str], float],
     ) -> None:
         self._cookie = cookie
         self._lifetime = lifetime
         self._idle = idle
         self._clock = clock
         self._memory = memory
+        self._settled_until = settled_until
+        self._held = held
         self._opened: OrderedDict[str, Loaded] = OrderedDict()
         self._fetched: OrderedDict[str, Loaded] = OrderedDict()
 
@@ -90,7 +75,7 @@ class CookieStore:
         if text is None:
             return None
         loaded = self._opened.get(text) or self._fetched.get(text) or self._open(text) or await self._fetch(text)
-        return loaded if loaded and self._is_live(loaded.session) else None
+        return loaded if loaded and await self._is_live(loaded.session) else None
 
     def remembered(self, received: Received) -> Loaded | None:
         """The session the request brought, where it was loaded before and nothing is due."""
@@ -124,14 +109,14 @@ class CookieStore:
     async def save(self, session: Session, received: Received) -> list[str]:
         """Set-Cookie values that keep the session.
 
-        When a browser would not keep it and replicas have nowhere to put it, raises SessionTooLarge; when they
-        cannot put it there now, SessionsUnavailable.
+        When a browser would not keep it and the memory ends with the process, raises SessionTooLarge; when the
+        memory cannot be told now, SessionsUnavailable.
         """
         remaining = self.ends_at(session) - self._clock()
         try:
             return self._cookie.set(encode(session), remaining, received)
         except SessionTooLarge:
-            if self._memory is ALONE:
+            if not self._memory.lasting:
                 raise
         if not await self._memory.remember(session):
             raise SessionsUnavailable("a session too large for cookies could not be kept")
@@ -142,11 +127,17 @@ class CookieStore:
         return self._cookie.clear(received)
 
     def _due_at(self, session: Session) -> float:
-        return min(session.seen + self._idle / _TOUCHES_PER_IDLE, self.ends_at(session))
+        return min(session.seen + self._idle / TOUCHES_PER_IDLE, self.ends_at(session))
 
-    def _is_live(self, session: Session) -> bool:
+    async def _is_live(self, session: Session) -> bool:
+        """Whether neither of its limits has passed, nor it was made by a clock that was far ahead."""
         now = self._clock()
-        return now - session.created < self._lifetime and now - session.seen < self._idle
+        if not -_CLOCK_SKEW <= now - session.created < self._lifetime:
+            return False
+        if now - session.seen < self._idle:
+            return True
+        # Its cookie is old, but a WebSocket may have been open since, which sets no cookie.
+        return now - (self._held(session.id) or await self._memory.held(session.id)) < self._idle
 
     def _open(self, text: str) -> Loaded | None:
         """Opening costs more than remembering; both the number and the size of what is remembered are bounded."""
@@ -155,7 +146,7 @@ class CookieStore:
         if session is None:
             return None
         by_old_key = self._cookie.is_due(text)
-        settled_until = 0.0 if by_old_key else min(self._due_at(session), session.tokens.due_at)
+        settled_until = 0.0 if by_old_key else min(self._due_at(session), self._settled_until(session))
         loaded = Loaded(session, by_old_key, settled_until)
         if len(text) <= _REMEMBERED_LENGTH:
             self._opened[text] = loaded
@@ -169,12 +160,12 @@ class CookieStore:
         if content is None or not content.startswith(_POINTER):
             return None
         session_id, seen = json.loads(content.removeprefix(_POINTER))
-        known = await self._memory.newest(session_id)
-        if known is None:
+        session = await self._memory.newest(session_id)
+        if session is None:
             if self._memory.trouble:
                 raise SessionsUnavailable("a session too large for cookies could not be fetched")
             return None
-        loaded = Loaded(replace(known.session, seen=seen), by_old_key=self._cookie.is_due(text))
+        loaded = Loaded(replace(session, seen=seen), by_old_key=self._cookie.is_due(text))
         self._fetched[text] = loaded
         if len(self._fetched) > _FETCHED:
             self._fetched.popitem(last=False)

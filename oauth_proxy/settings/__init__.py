@@ -3,7 +3,9 @@
 from oauth_proxy.settings.addresses import Address, Listen, domain
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load, parse
-from oauth_proxy.settings.model import (
+from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.parts import (
     Access,
     Admin,
     Cookie,
@@ -11,15 +13,14 @@ from oauth_proxy.settings.model import (
     Log,
     Pages,
     Session,
-    Settings,
     Tls,
+    ToolApi,
     Upstream,
     Webhook,
 )
-from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.refusal import Refused
 from oauth_proxy.settings.rules import EmailPattern, Everyone, Member, PublicRule, Rule
-from oauth_proxy.settings.stores import Redis
+from oauth_proxy.settings.stores import Redis, Sqlite, Store
 from oauth_proxy.settings.template import template
 
 __all__ = [
@@ -40,7 +41,10 @@ __all__ = [
     "Rule",
     "Session",
     "Settings",
+    "Sqlite",
+    "Store",
     "Tls",
+    "ToolApi",
     "Upstream",
     "Webhook",
     "domain",

@@ -34,7 +34,7 @@ class Listen:
     path: str | None = None
 
     def __str__(self) -> str:
-        return f"unix:{self.path}" if self.path else f"{_bracketed(self.host)}:{self.port}"
+        return f"unix:{self.path}" if self.path else f"{bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Address:
         if self.socket:
             return "localhost"
         default = self.port == _DEFAULT_PORTS[self.scheme]
-        return _bracketed(self.host) + ("" if default else f":{self.port}")
+        return bracketed(self.host) + ("" if default else f":{self.port}")
 
     def __str__(self) -> str:
         if self.socket:
@@ -78,6 +78,17 @@ def listen(text: str) -> Listen:
     if ":" in host and not re.fullmatch(r"\[[^\[\]]*\]", host):
         raise Refused("an IPv6 address stands in brackets", f"[{host}]:{port}")
     return Listen(_host(host), int(port))
+
+
+def local_listen(text: str) -> Listen:
+    """A listener as `listen` reads it that nothing outside this machine reaches; else Refused."""
+    where = listen(text)
+    if not where.path and not is_loopback(where.host):
+        raise Refused(
+            "the tool API answers on this machine only: unix:/path, or a port of 127.0.0.1",
+            f"127.0.0.1:{where.port}" if is_ip(where.host) else None,
+        )
+    return where
 
 
 def address(text: str) -> Address:
@@ -160,6 +171,16 @@ def is_ip(host: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether this host is this machine, as seen from it alone."""
+    return host in LOOPBACK or (is_ip(host) and ip_address(host).is_loopback)
+
+
+def bracketed(host: str) -> str:
+    """The host as it stands before a port (RFC 3986 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _http(text: str) -> Address:
     matched = _URL.fullmatch(text)
     if not matched:
@@ -213,7 +234,3 @@ def _socket(path: str) -> str:
     if not path.startswith("/") or path.endswith("/") or len(path.encode()) > _LONGEST_SOCKET:
         raise Refused(f"a Unix socket is written unix:/path.sock, with at most {_LONGEST_SOCKET} bytes of path")
     return path
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

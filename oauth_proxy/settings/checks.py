@@ -1,7 +1,7 @@
 """What makes the smaller values good, alone and beside each other."""
 
-import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,14 @@ from pydantic import SecretBytes, ValidationInfo
 
 from oauth_proxy.settings.addresses import Listen, is_ip
 from oauth_proxy.settings.refusal import Refused, one_of, why
-from oauth_proxy.settings.rules import V4_ROLES, Everyone, Member, Rule
-from oauth_proxy.settings.units import written_duration
+from oauth_proxy.settings.rules import V4_ROLES, Everyone, Member, Rule, placeholders
+from oauth_proxy.settings.stores import Sqlite, Store
+from oauth_proxy.settings.units import duration, written_duration
 
 T = TypeVar("T")
 
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_SHORTEST_RECHECK = 60.0
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
 
 
@@ -71,12 +73,35 @@ def standing(rules: tuple[Rule, ...], api: str | None, scopes: tuple[str, ...]) 
         raise Refused("a rule for a team needs the scope team.read in frameio.scopes")
 
 
-def written_file(path: Path, info: ValidationInfo) -> Path:
-    """The absolute path of a file that may be made; Refused where its folder cannot be written to."""
-    found = _reading(info).folder / path
-    if not os.access(found if found.exists() else found.parent, os.W_OK):
-        raise Refused("the file cannot be written, or its folder is not there")
-    return found
+def stored(store: Store, info: ValidationInfo) -> Store:
+    """The store, its path absolute; Refused where no file can be at that path.
+
+    Whether it can be written is for whoever opens it: `check` may be another user.
+    """
+    if not isinstance(store, Sqlite):
+        return store
+    found = _reading(info).folder / store.path
+    try:
+        kind = found.stat().st_mode
+    except FileNotFoundError:
+        if not found.parent.is_dir():
+            raise Refused("the folder of this file is not there") from None
+    except OSError as error:
+        raise Refused(f"the file cannot be used: {why(error)}") from None
+    else:
+        if stat.S_ISDIR(kind):
+            raise Refused("this is a folder, and the store is a file", f"{store}/sessions.db")
+        if not stat.S_ISREG(kind):
+            raise Refused("this is a device or a socket, and the store is a file")
+    return Sqlite(found)
+
+
+def recheck(text: str) -> float:
+    """Seconds from one question for profile and standing to the next, at least a minute; else Refused."""
+    seconds = duration(text)
+    if seconds < _SHORTEST_RECHECK:
+        raise Refused("Frame.io counts each visitor's calls, so recheck is at least 1m", "1m")
+    return seconds
 
 
 def scope(text: str) -> str:
@@ -183,10 +208,18 @@ def shown_name(text: str) -> str:
     return text
 
 
-def admin_apart(admin: Listen, public: Listen | None) -> None:
-    """Nothing; Refused where the admin pages would stand on the public listener."""
-    if admin == public and (admin.path or admin.port):
-        raise Refused("admin.listen is the public listener; the two must differ")
+def apart(name: str, listen: Listen, others: Mapping[str, Listen | None]) -> None:
+    """Refused where this listener, `name` in the file, is one of the others; a free port is nobody's."""
+    for other, taken in others.items():
+        if listen == taken and (listen.path or listen.port):
+            raise Refused(f"{name} is {other}; the two must differ")
+
+
+def handles(headers: Mapping[str, str], *, useful: bool) -> Mapping[str, str]:
+    """The headers; Refused where one has a handle and there is nobody to take it."""
+    if not useful and any("handle" in placeholders(template) for template in headers.values()):
+        raise Refused("the placeholder {handle} needs tool_api, where tools exchange it for a fresh token")
+    return headers
 
 
 def _reading(info: ValidationInfo) -> Reading:

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from datetime import date
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from oauth_proxy.settings.addresses import LOOPBACK, Listen, is_ip
+from oauth_proxy.settings.addresses import Listen, is_loopback
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.rules import Everyone, placeholders
+from oauth_proxy.settings.stores import Sqlite, Store
 
 V2_ENDS = date(2026, 12, 1)
 """After this day v2 endpoints are removed, says Frame.io's forum."""
 
+_SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S108 nothing is written there
+
 
 def notes(settings: Settings, today: date) -> list[str]:
     """Sentences for whoever runs the proxy; none of them is an error."""
-    return [*_login(settings, today), *_visitors(settings), *_addresses(settings)]
+    return [*_login(settings, today), *_visitors(settings), *_store(settings.session.store), *_addresses(settings)]
 
 
 def _login(settings: Settings, today: date) -> Iterator[str]:
@@ -28,12 +30,18 @@ def _login(settings: Settings, today: date) -> Iterator[str]:
             "Cloud exempt. Whether the v2 login goes with them is not known. Plan to move to api: v4."
         )
     refresh = {"v2": "offline", "v4": "offline_access"}[frameio.api]
-    if refresh not in frameio.scopes:
+    if frameio.api == "v4" and frameio.client_secret is None:
+        yield (
+            "No client_secret: the proxy signs in as a PKCE (public) app, for Adobe a Single Page App credential, "
+            "which gets no refresh token. A session ends with its access token, and opening a page then makes a "
+            "quiet trip through the login."
+        )
+    elif refresh not in frameio.scopes:
         yield (
             f"Without the scope {refresh} Frame.io grants no refresh token: "
-            "visitors sign in again whenever their access token ends, after an hour or so."
+            "visitors sign in again whenever their access token ends."
         )
-    if frameio.client_secret is None:
+    if frameio.api == "v2" and frameio.client_secret is None:
         yield "No client_secret: the proxy signs in as a PKCE (public) app."
     for key in ("authorize_url", "token_url", "api_url", "revoke_url"):
         url = getattr(frameio, key)
@@ -49,10 +57,25 @@ def _visitors(settings: Settings) -> Iterator[str]:
         yield "access.public has a rule for /*: whatever it covers needs no sign-in."
     if not any("access_token" in placeholders(template) for template in settings.headers.values()):
         yield "No header carries {access_token}: the tool does not get the visitor's token."
+    if settings.tool_api and not any("handle" in placeholders(template) for template in settings.headers.values()):
+        yield "tool_api is on and no header carries {handle}: the tool has nothing to ask with."
     if cookie.domain:
         yield f"Every host in {cookie.domain} is sent the session cookie, and can set one of the same name."
     if cookie.same_site == "none":
         yield "same_site is none: other sites' pages can send signed-in requests, so the tool must withstand CSRF."
+
+
+def _store(store: Store) -> Iterator[str]:
+    if isinstance(store, Sqlite):
+        for folder in _SHORT_LIVED:
+            if store.path.is_relative_to(folder):
+                yield f"session.store lies below {folder}: it will not last, and what it remembers goes with it."
+    elif store != "cookie" and not store.tls and not all(is_loopback(host) for host, _ in store.nodes):
+        tls = store.scheme.replace("redis", "rediss")
+        yield (
+            f"session.store is {store.scheme}:// on another machine: a password can be read on the way. "
+            f"{tls}:// is TLS."
+        )
 
 
 def _addresses(settings: Settings) -> Iterator[str]:
@@ -67,9 +90,6 @@ def _addresses(settings: Settings) -> Iterator[str]:
         yield "trusted_proxies has everybody in it: anybody can write any address into X-Forwarded-For."
     if not _is_local(settings.admin.listen):
         yield f"Whoever reaches {settings.admin.listen} can read the metrics; nobody signs in there."
-    store = settings.session.store
-    if store != "cookie" and not store.tls and not _is_loopback(store.host):
-        yield "session.store is redis:// on another machine: a password can be read on the way. rediss:// is TLS."
     for prefix, upstream in settings.upstreams.items():
         if _is_readable_on_the_way(str(upstream.url)):
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
@@ -77,12 +97,8 @@ def _addresses(settings: Settings) -> Iterator[str]:
 
 def _is_readable_on_the_way(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _is_local(listen: Listen) -> bool:
-    return listen.path is not None or _is_loopback(listen.host)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in LOOPBACK or (is_ip(host) and ip_address(host).is_loopback)
+    return listen.path is not None or is_loopback(listen.host)

@@ -25,6 +25,13 @@ _SHAPES = {
 }
 _LENGTHS = {"too_short": "at least one is needed here", "too_long": "these are too many"}
 _LONGEST_SUGGESTION = 100
+_REMOVED = {
+    "session.revocations": (
+        "write store: sqlite:revocations.db (or another path), which also remembers refreshed sessions; "
+        "a Redis store remembers both by itself, and the old file is no longer read"
+    ),
+}
+"""Keys that earlier versions had, and what to write instead."""
 
 
 def found(source: Source, error: ValidationError) -> list[Problem]:
@@ -35,7 +42,9 @@ def found(source: Source, error: ValidationError) -> list[Problem]:
         if not _is_known(source, detail["loc"]) and not _follows(detail)
     ]
     misspelt = {
-        (*detail["loc"][:-1], _nearest_key(detail["loc"])) for detail in details if _is_unknown_key(detail)
+        (*detail["loc"][:-1], _nearest_key(detail["loc"]))
+        for detail in details
+        if _is_unknown_key(detail) and dotted(detail["loc"]) not in _REMOVED
     }
     return [_problem(source, detail) for detail in details if detail["loc"] not in misspelt]
 
@@ -51,6 +60,8 @@ def in_order(filename: str, problems: Iterable[Problem]) -> list[str]:
 
 def _problem(source: Source, detail: ErrorDetails) -> Problem:
     where = detail["loc"]
+    if instead := _REMOVED.get(dotted(where)):
+        return Problem(source.keys[where], f"{dotted(where)} is gone: {instead}")
     if _is_unknown_key(detail):
         return Problem(source.keys[where], f"unknown key {quoted(str(where[-1]))}", _meant_key(where))
     if detail["type"] == "missing":

@@ -11,7 +11,7 @@ from oauth_proxy.settings.refusal import Refused, kind, nearest, one_of
 
 OUR_ROUTES = "/oauth2/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at")
+PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at", "handle")
 
 ROLES = ("owner", "admin", "account_manager", "billing_manager", "team_manager", "member", "reviewer")
 """Frame.io's words for what somebody is in an account or a team."""

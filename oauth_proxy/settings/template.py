@@ -5,11 +5,13 @@ from typing import Literal
 _APP = {
     "v2": (
         "The app that you made in Frame.io's developer portal; its redirect URI is {public_url}/oauth2/callback.",
+        "A PKCE app has no secret: then remove the line.",
         "[offline, account.read]",
     ),
     "v4": (
         "The OAuth Web App credential of your project in Adobe's Developer Console, with the Frame.io API added;\n"
         "# its redirect URI is {public_url}/oauth2/callback.",
+        "A Single Page App credential has none (and gets no refresh token).",
         "[openid, email, profile, offline_access, additional_info.roles]",
     ),
 }
@@ -32,9 +34,10 @@ public_url: https://review.example.com
 frameio:
   api: @API@
   client_id: ${FRAMEIO_CLIENT_ID}
-  # Or client_secret_file: a path. A PKCE app has no secret: then remove the line.
+  # Or client_secret_file: a path. @PKCE@
   client_secret: ${FRAMEIO_CLIENT_SECRET}
   #scopes: @SCOPES@
+  # Where sign-out sends the browser in the end, so that it ends at the provider too: logout_url: https://…
 
 session:
   # 32 random bytes in base64, as `oauth-proxy secret` prints them; or secret_file: a path.
@@ -44,7 +47,11 @@ session:
   #lifetime: 7d
   #idle: 24h
   #cookie: {name: oauth_proxy, same_site: lax, path: /}
-  # Several proxies for one public_url share a Redis: redis://:${REDIS_PASSWORD}@host:6379/0, rediss:// with TLS.
+  # A file also remembers what a restart must not forget (sign-outs, refreshed tokens): sqlite:sessions.db, or
+  # sqlite:/var/lib/oauth-proxy/sessions.db.
+  # Several proxies for one public_url share a Redis: redis://:${REDIS_PASSWORD}@host:6379/0, or its sentinels or
+  # cluster: redis+sentinel://host:26379,host2:26379/service/0, redis+cluster://host:7000,host2:7000. With TLS
+  # they begin with rediss.
   #store: cookie
 
 # Path prefix: URL, or {url: …, timeout: 30s, host: pass}. The longest prefix wins, and the URL takes its place.
@@ -63,6 +70,8 @@ access:
   #public: []
   # Let programs in with a Frame.io token of their own (Authorization: Bearer); Frame.io is asked whose it is.
   #bearer: false
+  # Ask again this often who the visitor is and what they may, refreshed or not.
+  #recheck: 1h
 
 # Paths that Frame.io itself calls, for webhooks and custom actions; only what is signed with the secret gets in:
 #   /hooks/frameio: {secret: …}, or secret_file: a path. While the secret changes, a list: [new, old].
@@ -84,6 +93,9 @@ access:
 # /metrics, /healthz and /readyz, for machines only.
 #admin: {listen: 127.0.0.1:4181}
 
+# Where a tool asks for a fresh token of a visitor, by the handle that X-OAuth-Proxy-Handle then carries
+# (in headers of your own, {handle}): tool_api: {listen: unix:/run/oauth-proxy/tool.sock}, or a port of 127.0.0.1.
+
 #log: {format: text, access: true}
 
 # What the pages call your tool, and a folder with templates in place of ours: pages: {name: …, templates: …}
@@ -92,8 +104,8 @@ access:
 
 def template(api: Literal["v2", "v4"], secret: str) -> str:
     """A configuration to begin with; `secret` is a fresh one in base64, or a ${VARIABLE}."""
-    app, scopes = _APP[api]
-    filled = {"@API@": api, "@APP@": app, "@SCOPES@": scopes, "@SECRET@": secret}
+    app, pkce, scopes = _APP[api]
+    filled = {"@API@": api, "@APP@": app, "@PKCE@": pkce, "@SCOPES@": scopes, "@SECRET@": secret}
     text = _TEMPLATE
     for mark, value in filled.items():
         text = text.replace(mark, value)

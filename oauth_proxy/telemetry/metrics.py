@@ -60,7 +60,7 @@ class Metrics:
         )
         self.sign_outs = Counter("oauth_proxy_sign_outs", "Sessions ended by visitors.", registry=self.registry)
 
-    def show_redis(self, is_up: Callable[[], bool]) -> None:
-        """From now on, tell whether replicas share what they know."""
-        gauge = Gauge("oauth_proxy_redis_up", "Whether Redis answers, 1 or 0.", registry=self.registry)
+    def show_store(self, name: str, is_up: Callable[[], bool]) -> None:
+        """From now on, tell whether the store of that name answers."""
+        gauge = Gauge(f"oauth_proxy_{name}_up", "Whether the store answers, 1 or 0.", registry=self.registry)
         gauge.set_function(is_up)

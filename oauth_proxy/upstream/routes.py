@@ -1,6 +1,6 @@
 """Which tool a request is for, and what that tool gets to see of it."""
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -38,9 +38,21 @@ class Route:
 
 
 class Upstreams:
-    """Every tool behind this proxy. `routes` may come in any order: the longest prefix wins."""
+    """Every tool behind this proxy. `routes` may come in any order: the longest prefix wins.
 
-    def __init__(self, routes: Iterable[Route], headers: ToolHeaders, site: Site) -> None:
+    `handle_of` gives a session's handle, `date` the date of a moment of the house's clock.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        headers: ToolHeaders,
+        site: Site,
+        handle_of: Callable[[Session], str],
+        date: Callable[[float], float],
+    ) -> None:
+        self._handle_of = handle_of
+        self._date = date
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
         self._proto = b"https" if site.secure else b"http"
@@ -99,12 +111,12 @@ class Upstreams:
         key: tuple[object, ...] = (route.prefix, host, *chain)
         if session is not None:
             who, tokens = session.identity, session.tokens
-            key += (tokens.access, tokens.expires_at, who.id, who.email, who.name, who.account_id)
+            key += (session.id, tokens.access, tokens.expires_at, who.id, who.email, who.name, who.account_id)
         known = self._known.get(key)
         if known is None:
             lines = self._forwarded(route, chain, host)
             if session is not None:
-                lines += self._headers.ours(_fields(session))
+                lines += self._headers.ours(self._fields(session))
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             known = self._known[key] = whole_lines(lines)
@@ -117,14 +129,14 @@ class Upstreams:
             lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
         return lines
 
-
-def _fields(session: Session) -> dict[str, str]:
-    who, tokens = session.identity, session.tokens
-    return {
-        "access_token": tokens.access,
-        "id": who.id,
-        "email": who.email or "",
-        "name": who.name or "",
-        "account_id": who.account_id or "",
-        "expires_at": str(int(tokens.expires_at)),
-    }
+    def _fields(self, session: Session) -> dict[str, str]:
+        who, tokens = session.identity, session.tokens
+        return {
+            "access_token": tokens.access,
+            "id": who.id,
+            "email": who.email or "",
+            "name": who.name or "",
+            "account_id": who.account_id or "",
+            "expires_at": str(int(self._date(tokens.expires_at))),
+            "handle": self._handle_of(session),
+        }

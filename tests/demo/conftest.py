@@ -144,9 +144,12 @@ class Client:
         fields: dict[str, Any] = answer.fields
         return fields
 
-    async def ask(self, path: str, token: str) -> Answer:
-        """A call to the API with a bearer."""
-        headers = {"Authorization": f"Bearer {token}"}
+    async def revoke(self, token: str) -> Answer:
+        return await self.post(self.revoke_url, self.identified() | {"token": token}, None)
+
+    async def ask(self, path: str, token: str, **more: str) -> Answer:
+        """A call to the API with a bearer and `more` headers, whose names have _ for -."""
+        headers = {"Authorization": f"Bearer {token}", **{name.replace("_", "-"): more[name] for name in more}}
         async with self.visitor.session.get(self.root.join(URL(path)), headers=headers) as response:
             return await read(response)
 
@@ -180,6 +183,13 @@ async def client(root: URL, request: pytest.FixtureRequest) -> AsyncIterator[Cli
         yield client
 
 
+@pytest.fixture(params=[app for app in APPS if app is not V4_PKCE_APP], ids=lambda app: app.client_id)
+async def lasting(root: URL, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """Each kind of app that gets refresh tokens."""
+    async for client in connect(root, request.param):
+        yield client
+
+
 @pytest.fixture
 async def secret_app(root: URL) -> AsyncIterator[Client]:
     async for client in connect(root, SECRET_APP):
@@ -189,6 +199,12 @@ async def secret_app(root: URL) -> AsyncIterator[Client]:
 @pytest.fixture
 async def pkce_app(root: URL) -> AsyncIterator[Client]:
     async for client in connect(root, PKCE_APP):
+        yield client
+
+
+@pytest.fixture
+async def v4_spa(root: URL) -> AsyncIterator[Client]:
+    async for client in connect(root, V4_PKCE_APP):
         yield client
 
 

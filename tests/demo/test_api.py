@@ -1,6 +1,7 @@
 """The emulated API: who a bearer is, what they are in their account, and how it refuses."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
@@ -35,14 +36,44 @@ async def test_v4_says_who_i_am_and_which_accounts_i_have(v4_app: Client) -> Non
     me = (await v4_app.ask("/v4/me", bearer)).fields
     assert me == {"data": {"id": EDITOR.id, "email": EDITOR.email, "name": "Editor"}}
     accounts = (await v4_app.ask("/v4/accounts", bearer)).fields
-    assert accounts["data"] == [{"id": STUDIO_ACCOUNT, "display_name": "Studio", "roles": ["admin"]}]
+    assert [described(account) for account in accounts["data"]] == [(STUDIO_ACCOUNT, "Studio", ["admin"])]
+    assert accounts["links"] == {"next": None}
     userinfo = (await v4_app.ask("/ims/userinfo/v2", bearer)).fields
     assert userinfo == {"sub": EDITOR.id, "email": EDITOR.email, "name": "Editor"}
 
 
 async def test_v4_calls_everybody_below_an_admin_a_member(v4_app: Client) -> None:
     accounts = (await v4_app.ask("/v4/accounts", await token(v4_app, "Guest"))).fields
-    assert accounts["data"] == [{"id": ELSEWHERE_ACCOUNT, "display_name": "Elsewhere", "roles": ["member"]}]
+    assert [described(account) for account in accounts["data"]] == [(ELSEWHERE_ACCOUNT, "Elsewhere", ["member"])]
+
+
+def described(account: dict[str, Any]) -> tuple[Any, ...]:
+    return account["id"], account["display_name"], account["roles"]
+
+
+async def test_v4_s_accounts_come_in_pages(frameio: FrameIO, v4_app: Client) -> None:
+    further = {f"account-{number}": "member" for number in range(6)}
+    frameio.put_person(replace(EDITOR, accounts=further))
+    bearer = await token(v4_app)
+    path: Any = "/v4/accounts?page_size=3"
+    seen: list[str] = []
+    for size in (3, 3, 1):
+        page = (await v4_app.ask(path, bearer)).fields
+        assert len(page["data"]) == size
+        seen += [account["id"] for account in page["data"]]
+        path = page["links"]["next"]
+    assert path is None
+    assert seen == [STUDIO_ACCOUNT, *further]
+    for wrong in ("page_size=0", "page_size=101", "page_size=x", "after=zz", "after=2d31"):
+        assert (await v4_app.ask(f"/v4/accounts?{wrong}", bearer)).status in (400, 422), wrong
+
+
+async def test_a_developer_token_is_good_for_v4_by_its_header_only(frameio: FrameIO, v4_app: Client) -> None:
+    legacy, own = frameio.developer_token(EDITOR), await token(v4_app)
+    assert (await v4_app.ask("/v4/me", legacy)).status == 401
+    assert (await v4_app.ask("/v4/me", legacy, x_frameio_legacy_token_auth="true")).status == 200
+    assert (await v4_app.ask("/v4/me", own, x_frameio_legacy_token_auth="true")).status == 401
+    assert (await v4_app.ask("/v2/me", legacy)).status == 200
 
 
 async def test_v2_says_what_i_am_in_my_account(secret_app: Client) -> None:
@@ -135,6 +166,7 @@ class TestWithALimitOfThree:
             assert (await secret_app.ask("/v2/me", editor)).status == 200
         answer = await secret_app.ask("/v2/me", editor)
         assert answer.status == 429
+        assert answer.headers["Retry-After"] == "60"
         assert answer.headers["x-ratelimit-limit"] == "3"
         assert answer.headers["x-ratelimit-remaining"] == "0"
         assert answer.headers["x-ratelimit-window"] == "60000"

@@ -8,7 +8,9 @@ from aiohttp.test_utils import TestServer
 
 from oauth_proxy.demo.faults import OVERSIZE, Fault
 from oauth_proxy.demo.frameio import FrameIO
+from oauth_proxy.demo.people import GUEST
 from tests.demo.conftest import Client
+from tests.visitor import Visitor
 
 
 async def test_a_fault_lasts_as_often_as_told(frameio: FrameIO, client: Client) -> None:
@@ -28,13 +30,13 @@ async def test_a_fault_without_a_number_lasts_until_cleared(frameio: FrameIO, cl
     assert (await client.ask(path, bearer)).status == 200
 
 
-async def test_refreshes_can_fail_while_codes_are_redeemed(frameio: FrameIO, client: Client) -> None:
+async def test_refreshes_can_fail_while_codes_are_redeemed(frameio: FrameIO, lasting: Client) -> None:
     frameio.faults.plan("token:refresh_token", Fault.INVALID_GRANT)
-    tokens = await client.tokens()
-    answer = await client.refresh(tokens["refresh_token"])
+    tokens = await lasting.tokens()
+    answer = await lasting.refresh(tokens["refresh_token"])
     assert (answer.status, answer.fields["error"]) == (400, "invalid_grant")
     frameio.faults.clear()
-    assert (await client.refresh(tokens["refresh_token"])).status == 200
+    assert (await lasting.refresh(tokens["refresh_token"])).status == 200
 
 
 async def test_too_many_requests_says_when_to_come_back(frameio: FrameIO, client: Client) -> None:
@@ -64,20 +66,20 @@ async def test_an_oversized_answer_is_right_but_for_its_size(frameio: FrameIO, c
     assert len(answer.fields["padding"]) == OVERSIZE
 
 
-async def test_a_disconnect_leaves_everything_undone(frameio: FrameIO, client: Client) -> None:
-    tokens = await client.tokens()
+async def test_a_disconnect_leaves_everything_undone(frameio: FrameIO, lasting: Client) -> None:
+    tokens = await lasting.tokens()
     frameio.faults.plan("token", Fault.DISCONNECT, times=1)
     with pytest.raises(ServerDisconnectedError):
-        await client.refresh(tokens["refresh_token"])
-    assert (await client.refresh(tokens["refresh_token"])).status == 200
+        await lasting.refresh(tokens["refresh_token"])
+    assert (await lasting.refresh(tokens["refresh_token"])).status == 200
 
 
-async def test_a_lost_answer_has_used_up_the_refresh_token(frameio: FrameIO, client: Client) -> None:
-    tokens = await client.tokens()
+async def test_a_lost_answer_has_used_up_the_refresh_token(frameio: FrameIO, lasting: Client) -> None:
+    tokens = await lasting.tokens()
     frameio.faults.plan("token", Fault.LOST, times=1)
     with pytest.raises(ServerDisconnectedError):
-        await client.refresh(tokens["refresh_token"])
-    assert (await client.refresh(tokens["refresh_token"])).error == "invalid_grant"
+        await lasting.refresh(tokens["refresh_token"])
+    assert (await lasting.refresh(tokens["refresh_token"])).error == "invalid_grant"
 
 
 async def test_a_server_that_stops_lets_the_hanging_go(frameio: FrameIO) -> None:
@@ -92,12 +94,69 @@ async def test_a_server_that_stops_lets_the_hanging_go(frameio: FrameIO) -> None
             assert response.status == 401
 
 
-async def test_a_hanging_request_goes_on_when_released(frameio: FrameIO, client: Client) -> None:
-    tokens = await client.tokens()
+async def test_a_hanging_request_goes_on_when_released(frameio: FrameIO, lasting: Client) -> None:
+    tokens = await lasting.tokens()
     frameio.faults.plan("token", Fault.HANG, times=1)
-    refreshing = asyncio.create_task(client.refresh(tokens["refresh_token"]))
+    refreshing = asyncio.create_task(lasting.refresh(tokens["refresh_token"]))
     await frameio.faults.hanging(1)
     assert not refreshing.done()
-    assert (await client.ask(f"/{client.app.api}/me", tokens["access_token"])).status == 200
+    assert (await lasting.ask(f"/{lasting.app.api}/me", tokens["access_token"])).status == 200
     frameio.faults.release()
     assert (await refreshing).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "error"),
+    [
+        (Fault.INVALID_GRANT, 400, "invalid_grant"),
+        (Fault.INVALID_TOKEN, 400, "invalid_token"),
+        (Fault.INVALID_CLIENT, 401, "invalid_client"),
+        (Fault.ACCESS_DENIED, 400, "access_denied"),
+        (Fault.ACTION_REQUIRED, 400, "ride_AdobeID_acct_actreq"),
+    ],
+)
+async def test_an_error_has_its_own_name(
+    frameio: FrameIO, client: Client, fault: Fault, status: int, error: str
+) -> None:
+    frameio.faults.plan("token", fault)
+    answer = await client.refresh("any")
+    assert (answer.status, answer.fields["error"]) == (status, error)
+
+
+async def test_a_fault_can_be_one_persons_own(frameio: FrameIO, lasting: Client) -> None:
+    editor = await lasting.tokens()
+    await lasting.visitor.session.close()
+    lasting.visitor = Visitor()
+    code = (await lasting.callback("Guest")).query["code"]
+    guest = (await lasting.redeem(code)).fields
+    path = f"/{lasting.app.api}/me"
+    frameio.faults.plan("me", Fault.TOO_MANY_FOR_NOW, person=GUEST)
+    frameio.faults.plan("token:refresh_token", Fault.ACTION_REQUIRED, 1, person=GUEST)
+    for _ in range(2):
+        assert (await lasting.ask(path, editor["access_token"])).status == 200
+        answer = await lasting.ask(path, guest["access_token"])
+        assert (answer.status, answer.headers.get("Retry-After")) == (429, None)
+    assert (await lasting.refresh(editor["refresh_token"])).status == 200
+    refused = await lasting.refresh(guest["refresh_token"])
+    assert refused.fields["error"] == "ride_AdobeID_acct_actreq"
+    assert (await lasting.refresh(guest["refresh_token"])).status == 200
+
+
+async def test_an_echo_holds_every_secret_of_the_request(frameio: FrameIO, secret_app: Client) -> None:
+    frameio.faults.plan("token", Fault.ECHO)
+    answer = await secret_app.refresh("the-refresh-token")
+    told = f"{answer.fields['error_description']} {answer.fields['error_hint']}"
+    for secret in ("the-refresh-token", secret_app.headers()["Authorization"]):
+        assert secret in told
+
+
+async def test_a_delayed_answer_comes_after_one_that_is_not(frameio: FrameIO, client: Client) -> None:
+    bearer = (await client.tokens())["access_token"]
+    path = f"/{client.app.api}/me"
+    frameio.faults.delay("me", 3600)
+    slow = asyncio.create_task(client.ask(path, bearer))
+    assert (await client.refresh("any")).status == 400
+    assert not slow.done()
+    slow.cancel()
+    frameio.faults.clear()
+    assert (await client.ask(path, bearer)).status == 200

@@ -40,10 +40,10 @@ async def test_v4_tokens_look_like_jwts_and_are_as_large_as_told(frameio: FrameI
         assert tokens["access_token"].count(".") == 2
 
 
-async def test_without_the_offline_scope_there_is_no_refresh_token(client: Client) -> None:
-    scope = "openid" if client.app.api == "v4" else "account.read"
-    assert "refresh_token" not in await client.tokens(scope=scope)
-    assert "refresh_token" in await client.tokens()
+async def test_without_the_offline_scope_there_is_no_refresh_token(lasting: Client) -> None:
+    scope = "openid" if lasting.app.api == "v4" else "account.read"
+    assert "refresh_token" not in await lasting.tokens(scope=scope)
+    assert "refresh_token" in await lasting.tokens()
 
 
 def test_a_jwt_is_not_smaller_than_its_parts() -> None:
@@ -74,6 +74,26 @@ async def test_a_secret_in_the_body_is_refused_even_beside_basic(secret_app: Cli
     secret = secret_app.app.client_secret
     assert await refused(secret_app, {}, client_id=secret_app.app.client_id, client_secret=secret)
     assert await refused(secret_app, client_secret=secret)
+
+
+async def test_v4_takes_the_secret_in_the_body_too_but_not_by_two_ways_at_once(v4_app: Client) -> None:
+    posted = {"client_id": v4_app.app.client_id, "client_secret": v4_app.app.client_secret}
+    tokens = (await v4_app.redeem(await v4_app.code(), {}, **posted)).fields
+    assert (await v4_app.refresh(tokens["refresh_token"], {}, **posted)).status == 200
+    wrong = posted | {"client_secret": "wrong"}
+    assert (await v4_app.redeem(await v4_app.code(), {}, **wrong)).error == "invalid_client"
+    assert (await v4_app.redeem(await v4_app.code(), None, **posted)).error == "invalid_client"
+
+
+async def test_v4_takes_parameters_in_the_query_too_but_none_twice(v4_spa: Client, pkce_app: Client) -> None:
+    token = (await v4_spa.tokens())["access_token"]
+    named = v4_spa.revoke_url.with_query(client_id=v4_spa.app.client_id)
+    twice = {"token": token, "client_id": v4_spa.app.client_id}
+    assert (await v4_spa.post(named, twice, {})).error == "invalid_request"
+    assert (await v4_spa.post(named, {"token": token}, {})).status == 200
+    assert not await alive(v4_spa, token)
+    named = pkce_app.revoke_url.with_query(client_id=pkce_app.app.client_id)
+    assert (await pkce_app.post(named, {"token": "any"}, {})).error == "invalid_client"
 
 
 async def test_the_secret_is_form_urlencoded_before_it_becomes_basic(secret_app: Client) -> None:
@@ -147,13 +167,13 @@ async def test_the_body_is_a_urlencoded_form_without_repeats(secret_app: Client)
 # What a code is worth.
 
 
-async def test_a_code_used_twice_is_refused_and_its_tokens_die(client: Client) -> None:
-    code = await client.code()
-    tokens = (await client.redeem(code)).fields
-    assert await alive(client, tokens["access_token"])
-    assert (await client.redeem(code)).error == "invalid_grant"
-    assert not await alive(client, tokens["access_token"])
-    assert (await client.refresh(tokens["refresh_token"])).error == "invalid_grant"
+async def test_a_code_used_twice_is_refused_and_its_tokens_die(lasting: Client) -> None:
+    code = await lasting.code()
+    tokens = (await lasting.redeem(code)).fields
+    assert await alive(lasting, tokens["access_token"])
+    assert (await lasting.redeem(code)).error == "invalid_grant"
+    assert not await alive(lasting, tokens["access_token"])
+    assert (await lasting.refresh(tokens["refresh_token"])).error == "invalid_grant"
 
 
 async def test_a_code_lives_ten_minutes(client: Client, clock: Clock) -> None:
@@ -201,29 +221,29 @@ async def test_a_verifier_without_a_challenge_is_refused(secret_app: Client) -> 
 # How tokens succeed each other.
 
 
-async def test_a_refresh_brings_a_new_pair_and_ends_the_old_access_token(client: Client) -> None:
-    old = await client.tokens()
-    new = (await client.refresh(old["refresh_token"])).fields
+async def test_a_refresh_brings_a_new_pair_and_ends_the_old_access_token(lasting: Client) -> None:
+    old = await lasting.tokens()
+    new = (await lasting.refresh(old["refresh_token"])).fields
     assert new["access_token"] != old["access_token"]
     assert new["refresh_token"] != old["refresh_token"]
     assert new["expires_in"] == 3599
-    assert await alive(client, new["access_token"])
-    assert not await alive(client, old["access_token"])
+    assert await alive(lasting, new["access_token"])
+    assert not await alive(lasting, old["access_token"])
 
 
-async def test_a_refresh_token_used_twice_ends_the_whole_grant(client: Client) -> None:
-    old = await client.tokens()
-    new = (await client.refresh(old["refresh_token"])).fields
-    assert (await client.refresh(old["refresh_token"])).error == "invalid_grant"
-    assert not await alive(client, new["access_token"])
-    assert (await client.refresh(new["refresh_token"])).error == "invalid_grant"
+async def test_a_refresh_token_used_twice_ends_the_whole_grant(lasting: Client) -> None:
+    old = await lasting.tokens()
+    new = (await lasting.refresh(old["refresh_token"])).fields
+    assert (await lasting.refresh(old["refresh_token"])).error == "invalid_grant"
+    assert not await alive(lasting, new["access_token"])
+    assert (await lasting.refresh(new["refresh_token"])).error == "invalid_grant"
 
 
-async def test_another_login_of_the_same_person_outlives_that(client: Client) -> None:
-    one, other = await client.tokens(), await client.tokens()
-    await client.refresh(one["refresh_token"])
-    await client.refresh(one["refresh_token"])
-    assert await alive(client, other["access_token"])
+async def test_another_login_of_the_same_person_outlives_that(lasting: Client) -> None:
+    one, other = await lasting.tokens(), await lasting.tokens()
+    await lasting.refresh(one["refresh_token"])
+    await lasting.refresh(one["refresh_token"])
+    assert await alive(lasting, other["access_token"])
 
 
 async def test_a_refresh_token_belongs_to_its_app(secret_app: Client, pkce_app: Client) -> None:
@@ -232,20 +252,20 @@ async def test_a_refresh_token_belongs_to_its_app(secret_app: Client, pkce_app: 
     assert (await pkce_app.refresh(tokens["refresh_token"])).status == 200
 
 
-async def test_v2_wants_the_scope_at_a_refresh_and_v4_does_not(client: Client) -> None:
-    token = (await client.tokens())["refresh_token"]
-    answer = await client.refresh(token, scope=None)
-    if client.app.api == "v4":
+async def test_v2_wants_the_scope_at_a_refresh_and_v4_does_not(lasting: Client) -> None:
+    token = (await lasting.tokens())["refresh_token"]
+    answer = await lasting.refresh(token, scope=None)
+    if lasting.app.api == "v4":
         assert answer.status == 200
     else:
         assert answer.error == "invalid_request"
-        assert (await client.refresh(token)).status == 200
+        assert (await lasting.refresh(token)).status == 200
 
 
-async def test_a_refresh_cannot_widen_the_scope(client: Client) -> None:
-    token = (await client.tokens())["refresh_token"]
-    assert (await client.refresh(token, scope=f"{client.scope} auditlog.read")).error == "invalid_scope"
-    assert (await client.refresh(token)).status == 200
+async def test_a_refresh_cannot_widen_the_scope(lasting: Client) -> None:
+    token = (await lasting.tokens())["refresh_token"]
+    assert (await lasting.refresh(token, scope=f"{lasting.scope} auditlog.read")).error == "invalid_scope"
+    assert (await lasting.refresh(token)).status == 200
 
 
 async def test_a_refresh_may_narrow_the_scope(secret_app: Client) -> None:
@@ -263,12 +283,12 @@ async def test_an_access_token_lives_an_hour(client: Client, clock: Clock) -> No
     assert not await alive(client, token)
 
 
-async def test_a_grant_lives_30_days_in_v2_and_14_in_v4(client: Client, clock: Clock) -> None:
-    token = (await client.tokens())["refresh_token"]
-    clock.now += (14 if client.app.api == "v4" else 30) * DAY - 1
-    token = (await client.refresh(token)).fields["refresh_token"]
+async def test_a_grant_lives_30_days_in_v2_and_14_in_v4(lasting: Client, clock: Clock) -> None:
+    token = (await lasting.tokens())["refresh_token"]
+    clock.now += (14 if lasting.app.api == "v4" else 30) * DAY - 1
+    token = (await lasting.refresh(token)).fields["refresh_token"]
     clock.now += 1
-    assert (await client.refresh(token)).error == "invalid_grant"
+    assert (await lasting.refresh(token)).error == "invalid_grant"
 
 
 class TestWithoutRotation:
@@ -276,24 +296,47 @@ class TestWithoutRotation:
     def frameio(self, clock: Clock) -> FrameIO:
         return FrameIO(clock, APPS, rotate=False)
 
-    async def test_the_refresh_token_stays_and_is_not_repeated(self, client: Client) -> None:
-        old = await client.tokens()
-        new = (await client.refresh(old["refresh_token"])).fields
+    async def test_the_refresh_token_stays_and_is_not_repeated(self, lasting: Client) -> None:
+        old = await lasting.tokens()
+        new = (await lasting.refresh(old["refresh_token"])).fields
         assert "refresh_token" not in new
-        assert not await alive(client, old["access_token"])
-        assert (await client.refresh(old["refresh_token"])).status == 200
+        assert not await alive(lasting, old["access_token"])
+        assert (await lasting.refresh(old["refresh_token"])).status == 200
 
 
 # How a grant ends otherwise.
 
 
-async def test_revoking_either_token_ends_the_grant(client: Client) -> None:
-    for name in ("access_token", "refresh_token"):
+@pytest.mark.parametrize("name", ["access_token", "refresh_token"])
+async def test_in_v2_revoking_either_token_ends_the_grant(secret_app: Client, pkce_app: Client, name: str) -> None:
+    for client in (secret_app, pkce_app):
         tokens = await client.tokens()
-        answer = await client.post(client.revoke_url, client.identified() | {"token": tokens[name]}, None)
-        assert answer.status == 200
+        assert (await client.revoke(tokens[name])).status == 200
         assert not await alive(client, tokens["access_token"])
         assert (await client.refresh(tokens["refresh_token"])).error == "invalid_grant"
+
+
+async def test_in_v4_revoking_the_access_token_leaves_the_refresh_token_alive(v4_app: Client) -> None:
+    tokens = await v4_app.tokens()
+    assert (await v4_app.revoke(tokens["access_token"])).status == 200
+    assert not await alive(v4_app, tokens["access_token"])
+    assert await alive(v4_app, (await v4_app.refresh(tokens["refresh_token"])).fields["access_token"])
+
+
+async def test_in_v4_revoking_the_refresh_token_leaves_the_access_token_alive(v4_app: Client) -> None:
+    tokens = await v4_app.tokens()
+    assert (await v4_app.revoke(tokens["refresh_token"])).status == 200
+    assert (await v4_app.refresh(tokens["refresh_token"])).error == "invalid_grant"
+    assert await alive(v4_app, tokens["access_token"])
+
+
+async def test_an_app_without_a_secret_gets_no_refresh_token_from_v4_and_its_page_says_so(
+    v4_spa: Client, pkce_app: Client
+) -> None:
+    assert "refresh_token" not in await v4_spa.tokens()
+    assert "refresh_token" in await pkce_app.tokens()
+    assert "no refresh token" in await (await v4_spa.visitor.get(v4_spa.question())).text()
+    assert "no refresh token" not in await (await pkce_app.visitor.get(pkce_app.question())).text()
 
 
 async def test_only_the_token_s_own_app_revokes_it(secret_app: Client, pkce_app: Client) -> None:
@@ -312,27 +355,29 @@ async def test_an_unknown_token_is_as_good_as_revoked_and_none_is_an_error(clien
 
 @pytest.mark.parametrize("end", [FrameIO.revoke_all, FrameIO.remove_person])
 async def test_one_person_s_grants_can_be_ended_from_outside(
-    frameio: FrameIO, client: Client, end: Callable[[FrameIO, object], None]
+    frameio: FrameIO, lasting: Client, end: Callable[[FrameIO, object], None]
 ) -> None:
-    tokens = await client.tokens()
+    tokens = await lasting.tokens()
     end(frameio, REVIEWER)
-    assert await alive(client, tokens["access_token"])
+    assert await alive(lasting, tokens["access_token"])
     end(frameio, EDITOR)
-    assert not await alive(client, tokens["access_token"])
-    assert (await client.refresh(tokens["refresh_token"])).error == "invalid_grant"
+    assert not await alive(lasting, tokens["access_token"])
+    assert (await lasting.refresh(tokens["refresh_token"])).error == "invalid_grant"
 
 
-async def test_access_tokens_can_be_expired_while_refresh_tokens_live(frameio: FrameIO, client: Client) -> None:
-    tokens = await client.tokens()
+async def test_access_tokens_can_be_expired_while_refresh_tokens_live(frameio: FrameIO, lasting: Client) -> None:
+    tokens = await lasting.tokens()
     frameio.expire_access_tokens()
-    assert not await alive(client, tokens["access_token"])
-    assert (await client.refresh(tokens["refresh_token"])).status == 200
+    assert not await alive(lasting, tokens["access_token"])
+    assert (await lasting.refresh(tokens["refresh_token"])).status == 200
 
 
 def test_the_oldest_of_ten_thousand_grants_is_forgotten(clock: Clock) -> None:
     grants = Grants(V2, clock, access_lifetime=3600, refresh_lifetime=DAY, rotate=True)
     first, second, *_ = [
-        grants.authorize(client_id="app", person_id="p", scope=(), redirect_uri=REDIRECT, challenge=None)
+        grants.authorize(
+            client_id="app", person_id="p", scope=(), redirect_uri=REDIRECT, challenge=None, lasts=True
+        )
         for _ in range(MOST_GRANTS + 1)
     ]
     with pytest.raises(OAuthError, match="No such code"):
@@ -343,17 +388,28 @@ def test_the_oldest_of_ten_thousand_grants_is_forgotten(clock: Clock) -> None:
 # What tests can read.
 
 
-async def test_calls_are_counted_and_token_requests_kept(frameio: FrameIO, client: Client) -> None:
-    tokens = await client.tokens()
-    await client.refresh(tokens["refresh_token"])
-    await client.refresh("unknown")
-    await client.redeem("x", grant_type="password")
+async def test_what_was_issued_and_what_of_it_is_live_can_be_asked_from_outside(
+    frameio: FrameIO, lasting: Client
+) -> None:
+    first = await lasting.tokens()
+    second = (await lasting.refresh(first["refresh_token"])).fields
+    assert frameio.issued("access") == [first["access_token"], second["access_token"]]
+    assert frameio.issued("refresh") == [first["refresh_token"], second["refresh_token"]]
+    assert len(frameio.issued("code")) == 1
+    assert [frameio.is_live(token) for token in frameio.issued("access")] == [False, True]
+
+
+async def test_calls_are_counted_and_token_requests_kept(frameio: FrameIO, lasting: Client) -> None:
+    tokens = await lasting.tokens()
+    await lasting.refresh(tokens["refresh_token"])
+    await lasting.refresh("unknown")
+    await lasting.redeem("x", grant_type="password")
     assert frameio.calls["token"] == 4
     assert frameio.calls["token:authorization_code"] == 1
     assert frameio.calls["token:refresh_token"] == 2
     first = frameio.token_requests[0]
-    assert first.api == client.app.api
-    assert ("authorization" in first.headers) == (client.app.client_secret is not None)
+    assert first.api == lasting.app.api
+    assert ("authorization" in first.headers) == (lasting.app.client_secret is not None)
     assert first.form["code_verifier"] == VERIFIER
 
 

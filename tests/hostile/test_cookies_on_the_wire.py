@@ -9,9 +9,8 @@ import pytest
 
 from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.headers import Fields
-from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.identity import Identity, Session, Tokens, encode
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session.store import encode
 from tests.cast import a_secret
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
 from tests.visitor import Visitor
@@ -215,7 +214,8 @@ def forged(
     """A Cookie line for a session that was sealed for this purpose, under this name, and so long ago (seconds)."""
     now = wire.stage.clock() - age
     tokens = Tokens("access", now, wire.stage.clock() + 1000, None)
-    session = Session("id", Identity("somebody", "editor@studio.example.com"), tokens, now, now)
+    who = Identity("somebody", "editor@studio.example.com")
+    session = Session("id", who, tokens, created=now, seen=now, profile_at=wire.stage.clock())
     sealer = Sealer([base64.b64decode(secret or wire.stage.keys[0])], purpose)
     return f"Cookie: {NAME}=1.{sealer.seal(encode(session), name)}"
 

@@ -9,7 +9,9 @@ from typing import Literal
 import pytest
 
 from oauth_proxy.telemetry import configure_logging
+from tests.flow import query
 from tests.hostile.wire import NAVIGATING, Login, Wire, wired
+from tests.session.test_refresh import new_cookie_line
 from tests.visitor import Visitor
 
 CLOSE = "Connection: close"
@@ -85,15 +87,15 @@ async def test_nothing_a_stranger_sends_begins_a_line_or_moves_the_cursor(
 
 
 async def test_what_frame_io_says_in_a_callback_is_one_line(
-    log: io.StringIO, form: Literal["text", "json"], visitor: Visitor
+    log: io.StringIO, form: Literal["text", "json"]
 ) -> None:
     async with wired() as wire:
         for text in INJECTIONS[:9]:  # the tenth of a kind may be held back
-            login = await wire.login(visitor)
-            state = next(part for part in login.callback.partition("?")[2].split("&") if part.startswith("state="))
+            started = await wire.ask("/oauth2/start?rd=/page", *NAVIGATING)
+            state = query(started.get("Location") or "")["state"]
             before = len(log.getvalue())
-            target = f"/oauth2/callback?{state}&error=access_denied&error_description={quoted(text)}"
-            answer = await wire.ask(target, *NAVIGATING, login.attempt)
+            target = f"/oauth2/callback?state={state}&error=access_denied&error_description={quoted(text)}"
+            answer = await wire.ask(target, *NAVIGATING, new_cookie_line(started))
             assert answer.status == 403
             assert b"forged" not in answer.body
             written = log.getvalue()[before:]

@@ -14,7 +14,8 @@ from oauth_proxy.demo.people import Api, App
 from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
-from oauth_proxy.settings.model import DEFAULT_SCOPES
+from oauth_proxy.provider import Asked as AskedAbout
+from oauth_proxy.settings.parts import DEFAULT_SCOPES
 from tests.cast import Clock, serving
 from tests.visitor import Visitor
 
@@ -58,6 +59,7 @@ async def asking(
     token_url: str | None = None,
     api_url: str | None = None,
     revoke_url: str | None = None,
+    about: AskedAbout | None = None,
 ) -> AsyncIterator[Asked]:
     """The provider before the emulated Frame.io; the addresses point some of its calls elsewhere."""
     clock = Clock()
@@ -76,7 +78,8 @@ async def asking(
             api_url=api_url or url,
         )
         client = Client("studio", CALLBACK, DEFAULT_SCOPES[api], client_secret)
-        yield Asked(Provider(described, client, http, clock), frameio, url, clock, visitor)
+        provider = Provider(described, client, http, clock, about or AskedAbout(), elapsed=clock)
+        yield Asked(provider, frameio, url, clock, visitor)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote_plus, unquote
 
 import pytest
 from aiohttp import web
@@ -12,6 +13,8 @@ from oauth_proxy.errors import (
     CodeRefused,
     GrantEnded,
     NotAllowed,
+    ProviderAway,
+    ProviderBusy,
     ProviderNonsense,
     ProviderRefusedUs,
     ProviderUnavailable,
@@ -19,7 +22,7 @@ from oauth_proxy.errors import (
 )
 from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt
-from oauth_proxy.provider import base
+from oauth_proxy.provider import calls
 from tests.cast import free_port
 from tests.provider.stage import SECRET, STATE, Asked, answering, asking
 
@@ -34,6 +37,8 @@ ENDPOINTS = {
     "revoke": "revoke",
 }
 
+LOGIN_HELPS = (Fault.INVALID_GRANT, Fault.INVALID_TOKEN, Fault.ACCESS_DENIED, Fault.ACTION_REQUIRED)
+
 Call = Callable[[], Awaitable[object]]
 
 
@@ -47,25 +52,30 @@ async def prepared(asked: Asked, call: str) -> tuple[Call, list[str]]:
     secrets = [tokens.access, tokens.refresh or "", SECRET]
     match call:
         case "refresh":
-            return lambda: asked.provider.refresh(tokens), secrets
+            return lambda: asked.provider.refresh(tokens, owner="o"), secrets
         case "profile":
-            return lambda: asked.provider.profile(tokens.access), secrets
+            return lambda: asked.provider.profile(tokens.access, owner="o"), secrets
         case _:
             return lambda: asked.provider.revoke(tokens), secrets
 
 
 def expected(call: str, fault: Fault) -> type[ProxyError] | None:
-    """The failure a fault has to end in; a revocation's answer is its status alone (RFC 7009 2.2)."""
+    """The failure a fault has to end in."""
+    if call == "revoke":  # its answer is its status alone (RFC 7009 2.2)
+        quiet = (Fault.HTML, Fault.NO_ACCESS_TOKEN, Fault.NOT_AN_OBJECT)
+        return None if fault in quiet else ProviderUnavailable
     match fault:
-        case Fault.SERVER_ERROR | Fault.TOO_MANY_REQUESTS if call == "revoke":
-            return ProviderNonsense
-        case Fault.SERVER_ERROR | Fault.TOO_MANY_REQUESTS | Fault.HANG | Fault.DISCONNECT | Fault.LOST:
-            return ProviderUnavailable
-        case Fault.HTML | Fault.NO_ACCESS_TOKEN | Fault.NOT_AN_OBJECT if call == "revoke":
-            return None
-        case Fault.INVALID_GRANT if call == "exchange":
+        case Fault.TOO_MANY_REQUESTS | Fault.TOO_MANY_FOR_NOW:
+            return ProviderBusy
+        case Fault.SERVER_ERROR | Fault.HANG | Fault.DISCONNECT | Fault.LOST:
+            return ProviderAway
+        case Fault.FORBIDDEN if call == "profile":
+            return NotAllowed
+        case Fault.INVALID_CLIENT:  # a 401, which the API gives for the token
+            return GrantEnded if call == "profile" else ProviderRefusedUs
+        case _ if fault in LOGIN_HELPS and call == "exchange":
             return CodeRefused
-        case Fault.INVALID_GRANT if call == "refresh":
+        case _ if fault in LOGIN_HELPS and call == "refresh":
             return GrantEnded
         case _:
             return ProviderNonsense
@@ -82,7 +92,7 @@ async def test_a_fault_of_frame_io_is_a_named_failure_that_tells_no_secret(
         before = asked.frameio.calls[ENDPOINTS[call]]
         asked.frameio.faults.plan(ENDPOINTS[call], fault)
         if fault is Fault.HANG:
-            monkeypatch.setattr(base, "DEADLINE", 0.05)
+            monkeypatch.setattr(calls, "DEADLINE", 0.05)
         failure = expected(call, fault)
         caplog.set_level(logging.DEBUG)
         caplog.clear()
@@ -97,7 +107,7 @@ async def test_a_fault_of_frame_io_is_a_named_failure_that_tells_no_secret(
         assert not [secret for secret in secrets if secret in caplog.text]
         # A code or a refresh token is good for one use: nothing may send it a second time.
         if call != "profile":
-            assert asked.frameio.calls[ENDPOINTS[call]] == before + 1
+            assert asked.frameio.calls[ENDPOINTS[call]] == before + (2 if call == "revoke" else 1)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -115,10 +125,10 @@ async def test_an_answer_that_begins_and_never_ends_is_given_up(monkeypatch: pyt
         await asyncio.Event().wait()
         return response
 
-    monkeypatch.setattr(base, "DEADLINE", 0.05)
+    monkeypatch.setattr(calls, "DEADLINE", 0.05)
     async with answering(drip) as url, asking(token_url=url, api_url=url) as asked:
-        for ask in (asked.provider.refresh(HELD), asked.provider.profile("t")):
-            with pytest.raises(ProviderUnavailable, match="TimeoutError"):
+        for ask in (asked.provider.refresh(HELD, owner="o"), asked.provider.profile("t", owner="o")):
+            with pytest.raises(ProviderAway, match="TimeoutError"):
                 await ask
 
 
@@ -126,8 +136,8 @@ async def test_nobody_listening_and_no_tls_are_unavailable() -> None:
     async with asking() as ground:
         for url in (f"http://127.0.0.1:{free_port()}", ground.url.replace("http:", "https:")):
             async with asking(token_url=url, api_url=url) as asked:
-                for ask in (asked.provider.refresh(HELD), asked.provider.profile("t")):
-                    with pytest.raises(ProviderUnavailable):
+                for ask in (asked.provider.refresh(HELD, owner="o"), asked.provider.profile("t", owner="o")):
+                    with pytest.raises(ProviderAway):
                         await ask
 
 
@@ -148,18 +158,18 @@ async def test_no_redirect_is_followed_with_a_secret(status: int) -> None:
             attempt = Attempt.start(STATE, asked.clock())
             for ask in (
                 asked.provider.exchange("code", attempt),
-                asked.provider.refresh(HELD),
-                asked.provider.profile("token"),
+                asked.provider.refresh(HELD, owner="o"),
+                asked.provider.profile("token", owner="o"),
                 asked.provider.revoke(HELD),
             ):
-                with pytest.raises(ProviderNonsense, match=str(status)):
+                with pytest.raises(ProviderUnavailable, match=str(status)):
                     await ask
     assert not reached
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_an_answer_may_have_256_kib_and_no_byte_more(chunked: bool) -> None:
-    size = base.LONGEST_ANSWER
+    size = calls.LONGEST_ANSWER
 
     async def pad(request: web.Request) -> web.StreamResponse:
         body = json.dumps({"id": "x", "name": "Editor"}).encode().ljust(size)
@@ -170,10 +180,10 @@ async def test_an_answer_may_have_256_kib_and_no_byte_more(chunked: bool) -> Non
         return response
 
     async with answering(pad) as url, asking(api_url=url) as asked:
-        assert (await asked.provider.profile("token")).id == "x"
+        assert (await asked.provider.profile("token", owner="o")).id == "x"
         size += 1
         with pytest.raises(ProviderNonsense, match="longer than 262144 bytes"):
-            await asked.provider.profile("token")
+            await asked.provider.profile("token", owner="o")
 
 
 async def test_an_endless_answer_is_cut_off() -> None:
@@ -191,7 +201,7 @@ async def test_an_endless_answer_is_cut_off() -> None:
 
     async with answering(flood) as url, asking(api_url=url) as asked:
         with pytest.raises(ProviderNonsense, match="longer than"):
-            await asked.provider.profile("token")
+            await asked.provider.profile("token", owner="o")
         async with asyncio.timeout(5):
             await hung_up.wait()
 
@@ -205,23 +215,34 @@ async def test_a_compressed_answer_is_not_inflated() -> None:
 
     async with answering(bomb) as url, asking(api_url=url) as asked:
         with pytest.raises(ProviderNonsense, match="not what was asked for"):
-            await asked.provider.profile("token")
+            await asked.provider.profile("token", owner="o")
 
 
 async def test_a_provider_that_echoes_the_request_in_its_error_puts_no_secret_into_ours() -> None:
+    basic: set[str] = set()
+
     async def echo(request: web.Request) -> web.StreamResponse:
-        fields = {"error": "invalid_grant", "error_description": str(dict(await request.post()))}
+        credentials = request.headers["Authorization"].partition(" ")[2]
+        basic.update({credentials, quote_plus(credentials)})
+        told = [await request.text(), str(dict(await request.post())), unquote(await request.text()), SECRET]
+        told += [quote_plus(SECRET), credentials, quote_plus(credentials)]
+        fields = {
+            "error": "invalid_grant",
+            "error_description": " ".join(told),
+            "error_hint": " ".join(told[::-1]),
+        }
         return web.json_response(fields, status=400)
 
     async with answering(echo) as url, asking(token_url=url) as asked:
         attempt = Attempt.start(STATE, asked.clock())
         with pytest.raises(CodeRefused) as refused:
-            await asked.provider.exchange("the-secret-code", attempt)
+            await asked.provider.exchange("the+secret/code", attempt)
         with pytest.raises(GrantEnded) as ended:
-            await asked.provider.refresh(HELD)
+            await asked.provider.refresh(HELD, owner="o")
     told = refused.value.cause + ended.value.cause
     assert "authorization_code" in told
-    assert not [each for each in ("the-secret-code", attempt.verifier, "held-refresh-token") if each in told]
+    secrets = ("the+secret/code", "the%2Bsecret%2Fcode", attempt.verifier, "held-refresh-token", SECRET, *basic)
+    assert not [each for each in secrets if each in told]
 
 
 async def test_a_code_is_good_once_and_its_second_use_is_refused() -> None:
@@ -246,7 +267,7 @@ async def test_a_wrong_client_secret_is_our_own_mistake_and_is_not_told() -> Non
         asking(client_secret="another-secret", token_url=f"{right.url}/oauth2/token") as us,
     ):
         with pytest.raises(ProviderRefusedUs) as caught:
-            await us.provider.refresh(HELD)
+            await us.provider.refresh(HELD, owner="o")
     assert "another-secret" not in caught.value.cause
 
 
@@ -257,9 +278,9 @@ async def test_a_wrong_client_secret_is_our_own_mistake_and_is_not_told() -> Non
         (403, NotAllowed),
         (404, ProviderNonsense),
         (204, ProviderNonsense),
-        (429, ProviderUnavailable),
-        (500, ProviderUnavailable),
-        (503, ProviderUnavailable),
+        (429, ProviderBusy),
+        (500, ProviderAway),
+        (503, ProviderAway),
     ],
 )
 async def test_the_profile_endpoints_status_is_a_named_failure(status: int, failure: type[ProxyError]) -> None:
@@ -268,7 +289,7 @@ async def test_the_profile_endpoints_status_is_a_named_failure(status: int, fail
 
     async with answering(refuse) as url, asking(api_url=url) as asked:
         with pytest.raises(ProxyError) as caught:
-            await asked.provider.profile("the-secret-token")
+            await asked.provider.profile("the-secret-token", owner="o")
     assert type(caught.value) is failure
     assert str(status) in caught.value.cause
     assert "the-secret-token" not in repr(caught.value)
@@ -279,4 +300,4 @@ async def test_a_person_who_left_frame_io_has_no_profile() -> None:
         tokens = await asked.tokens()
         asked.frameio.remove_person(EDITOR)
         with pytest.raises(GrantEnded):
-            await asked.provider.profile(tokens.access)
+            await asked.provider.profile(tokens.access, owner="o")

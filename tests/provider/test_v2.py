@@ -20,7 +20,7 @@ def test_v2_points_at_frame_ios_own_addresses_by_default() -> None:
 
 async def test_a_v2_profile_says_who_and_of_which_account() -> None:
     async with asking("v2") as asked:
-        identity = await asked.provider.profile((await asked.tokens()).access)
+        identity = await asked.provider.profile((await asked.tokens()).access, owner="o")
     assert identity == Identity(EDITOR.id, EDITOR.email, EDITOR.name, EDITOR.account_id)
 
 
@@ -29,7 +29,7 @@ async def read(body: bytes) -> Identity:
         return web.Response(body=body, content_type="application/json")
 
     async with answering(profile) as url, asking("v2", api_url=url) as asked:
-        return await asked.provider.profile("token")
+        return await asked.provider.profile("token", owner="o")
 
 
 NOT_PROFILES: list[object] = [

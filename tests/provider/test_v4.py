@@ -20,7 +20,7 @@ def test_v4_points_at_adobes_and_frame_ios_own_addresses_by_default() -> None:
 
 async def test_a_v4_profile_stands_under_data() -> None:
     async with asking("v4") as asked:
-        identity = await asked.provider.profile((await asked.tokens()).access)
+        identity = await asked.provider.profile((await asked.tokens()).access, owner="o")
     assert identity == Identity(EDITOR.id, EDITOR.email, EDITOR.name)
 
 
@@ -29,7 +29,7 @@ async def test_v4_tokens_of_four_kilobytes_each_are_taken() -> None:
         asked.frameio.set_token_size(4096)
         tokens = await asked.tokens()
         assert len(tokens.access) == len(tokens.refresh or "") == 4096
-        assert (await asked.provider.refresh(tokens)).refresh != tokens.refresh
+        assert (await asked.provider.refresh(tokens, owner="o")).refresh != tokens.refresh
 
 
 async def read(answer: object) -> Identity:
@@ -37,7 +37,7 @@ async def read(answer: object) -> Identity:
         return web.Response(body=json.dumps(answer).encode(), content_type="application/json")
 
     async with answering(profile) as url, asking("v4", api_url=url) as asked:
-        return await asked.provider.profile("token")
+        return await asked.provider.profile("token", owner="o")
 
 
 NOT_PROFILES: list[object] = [

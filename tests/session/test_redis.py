@@ -10,8 +10,8 @@ import yaml
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from oauth_proxy.provider import base
-from oauth_proxy.session import records
+from oauth_proxy.memory import home
+from oauth_proxy.provider import calls
 from tests.cast import Clock, replica, settings_tree
 from tests.command import said
 from tests.redis_server import RedisServer, needs_redis
@@ -92,7 +92,7 @@ async def test_a_replica_that_died_while_it_asked_delays_the_others_until_its_tu
     await pair.a.frameio.faults.hanging(1)
     async with pair.redis.client() as client:
         [turn] = await client.keys("*:turn:*")
-        assert base.DEADLINE * 1000 < await client.pttl(turn) <= records.TURN * 1000
+        assert calls.DEADLINE * 1000 < await client.pttl(turn) <= home.TURN * 1000
         pair.a.frameio.faults.release()
         bearer(await asking)
         assert not await client.exists(turn)
@@ -130,8 +130,8 @@ async def test_a_turn_nobody_gives_back_is_503_and_spends_no_token(
     async with pair.redis.client() as client:
         [session] = await client.keys("*:session:*")
         await client.set(session.replace(b":session:", b":turn:"), "another's", px=60_000)
-    monkeypatch.setattr(records, "TURN", 0.1)
-    monkeypatch.setattr(records, "DEADLINE", 0.1)
+    monkeypatch.setattr(home, "TURN", 0.1)
+    monkeypatch.setattr(home, "DEADLINE", 0.1)
     pair.a.clock.advance(HOUR)
     assert (await pair.b.ask("/echo", cookie)).status == 503
     assert refreshes(pair.a) == 1
@@ -234,4 +234,4 @@ async def test_revoke_from_the_command_line_reaches_every_replica(
 
 
 def test_a_turn_is_longer_than_a_call_to_the_provider_may_take() -> None:
-    assert records.TURN > base.DEADLINE + 2 * records.DEADLINE
+    assert home.TURN > calls.DEADLINE + 2 * home.DEADLINE

@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from oauth_proxy.session import records
-from oauth_proxy.session.redis import RedisMemory
-from tests.cast import on_stage
+from oauth_proxy.memory import Memory
+from tests.cast import on_stage, replica
 from tests.redis_server import RedisServer, needs_redis
 from tests.session.replicas import Pair, is_complained, pair_on
-from tests.session.test_ended import refused
+from tests.session.test_ended import refused, until
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, signed_in
 from tests.visitor import Visitor
 
@@ -29,11 +28,13 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
         issued = {value for grant in pair.a.frameio._grants["v2"]._grants for _, value in grant.issued}
         private |= issued | {EDITOR.id, EDITOR.email, EDITOR.name, "reviewer@", *pair.a.keys}
-        lasting = {"session": 2 * HOUR, "ended": 7 * 24 * HOUR, "epoch": 7 * 24 * HOUR}
+        week = 7 * 24 * HOUR
+        lasting = {"session": 2 * HOUR, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
+        lasting |= {"ended": week, "epoch": week, "clock": week}
         async with redis.client() as client:
             keys = await client.keys("*")
             kinds = {key: kind for key in keys for kind in lasting if f":{kind}".encode() in key}
-            assert len(keys) == 3
+            assert len(keys) == len(kinds)
             assert set(kinds.values()) == set(lasting)
             for key, kind in kinds.items():
                 assert 0 < await client.pttl(key) <= lasting[kind] * 1000 + 1
@@ -50,15 +51,28 @@ async def _everything(client: Any, key: bytes) -> bytes:
     return repr(await read(key)).encode() + dumped
 
 
-async def test_memory_of_what_has_ended_is_bounded(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_MOST_ENDED", 200)
-    memory = pair.a.proxy.memory
-    assert isinstance(memory, RedisMemory)
-    for number in range(500):
-        await memory.end(f"session {number}", pair.a.clock(), str(number))
-    async with pair.redis.client() as client:
-        [ended] = await client.keys("*:ended")
-        assert 200 <= await client.xlen(ended) < 400
+async def test_no_number_of_ends_pushes_out_an_older_one_and_time_does(
+    redis: RedisServer, visitor: Visitor
+) -> None:
+    async with pair_on(redis, session={"lifetime": "2s", "idle": "2s"}) as pair:
+        cookie = await signed_in(pair.a, visitor)
+        await pair.a.ask("/oauth2/sign_out", cookie, "Sec-Fetch-Site: none")
+        memory = pair.a.proxy.memory
+        for number in range(300):
+            await memory.end_user(f"somebody-{number}")
+        async with redis.client() as client:
+            [ended] = await client.keys("*:ended")
+            assert await client.xlen(ended) == 301
+        async with replica(pair.a) as restarted:
+            assert await refused(restarted, cookie)
+        async with redis.client() as client:
+            await until(lambda: _is_trimmed(memory, client, ended))
+
+
+async def _is_trimmed(memory: Memory, client: Any, ended: bytes) -> bool:
+    """Redis trims whole pieces of about a hundred entries, by its own clock."""
+    await memory.end_user("somebody-else")
+    return bool(await client.xlen(ended) < 250)
 
 
 async def test_an_older_session_does_not_take_a_newer_ones_place(pair: Pair, visitor: Visitor) -> None:
@@ -71,10 +85,9 @@ async def test_an_older_session_does_not_take_a_newer_ones_place(pair: Pair, vis
         [session] = pair.a.proxy.refresher._newest.values()
         held.append(session)
     older, newer = held
-    assert await memory.remember(older, read=True)
+    assert await memory.remember(older)
     known = await memory.newest(newer.id)
-    assert known is not None
-    assert known.session == newer
+    assert known == newer
 
 
 async def test_what_somebody_else_wrote_into_redis_is_an_error_in_the_log_and_nothing_more(

@@ -222,8 +222,7 @@ async def test_rediss_speaks_tls_with_a_server_that_a_known_authority_vouches_fo
 async def test_a_start_without_the_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("redis", "records"):
-        monkeypatch.delitem(sys.modules, f"oauth_proxy.session.{name}")
+    monkeypatch.delitem(sys.modules, "oauth_proxy.memory.redis")
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError) as caught:
         async with on_stage(session={"store": "redis://127.0.0.1:1/0"}):

@@ -263,18 +263,13 @@ async def test_the_proxy_starts_and_serves_what_needs_no_login_while_the_provide
 
 
 async def test_who_may_no_longer_read_their_profile_is_out_after_the_next_refresh(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, visitor: Visitor
 ) -> None:
-    async with on_stage() as stage:
-        cookie = await signed_in(stage, visitor)
-
-        async def refused(path: str, access_token: str) -> tuple[int, bytes]:
-            return 403, b"{}"
-
-        monkeypatch.setattr(stage.proxy.provider, "_ask", refused)
-        stage.clock.advance(HOUR)
-        assert (await stage.ask("/echo", cookie)).status == 401
-        assert refreshes(stage) == 1
+    cookie = await signed_in(stage, visitor)
+    stage.frameio.faults.plan("me", Fault.FORBIDDEN)
+    stage.clock.advance(HOUR)
+    assert (await stage.ask("/echo", cookie)).status == 401
+    assert refreshes(stage) == 1
 
 
 async def test_memory_of_successors_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

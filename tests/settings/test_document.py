@@ -49,7 +49,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "store": "cookie",
         },
         "upstreams": {"/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass"}},
-        "access": {"allow": ["everyone"], "public": [], "bearer": False},
+        "access": {"allow": ["everyone"], "public": [], "bearer": False, "recheck": "1h"},
         "webhooks": {},
         "headers": {
             "Authorization": "Bearer {access_token}",
@@ -81,7 +81,7 @@ def test_the_file_that_init_writes_loads(api: Api) -> None:
 def test_the_commented_lines_that_init_writes_are_the_defaults(api: Api) -> None:
     written = template(api, KEY)
     uncommented, count = re.subn(r"^( *)#( {2})?(?=[A-Za-z_-]+:)", r"\1\2", written, flags=re.MULTILINE)
-    assert count == 18
+    assert count == 19
     assert read(uncommented, ENVIRON) == read(written, ENVIRON)
 
 

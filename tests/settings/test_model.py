@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings import Cookie, Everyone, Listen, effective
+from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, ToolApi, effective
 from tests.settings.samples import KEY, PARTS, file, problem, problems, read
 
 
@@ -36,6 +36,8 @@ def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> No
     assert (settings.upstreams["/"].timeout, settings.upstreams["/"].host) == (30, "pass")
     assert settings.access.allow == (Everyone(),)
     assert settings.access.public == ()
+    assert settings.access.recheck == 3600
+    assert settings.tool_api is None
     assert settings.headers == {
         "Authorization": "Bearer {access_token}",
         "X-Forwarded-User": "{id}",
@@ -61,12 +63,13 @@ frameio:
   token_url: https://staging.example.com/oauth2/token
   api_url: https://api.staging.example.com
   revoke_url: https://staging.example.com/oauth2/revoke
+  logout_url: https://staging.example.com/oauth2/logout
 session:
   secret: [{KEY}, "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="]
   lifetime: 8h
   idle: 1h30m
   cookie: {{name: review, domain: example.com, same_site: none, path: /}}
-  store: cookie
+  store: sqlite:sessions.db
 upstreams:
   /: http://127.0.0.1:3000
   /render/: {{url: "unix:/run/render.sock", timeout: 5m, host: upstream}}
@@ -76,9 +79,11 @@ access:
     - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
   public: ["GET /healthz", "/assets/*"]
   bearer: true
+  recheck: 10m
 webhooks:
   /hooks/frameio: {{secret: signing-secret}}
-headers: {{Authorization: "Bearer {{access_token}}", X-Expires: "{{expires_at}}"}}
+headers: {{Authorization: "Bearer {{access_token}}", X-Expires: "{{expires_at}}", X-H: "{{handle}}"}}
+tool_api: {{listen: "[::1]:4182"}}
 trusted_proxies: [10.0.0.0/8, "::1"]
 admin: {{listen: "[::1]:4181"}}
 log: {{format: json, access: false}}
@@ -107,7 +112,10 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert settings.session.cookie.domain == "example.com"
     assert settings.upstreams["/render/"].url.socket == "/run/render.sock"
     assert (settings.upstreams["/render/"].timeout, settings.upstreams["/render/"].host) == (300, "upstream")
-    assert settings.access.bearer is True
+    assert settings.frameio.logout_url == "https://staging.example.com/oauth2/logout"
+    assert settings.session.store == Sqlite(folder / "sessions.db")
+    assert (settings.access.bearer, settings.access.recheck) == (True, 600)
+    assert settings.tool_api == ToolApi(listen="[::1]:4182")
     assert settings.webhooks["/hooks/frameio"].keys == [b"signing-secret"]
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert (settings.log.format, settings.log.access) == ("json", False)
@@ -312,6 +320,36 @@ def test_same_site_none_needs_https() -> None:
         ({"extra": "log: {access: maybe}"}, "this must be true or false"),
         ({"extra": "admin: {listen: 127.0.0.1:4180}"}, "admin.listen is the public listener; the two must differ"),
         ({"extra": "listen: 127.0.0.1:4181"}, "admin.listen is the public listener; the two must differ"),
+        (
+            {"extra": "tool_api: {listen: 127.0.0.1:4180}"},
+            "tool_api.listen is the public listener; the two must differ",
+        ),
+        (
+            {"extra": "tool_api: {listen: 127.0.0.1:4181}"},
+            "tool_api.listen is admin.listen; the two must differ",
+        ),
+        ({"extra": "tool_api: {}"}, "'tool_api.listen' is missing"),
+        (
+            {"extra": "tool_api: unix:/run/tool.sock"},
+            "keys with values are wanted here, not a single value",
+        ),
+        ({"extra": "tool_api: {listn: unix:/run/tool.sock}"}, "unknown key 'listn' (did you mean 'listen'?)"),
+        (
+            {"access": "access: {allow: [everyone], recheck: 59s}"},
+            "Frame.io counts each visitor's calls, so recheck is at least 1m (did you mean 1m?)",
+        ),
+        (
+            {"access": "access: {allow: [everyone], recheck: 1}"},
+            "a duration needs a unit, such as 90s, 15m, 8h or 7d (did you mean 1s?)",
+        ),
+        (
+            {"access": "access: {allow: [everyone], rechek: 1h}"},
+            "unknown key 'rechek' (did you mean 'recheck'?)",
+        ),
+        (
+            {"frameio": "frameio: {api: v4, client_id: a, logout_url: signout.example.com}"},
+            "a URL begins with http:// or https:// (did you mean https://signout.example.com?)",
+        ),
         ({"extra": "tls: {cert: a.crt, key: a.key}"}, "the file cannot be read: no such file or directory"),
         ({"extra": "pages: {templates: nowhere}"}, "the folder cannot be read: no such file or directory"),
         ({"extra": f"pages: {{name: {'x' * 81}}}"}, "the name is one line of at most 80 characters"),
@@ -336,8 +374,65 @@ def test_settings_are_not_made_without_knowing_the_file_they_stand_in() -> None:
         Cookie(domain="example.com")
 
 
-def test_both_listeners_may_take_free_ports() -> None:
-    assert read(file(extra="listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}")).admin.listen.port == 0
+def test_all_listeners_may_take_free_ports() -> None:
+    listeners = "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\ntool_api: {listen: 127.0.0.1:0}"
+    assert read(file(extra=listeners)).admin.listen.port == 0
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["unix:/run/oauth-proxy/tool.sock", "127.0.0.1:4182", "127.1.2.3:4182", "localhost:4182", "[::1]:4182"],
+)
+def test_the_tool_api_listens_on_this_machine(listen: str) -> None:
+    settings = read(file(extra=f'tool_api: {{listen: "{listen}"}}'))
+    assert settings.tool_api is not None
+    assert str(settings.tool_api.listen) == listen
+    assert f"tool_api:\n  listen: {listen}" in effective(settings).replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("listen", "meant"),
+    [
+        ("0.0.0.0:4182", " (did you mean 127.0.0.1:4182?)"),
+        ("[::]:4182", " (did you mean 127.0.0.1:4182?)"),
+        ("10.0.0.7:4182", " (did you mean 127.0.0.1:4182?)"),
+        ("tool.example.com:4182", ""),
+    ],
+)
+def test_the_tool_api_answers_no_other_machine(listen: str, meant: str) -> None:
+    sentence = "the tool API answers on this machine only: unix:/path, or a port of 127.0.0.1"
+    assert problems(file(extra=f'tool_api: {{listen: "{listen}"}}')) == [f"6:20: {sentence}{meant}"]
+
+
+def test_one_socket_is_not_two_listeners() -> None:
+    listeners = "admin: {listen: unix:/run/a.sock}\ntool_api: {listen: unix:/run/a.sock}"
+    assert problems(file(extra=listeners)) == ["7:11: tool_api.listen is admin.listen; the two must differ"]
+
+
+TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"
+
+
+def test_a_tool_that_may_ask_for_tokens_is_told_its_visitors_handle() -> None:
+    settings = read(file(extra=TOOL_API))
+    assert settings.headers == {**read(file()).headers, "X-OAuth-Proxy-Handle": "{handle}"}
+    assert "X-OAuth-Proxy-Handle: '{handle}'" in effective(settings)
+
+
+def test_headers_of_ones_own_are_left_alone_by_the_tool_api() -> None:
+    assert read(file(extra=f'{TOOL_API}\nheaders: {{X-User: "{{id}}"}}')).headers == {"X-User": "{id}"}
+    assert read(file(extra=f'headers: {{X-H: "{{handle}}"}}\n{TOOL_API}')).headers == {"X-H": "{handle}"}
+
+
+def test_a_handle_that_nobody_takes_is_refused_at_its_headers() -> None:
+    assert problems(file(extra='headers: {X-H: "id={id}; {handle}"}')) == [
+        "6:10: the placeholder {handle} needs tool_api, where tools exchange it for a fresh token"
+    ]
+
+
+def test_a_tool_api_with_a_problem_is_one_problem() -> None:
+    lines = problems(file(extra='tool_api: {listen: 4182}\nheaders: {X-H: "{handle}"}'))
+    assert lines == ["6:20: a listener is host:port or unix:/path (did you mean 127.0.0.1:4182?)"]
+    assert len(problems(file(extra="tool_api: {listen: 4182}"))) == 1
 
 
 KNOWN = [
@@ -357,10 +452,34 @@ KNOWN = [
     "/",
     "url",
     "email",
+    "store",
+    "revocations",
+    "recheck",
+    "tool_api",
+    "listen",
     "x",
 ]
 VALUES = st.sampled_from(
-    ["", "x", "v4", "30", "everyone", "https://a.example", "/a/*", "${A}", "$", "{email}", "true", KEY]
+    [
+        "",
+        "x",
+        "v4",
+        "30",
+        "everyone",
+        "https://a.example",
+        "/a/*",
+        "${A}",
+        "$",
+        "{email}",
+        "true",
+        KEY,
+        "sqlite:x",
+        "sqlite:/",
+        "redis+sentinel://x,/y",
+        "unix:/x",
+        "{handle}",
+        "90s",
+    ]
 )
 TREES = st.recursive(
     VALUES,

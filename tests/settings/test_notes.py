@@ -8,6 +8,7 @@ from oauth_proxy.settings import notes
 from tests.settings.samples import KEY, file, read
 
 TODAY = date(2026, 11, 23)
+TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"
 QUIET = {
     "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
     "access": 'access: {allow: [{email: "*@example.com"}]}',
@@ -21,6 +22,9 @@ def said(parts: dict[str, str], today: date = TODAY) -> list[str]:
 
 def test_settings_without_a_catch_are_not_commented_on() -> None:
     assert said({}) == []
+    assert said({"extra": TOOL_API}) == []
+    logout = "logout_url: http://signout.internal"  # no token goes there
+    assert said({"frameio": f"frameio: {{api: v4, client_id: a, client_secret: b, {logout}}}"}) == []
     assert said({"extra": "admin: {listen: unix:/run/admin.sock}"}) == []
     assert (
         said({"upstreams": "upstreams: {/: unix:/run/tool.sock, /a/: https://tool, /b/: http://127.9.9.9}"}) == []
@@ -46,7 +50,6 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
             "access.allow is everyone: that is everyone with a Frame.io account",
         ),
         ({"public_url": "public_url: http://localhost:4180"}, "public_url is http: good for trying out"),
-        ({"frameio": "frameio: {api: v4, client_id: a}"}, "No client_secret: the proxy signs in as a PKCE"),
         (
             {"frameio": "frameio: {api: v4, client_id: a, client_secret: b, scopes: [openid]}"},
             "Without the scope offline_access",
@@ -60,6 +63,10 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
             "access.public has a rule for /*",
         ),
         ({"extra": "headers: {X-User: '{id}'}"}, "No header carries {access_token}"),
+        (
+            {"extra": f"{TOOL_API}\nheaders: {{Authorization: 'Bearer {{access_token}}'}}"},
+            "tool_api is on and no header carries {handle}",
+        ),
         ({"extra": "headers: {}"}, "No header carries {access_token}"),
         ({"session": f"session: {{secret: {KEY}, cookie: {{domain: example.com}}}}"}, "Every host in example.com"),
         ({"session": f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}"}, "same_site is none"),
@@ -71,6 +78,25 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
 def test_what_is_worth_knowing_is_said_once(parts: dict[str, str], beginning: str) -> None:
     [only] = said(parts)
     assert only.startswith(beginning)
+
+
+@pytest.mark.parametrize("scopes", ["", ", scopes: [openid]"])
+def test_adobes_single_page_app_credential_is_told_that_it_gets_no_refresh_token_whatever_the_scopes(
+    scopes: str,
+) -> None:
+    [note] = said({"frameio": f"frameio: {{api: v4, client_id: a{scopes}}}"})
+    assert note == (
+        "No client_secret: the proxy signs in as a PKCE (public) app, for Adobe a Single Page App credential, "
+        "which gets no refresh token. A session ends with its access token, and opening a page then makes a "
+        "quiet trip through the login."
+    )
+
+
+def test_a_pkce_app_of_v2_gets_refresh_tokens_for_the_scope() -> None:
+    _, pkce = said({"frameio": "frameio: {api: v2, client_id: a}"})
+    assert pkce == "No client_secret: the proxy signs in as a PKCE (public) app."
+    _, scope, _ = said({"frameio": "frameio: {api: v2, client_id: a, scopes: [account.read]}"})
+    assert scope.startswith("Without the scope offline ")
 
 
 def test_programs_behind_something_that_is_not_trusted_are_one_client() -> None:

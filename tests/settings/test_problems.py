@@ -76,6 +76,32 @@ def test_a_key_that_does_not_exist_is_told_with_the_one_that_was_meant(extra: st
     assert problems(file(extra=extra)) == [line]
 
 
+GONE = (
+    "session.revocations is gone: write store: sqlite:revocations.db (or another path), which also remembers "
+    "refreshed sessions; a Redis store remembers both by itself, and the old file is no longer read"
+)
+
+
+def test_a_key_that_is_gone_says_at_its_place_what_to_write_instead() -> None:
+    session = f"session:\n  secret: {KEY}\n  revocations: revocations.jsonl"
+    assert problems(file(session=session)) == [f"5:3: {GONE}"]
+
+
+@pytest.mark.parametrize("value", ["[a]", "{a: b}", '"${A}"'])
+def test_a_key_that_is_gone_is_gone_whatever_it_holds(value: str) -> None:
+    [only] = problems(file(session=f"session: {{secret: {KEY}, revocations: {value}}}"), {"A": "s3cret"})
+    assert only.split(": ", 1)[1] == GONE
+
+
+def test_a_key_that_is_gone_hides_no_other_problem() -> None:
+    lines = problems(file(session="session: {revocations: a, colour: red}"))
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "'session.secret' is missing",
+        GONE,
+        "unknown key 'colour'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("part", "line"),
     [

@@ -259,6 +259,8 @@ def test_a_template_names_what_it_wants_to_know() -> None:
         ("Bearer {token}", None),
         ("Bearer {acess_token}", "{access_token}"),
         ("{Email}", "{email}"),
+        ("{handel}", "{handle}"),
+        ("{assertion}", None),
         ("{email!r}", None),
         ("{email.__class__}", None),
         ("{0}", None),

@@ -1,0 +1,85 @@
+"""Parts made from the settings, where that takes more than handing a value over."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import aiohttp
+
+from oauth_proxy.clock import Clock, System
+from oauth_proxy.cookies import Cookies
+from oauth_proxy.endpoints import PREFIX
+from oauth_proxy.oauth import Client
+from oauth_proxy.provider import APIS, Api, Asked, Provider
+from oauth_proxy.settings import Member, Settings
+from oauth_proxy.settings import Upstream as UpstreamSettings
+from oauth_proxy.telemetry import Metrics
+from oauth_proxy.upstream.pool import Address
+from oauth_proxy.upstream.routes import Route
+from oauth_proxy.upstream.upstream import Upstream
+
+
+def cookies_for(settings: Settings) -> Cookies:
+    """Our cookies, named and marked as the settings say."""
+    cookie = settings.session.cookie
+    return Cookies(
+        cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
+    )
+
+
+def api_for(settings: Settings) -> Api:
+    """Frame.io's addresses, with those that the settings point elsewhere."""
+    app = settings.frameio
+    api = APIS[app.api]
+    return replace(
+        api,
+        authorize_url=app.authorize_url or api.authorize_url,
+        token_url=app.token_url or api.token_url,
+        api_url=app.api_url or api.api_url,
+        revoke_url=app.revoke_url or api.revoke_url,
+    )
+
+
+def provider_for(
+    settings: Settings, http: aiohttp.ClientSession, clock: Clock, system: System, metrics: Metrics
+) -> Provider:
+    """Frame.io, as the registered app of the settings speaks to it."""
+    app = settings.frameio
+    client = Client(
+        app.client_id,
+        f"{settings.public_url}{PREFIX}callback",
+        tuple(app.scopes),
+        app.client_secret.get_secret_value() if app.client_secret else None,
+    )
+    members = [rule for rule in settings.access.allow if isinstance(rule, Member)]
+    asked = Asked(
+        accounts=frozenset(rule.id for rule in members if rule.of == "account"),
+        teams=frozenset(rule.id for rule in members if rule.of == "team"),
+    )
+    count: Callable[[str, str], None] = lambda *call: metrics.provider_calls.labels(*call).inc()  # noqa: E731
+    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic)
+
+
+def logout_for(settings: Settings) -> Callable[[str], str] | None:
+    """Where a browser ends its session at the provider, given where it shall come back to; None where unknown.
+
+    Adobe IMS calls that redirect_uri, OpenID Connect (RP-Initiated Logout 1.0) post_logout_redirect_uri. No token
+    goes along: it would stand in histories and logs.
+    """
+    url = settings.frameio.logout_url
+    if url is None:
+        return None
+
+    def logout(back: str) -> str:
+        names = {"client_id": settings.frameio.client_id, "redirect_uri": back, "post_logout_redirect_uri": back}
+        return f"{url}?{urlencode(names)}"
+
+    return logout
+
+
+def route_for(prefix: str, settings: UpstreamSettings) -> Route:
+    """The way to one tool."""
+    at = settings.url
+    address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
+    host = at.authority.encode("ascii") if settings.host == "upstream" else None
+    return Route(prefix, Upstream(address, timeout=settings.timeout), at.base, host)

@@ -1,0 +1,221 @@
+"""Commands for the proxy that a file describes: the one that runs is asked; where none runs, its store is used.
+
+The law: only whoever proves to know `session.secret` is believed. The store is used where the system itself says
+that nobody listens, or the file names no port to ask, and nowhere else: who listens without such a proof may be a
+proxy with another secret or another store, which would go on while the store says otherwise.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from oauth_proxy.commands import LONGEST_ANSWER, Channel, Command, channels
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.identity import Seen
+from oauth_proxy.memory import outside
+from oauth_proxy.seal import Unsealable
+from oauth_proxy.settings import Listen, Settings
+
+DEADLINE = 15.0
+"""Seconds until a proxy has answered a command, or does not."""
+LONGEST_NAME = 320
+"""Characters of an id or an email address (RFC 5321 4.5.3.1)."""
+HEALTH_DEADLINE = 3.0
+"""Seconds until a proxy has answered that it is alive."""
+
+
+class NobodyAsked(Exception):
+    """No proxy can be asked, and none answers in its place; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command has done, in sentences; `everywhere` unless the store has yet to be told."""
+
+    sentences: str
+    everywhere: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Who is signed in, last seen first; `more` are not in the list.
+
+    `source` says who knows it. The store knows nothing of connections.
+    """
+
+    people: list[Seen]
+    source: str
+    more: int = 0
+    connections_known: bool = True
+
+
+async def end(settings: Settings, user: str | None) -> Done:
+    """End all sessions of an id or email address, or of everybody for None.
+
+    Raises ConfigurationError where nobody can be told, or it is not certain who was.
+    """
+    at, store = settings.admin.listen, settings.session.store
+    whose = "all sessions" if user is None else f"all sessions of {shown(user)}"
+    try:
+        answer = await _asked(settings, "end", user)
+    except NobodyAsked as nobody:
+        if store == "cookie":
+            raise ConfigurationError(
+                [
+                    f"{nobody}, and there is no session.store to write to: nobody was signed out. Run this again "
+                    "while the proxy runs; or give it a new session.secret, which signs everybody out."
+                ]
+            ) from None
+        await outside.end_user(settings, user)
+        return Done(
+            f"{nobody}. It is written to {store} that {whose} have ended: that holds from the next start on, and "
+            "proxies that run with this store learn of it within a second."
+        )
+    except ConfigurationError as error:  # a proxy that hangs may still do it, should it wake within the minute
+        raise ConfigurationError([*error.problems, "It is not certain that anybody was signed out."]) from None
+    done = f"The proxy at {at} has ended {whose}."
+    if not answer["known"]:
+        done += " It has seen nobody of that name so far: is it spelled right?"
+    if answer["untold"] is not None:
+        why = shown(answer["untold"])
+        return Done(f"{done} But {store} could not be told, and will be later: {why}", everywhere=False)
+    if store == "cookie":
+        return Done(f"{done} It forgets that when it stops, because there is no session.store.")
+    return Done(f"{done} {store} is told: it holds after a restart, and replicas learn of it within a second.")
+
+
+async def seen(settings: Settings) -> Roll:
+    """Who is signed in. Raises ConfigurationError where nobody who can be believed tells."""
+    store = settings.session.store
+    try:
+        answer = await _asked(settings, "seen")
+    except NobodyAsked as nobody:
+        if store == "cookie":
+            raise ConfigurationError([f"{nobody}, and there is no session.store to look into"]) from None
+        people = sorted(await outside.seen(settings), key=lambda each: each.last_seen, reverse=True)
+        return Roll(people, f"{nobody}. This is what {store} knows.", connections_known=False)
+    people = [Seen(**person) for person in answer["people"]]
+    return Roll(people, f"This is what the proxy at {settings.admin.listen} knows.", answer["more"])
+
+
+async def ailment(listen: Listen) -> str | None:
+    """Why the proxy that listens there is not well; None when it is."""
+    try:
+        async with asyncio.timeout(HEALTH_DEADLINE):
+            status, _ = await _exchange(listen, "GET", "/healthz")
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+        return f"no answer on {listen}: {str(error) or f'none within {HEALTH_DEADLINE:g} s'}"
+    return None if status == 200 else f"{listen} answered {status}"
+
+
+def shown(text: str) -> str:
+    """The text with everything spelled out that would move or hide what stands beside it on a terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+async def _asked(settings: Settings, name: str, user: str | None = None) -> dict[str, Any]:
+    """The proxy's answer to a command. Raises NobodyAsked, and ConfigurationError for any but a true answer."""
+    at = settings.admin.listen
+    if not at.path and not at.port:
+        raise NobodyAsked(f"admin.listen is {at}, any free port, so a proxy that runs cannot be asked")
+    try:
+        async with asyncio.timeout(DEADLINE):
+            answer = await _in_each_channel(settings, name, user)
+    except (ConnectionRefusedError, FileNotFoundError):
+        raise NobodyAsked(f"No proxy runs at {at}") from None
+    except TimeoutError:
+        late = f"whoever listens at {at} has not answered within {DEADLINE:g} s"
+        raise ConfigurationError([f"{late}. If it is a proxy that hangs, stop it, and run this again"]) from None
+    except (aiohttp.ClientError, ValueError) as error:
+        kind = type(error).__name__
+        raise ConfigurationError([f"whoever listens at {at} does not answer as a proxy does: {kind}"]) from None
+    except OSError as error:
+        raise ConfigurationError([f"the proxy at {at} cannot be asked: {error.strerror or error}"]) from None
+    if "refused" in answer:
+        raise ConfigurationError([f"the proxy at {at} refuses: {answer['refused']}. Run this again shortly"])
+    return answer
+
+
+async def _in_each_channel(settings: Settings, name: str, user: str | None) -> dict[str, Any]:
+    """The answer in the first channel that the proxy hears: it may have been started with an older file."""
+    at = settings.admin.listen
+    for channel in channels(settings.session.keys, settings.public_url):
+        command = Command.new(name, user, time.time())
+        status, text = await _exchange(at, "POST", "/command", channel.seal(command))
+        if status != 401:
+            return _opened(channel, command, status, text, at)
+    raise ConfigurationError(
+        [
+            f"whoever listens at {at} does not take this file's commands. It may have been started with another "
+            "session.secret or public_url, or be another version: restart it. Or it is another proxy"
+        ]
+    )
+
+
+def _opened(channel: Channel, command: Command, status: int, text: str, at: Listen) -> dict[str, Any]:
+    try:
+        return channel.open_answer(command, text)
+    except Unsealable:
+        saw = f"whoever listens at {at} answered {status} without proof of knowing session.secret"
+        raise ConfigurationError([f"{saw}: it is not this proxy"]) from None
+
+
+async def _exchange(listen: Listen, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+    """Status and text of an answer; the caller has the deadline.
+
+    Raises OSError where nobody can be connected to, aiohttp.ClientError or ValueError for what is no answer.
+    """
+    connector = aiohttp.UnixConnector(listen.path) if listen.path else None
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, auto_decompress=False) as http,
+            http.request(method, _origin(listen) + path, data=body, allow_redirects=False) as answer,
+        ):
+            try:
+                await answer.content.readexactly(LONGEST_ANSWER + 1)
+            except asyncio.IncompleteReadError as whole:
+                return answer.status, whole.partial.decode("latin-1")
+            raise ValueError("an answer that is too long")
+    except aiohttp.ClientConnectorError as error:
+        raise error.os_error from None
+
+
+def _origin(listen: Listen) -> str:
+    """Who listens everywhere is asked on loopback."""
+    if listen.path:
+        return "http://localhost"
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 to connect, not to bind
+    return f"http://{replace(listen, host=loopback.get(listen.host, listen.host))}"
+
+
+def rows(roll: Roll) -> list[dict[str, str | int | None]]:
+    """The list for machines; times as in RFC 3339, connections None where nobody knows."""
+    return [
+        {
+            "id": each.id,
+            "email": each.email,
+            "since": _stamp(each.since),
+            "last_seen": _stamp(each.last_seen),
+            "connections": each.connections if roll.connections_known else None,
+        }
+        for each in roll.people
+    ]
+
+
+def table(roll: Roll) -> str:
+    """The list for people, and who says so."""
+    if not roll.people:
+        return f"Nobody has signed in. {roll.source}"
+    cells = [[shown("-" if cell is None else str(cell)) for cell in row.values()] for row in rows(roll)]
+    lines = [["ID", "EMAIL", "SINCE", "LAST SEEN", "CONNECTIONS"], *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    told = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n".join([*told, roll.source])
+
+
+def _stamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

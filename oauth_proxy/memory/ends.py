@@ -1,0 +1,96 @@
+"""What has ended before its time, so that a copy of its cookie opens nothing.
+
+The law: an end is remembered for as long as the session could have lasted, and nobody's ends push out another's.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from oauth_proxy.oauth import digest
+
+MOST_OF_A_PERSON = 256
+"""Ended sessions of one person that are remembered one by one; the older half becomes one end of theirs."""
+_PURGE_EVERY = 3600.0
+
+
+class End(NamedTuple):
+    """What is over: `session ID`, `user NAME` (an id or email address in lower case), or `all`.
+
+    Of a user and of all it is what had begun by `when`. Of a session, `person` says whose it was, and `created`
+    when it began. Times in seconds since the epoch.
+    """
+
+    what: str
+    when: float
+    person: str = ""
+    created: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What it is kept under, by which nobody can tell what it is."""
+        return digest(self.what)
+
+    @classmethod
+    def of_user(cls, user: str | None, when: float) -> "End":
+        """All sessions of somebody that had begun by `when`; of everybody for None."""
+        return cls("all" if user is None else f"user {user.lower()}", when)
+
+
+class Ends:
+    """The ends that this process knows. `lifetime` in seconds; `clock` tells seconds since the epoch."""
+
+    def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:
+        self._lifetime = lifetime
+        self._clock = clock
+        self._known: dict[str, End] = {}
+        self._of_person: dict[str, list[End]] = {}
+        self._purge_at = clock() + _PURGE_EVERY
+
+    def has(self, session_id: str, created: float, *names: str | None) -> bool:
+        """Whether this session, of a person with these names, is over."""
+        known = self._known
+        if not known:
+            return False
+        if f"session {session_id}" in known:
+            return True
+        ends = [known.get(f"user {name.lower()}") for name in names if name]
+        return any(end is not None and created <= end.when for end in (*ends, known.get("all")))
+
+    def learn(self, ends: Iterable[End]) -> None:
+        """These have ended."""
+        for end in ends:
+            before = self._known.get(end.what)
+            if before is None or before.when < end.when:
+                self._known[end.what] = end
+                if before is None and end.person:
+                    self._count(end)
+        if self._clock() >= self._purge_at:
+            self._purge()
+
+    def known(self) -> list[End]:
+        """All of them."""
+        return list(self._known.values())
+
+    def over_at(self, end: End) -> float:
+        """When it may be forgotten, because what it ended would have ended by itself."""
+        return (end.created or end.when) + self._lifetime
+
+    def _count(self, end: End) -> None:
+        """However often somebody signs in and out, it costs little memory, and nobody else a session."""
+        theirs = self._of_person.setdefault(end.person, [])
+        theirs.append(end)
+        if len(theirs) > MOST_OF_A_PERSON:
+            theirs.sort(key=lambda each: each.created)
+            older, theirs[:] = theirs[: len(theirs) // 2], theirs[len(theirs) // 2 :]
+            for each in older:
+                self._known.pop(each.what, None)
+            self.learn([End.of_user(end.person, older[-1].created)])
+
+    def _purge(self) -> None:
+        now = self._clock()
+        self._purge_at = now + _PURGE_EVERY
+        self._known = {what: end for what, end in self._known.items() if self.over_at(end) > now}
+        live = {
+            person: [end for end in ends if end.what in self._known] for person, ends in self._of_person.items()
+        }
+        self._of_person = {person: ends for person, ends in live.items() if ends}

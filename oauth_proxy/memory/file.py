@@ -1,0 +1,150 @@
+"""The SQLite file that a store is: whether it may be used, and what its tables are.
+
+The law: a file that cannot be used is refused with a sentence at the start, and never made where the proxy could
+not read it.
+"""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+from oauth_proxy.errors import ConfigurationError
+
+VERSION = 1
+_APPLICATION = 0x4F504658  # what file(1) and SQLite know the file by
+_WAIT = 0.5
+"""Seconds to wait for another process that writes."""
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE record (
+    key TEXT PRIMARY KEY, at REAL NOT NULL, expires REAL NOT NULL, sealed TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX record_expires ON record (expires);
+CREATE TABLE ended (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    site TEXT NOT NULL, key TEXT NOT NULL UNIQUE, expires REAL NOT NULL, sealed TEXT NOT NULL
+);
+CREATE INDEX ended_expires ON ended (expires);
+CREATE TABLE turn (key TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE epoch (name TEXT NOT NULL);
+INSERT INTO epoch VALUES (hex(randomblob(8)));
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""  # noqa: S608 two numbers of ours
+
+
+class Unusable(Exception):
+    """The file, or its folder, cannot be a store; the sentence says why and what helps."""
+
+
+def prepared(path: Path) -> None:
+    """Make sure that the file is there and can be used. Raises ConfigurationError."""
+    try:
+        with closing(opened(path)) as database:
+            database.execute("UPDATE epoch SET name = name")  # a full disk or a read-only one says so here
+    except Unusable as error:
+        raise ConfigurationError([f"session.store: {path}: {error}"]) from None
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigurationError([f"session.store: {path} cannot be used: {error}"]) from None
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A connection to the file, made where it is not there. Raises Unusable, sqlite3.Error and OSError.
+
+    Every statement is a transaction of its own.
+    """
+    _check_folder(path.parent)
+    _make(path)
+    database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+    try:
+        _check_content(database)
+        _set_journal(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _set_journal(database: sqlite3.Connection) -> None:
+    """WAL: readers do not wait for a writer. FULL: what was written is there after a power cut, too."""
+    if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise Unusable("it cannot have a write-ahead log there; is this a network drive?")
+    database.execute("PRAGMA synchronous = FULL")
+
+
+def _check_folder(folder: Path) -> None:
+    """A folder where others could put a file of theirs in our file's place is none of ours."""
+    try:
+        found = folder.stat()
+    except OSError:
+        raise Unusable(f"the folder {folder} is not there") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise Unusable(f"{folder} is not a folder")
+    if found.st_uid not in (0, os.geteuid()) and os.geteuid() != 0:
+        raise Unusable(f"the folder {folder} belongs to somebody else; use one of the user the proxy runs as")
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise Unusable(f"everybody may write to the folder {folder}, so anybody could replace the file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Unusable(f"the folder {folder} cannot be written to")
+
+
+def _make(path: Path) -> None:
+    """An empty file with its folder's owner and mode: whoever the service is, it can use what `revoke` made."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        _check_file(path)
+        return
+    try:
+        folder = path.parent.stat()
+        os.fchmod(descriptor, folder.st_mode & 0o660)
+        if os.geteuid() == 0 and not folder.st_mode & stat.S_ISVTX:
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(descriptor)
+
+
+def _check_file(path: Path) -> None:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise Unusable("it is not a file")
+    if found.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
+        raise Unusable("the file belongs to somebody else")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise Unusable("the file cannot be read and written by the user the proxy runs as")
+
+
+def _check_content(database: sqlite3.Connection) -> None:
+    """Our tables, made where the file is empty."""
+    try:
+        [application] = database.execute("PRAGMA application_id").fetchone()
+        [version] = database.execute("PRAGMA user_version").fetchone()
+        [tables] = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise Unusable("the file is not a database") from None
+        raise
+    if not tables and not version:
+        _make_tables(database)
+    elif application != _APPLICATION:
+        raise Unusable("the file is the database of another program")
+    elif version > VERSION:
+        raise Unusable(
+            f"a newer version of the proxy wrote it (format {version}, this version knows {VERSION}); "
+            "run that version, or name another file"
+        )
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    try:
+        database.executescript(_TABLES)
+    except sqlite3.OperationalError:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        # Another process that started in the same moment has made them.
+        if database.execute("PRAGMA user_version").fetchone() == (0,):
+            raise

@@ -1,0 +1,44 @@
+"""Which home the settings name."""
+
+from oauth_proxy.clock import Clock
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.memory.home import Home
+from oauth_proxy.memory.memory import LARGEST, Memory
+from oauth_proxy.memory.process import ProcessHome
+from oauth_proxy.memory.sqlite import SqliteHome
+from oauth_proxy.seal import Sealer
+from oauth_proxy.settings import Redis, Settings, Sqlite
+
+
+def memory_for(settings: Settings, clock: Clock) -> Memory:
+    """The memory that `session.store` names; nothing is asked of it yet.
+
+    Raises ConfigurationError for a file that cannot be used, and where Redis' package is not installed.
+    """
+    session = settings.session
+    # Proxies that share a cookie share what they know of its sessions.
+    site = f"oauth-proxy:{session.cookie.domain or settings.host}:{session.cookie.name}"
+    sealer = Sealer(session.keys, "memory", limit=LARGEST)
+    return Memory(_home(settings, site, clock), sealer, site, clock, session.lifetime, session.idle)
+
+
+def _home(settings: Settings, site: str, clock: Clock) -> Home:
+    match settings.session.store:
+        case Sqlite(path):
+            return SqliteHome(path, site, clock)
+        case Redis() as where:
+            return _redis(where, site, settings.session.lifetime)
+        case _:
+            return ProcessHome(clock)
+
+
+def _redis(where: Redis, site: str, lifetime: float) -> Home:
+    try:
+        from oauth_proxy.memory.redis import RedisHome
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] != "redis":
+            raise
+        raise ConfigurationError(
+            ["session.store: redis:// needs the package redis: pip install 'frameio-oauth-proxy[redis]'"]
+        ) from None
+    return RedisHome(where, site, lifetime)

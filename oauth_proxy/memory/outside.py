@@ -1,0 +1,46 @@
+"""The store as a command asks it while no proxy runs: end sessions, and list who was seen."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from oauth_proxy.clock import Clock
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.identity import Seen
+from oauth_proxy.memory.memory import Memory
+from oauth_proxy.memory.opening import memory_for
+from oauth_proxy.settings import Settings
+
+
+async def end_user(settings: Settings, user: str | None) -> None:
+    """All sessions of an id or email address, or of everybody, that have begun by now are over.
+
+    Raises ConfigurationError where the store cannot be told.
+    """
+    async with _open(settings) as memory:
+        if not await memory.end_user(user):
+            raise _failed(settings, memory, "told")
+
+
+async def seen(settings: Settings) -> list[Seen]:
+    """Who was seen. Raises ConfigurationError where the store cannot be asked."""
+    async with _open(settings) as memory:
+        notes = await memory.notes()
+        if memory.trouble:
+            raise _failed(settings, memory, "asked")
+    return [Seen(note.user, note.email, note.created, note.seen) for note in notes]
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator[Memory]:
+    memory = memory_for(settings, Clock())
+    try:
+        await memory.follow()
+        if memory.trouble:
+            raise _failed(settings, memory, "told")
+        yield memory
+    finally:
+        await memory.close()
+
+
+def _failed(settings: Settings, memory: Memory, what: str) -> ConfigurationError:
+    return ConfigurationError([f"session.store: {settings.session.store} cannot be {what}: {memory.cause}"])

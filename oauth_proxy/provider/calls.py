@@ -1,0 +1,94 @@
+"""One call to the provider, as bytes.
+
+The law: it has a deadline and a bound, follows no redirect, keeps no cookie, and ends in an answer or in a named
+failure; a network failure is never mistaken for a refusal.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import ceil
+
+import aiohttp
+
+from oauth_proxy.errors import ProviderAway, ProviderBusy, ProviderNonsense
+
+LONGEST_ANSWER = 256 * 1024
+DEADLINE = 10.0
+"""Seconds for one call, connecting included."""
+LONGEST_PATIENCE = 300
+"""Seconds for which a 429 is believed at most."""
+_USUAL_PATIENCE = 10
+_NUMBER = re.compile("[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body of one answer; neither 429 nor 5xx."""
+
+    status: int
+    body: bytes
+
+
+class Calls:
+    """The way to the provider. `clock` tells seconds since the epoch."""
+
+    def __init__(self, http: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
+        self._http = http
+        self._clock = clock
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Raises ProviderAway, ProviderBusy, and ProviderNonsense for an endless answer."""
+        return await self._call("GET", url, headers, None)
+
+    async def post(self, url: str, headers: Mapping[str, str], form: str) -> Answer:
+        """The answer to an urlencoded form. Raises what `get` raises."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self._call("POST", url, {**headers, **kind}, form)
+
+    async def _call(self, method: str, url: str, headers: Mapping[str, str], form: str | None) -> Answer:
+        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
+        try:
+            async with (
+                asyncio.timeout(DEADLINE),
+                self._http.request(method, url, headers=sent, data=form, allow_redirects=False) as answer,
+            ):
+                body = await answer.content.read(LONGEST_ANSWER + 1)
+                while len(body) <= LONGEST_ANSWER and (more := await answer.content.readany()):
+                    body += more
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ProviderAway(f"{method} {url}: {_cause(error)}") from None
+        cause = f"{method} {url}: answered {answer.status}"
+        if answer.status >= 500:
+            raise ProviderAway(cause)
+        if answer.status == 429:
+            raise ProviderBusy(cause, retry_after=patience(answer.headers, self._clock()))
+        if len(body) > LONGEST_ANSWER:
+            raise ProviderNonsense(f"{method} {url}: the answer is longer than {LONGEST_ANSWER} bytes")
+        return Answer(answer.status, body)
+
+
+def patience(headers: Mapping[str, str], now: float) -> int:
+    """Seconds that a 429 asks for: Retry-After (RFC 9110 10.2.3), or v2's x-ratelimit-window in milliseconds."""
+    asked = headers.get("Retry-After", "").strip()
+    window = headers.get("x-ratelimit-window", "").strip()
+    if _NUMBER.fullmatch(asked):
+        seconds = int(asked)
+    elif (until := _date(asked)) is not None:
+        seconds = ceil(until - now)
+    else:
+        seconds = ceil(int(window) / 1000) if _NUMBER.fullmatch(window) else _USUAL_PATIENCE
+    return min(max(seconds, 1), LONGEST_PATIENCE)
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}" if str(error) else type(error).__name__

@@ -1,0 +1,122 @@
+"""Whose an access token is, asked of the API with that token, and what they are in the accounts that matter.
+
+The law: a token goes to the API's own origin and paths, wherever an answer would like to send it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense
+from oauth_proxy.identity import Identity
+from oauth_proxy.provider.api import Api, Question
+from oauth_proxy.provider.breaker import Breaker
+from oauth_proxy.provider.calls import Answer, Calls
+from oauth_proxy.provider.shares import Shares
+from oauth_proxy.quotes import quoted
+
+Asker = Literal["login", "session", "program"]
+"""For whom a profile is read: a login is never held back, and programs have connections of their own."""
+MOST_PAGES = 10
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearer:
+    """Whose token it is that asks; `held` says whether the breaker may hold it back."""
+
+    token: str = field(repr=False)
+    owner: str
+    held: bool
+
+
+class Profiles:
+    """The API, as far as it tells who somebody is. `elapsed` tells seconds that never go back."""
+
+    def __init__(
+        self,
+        api: Api,
+        questions: Iterable[Question],
+        calls: Calls,
+        shares: Shares,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._questions = tuple(questions)
+        self._calls = calls
+        self._shares = shares
+        self._breaker = Breaker(elapsed)
+
+    async def read(self, access_token: str, owner: str, asker: Asker) -> Identity:
+        """Who the bearer is, and their standing. Raises what `Provider.profile` does."""
+        bearer = _Bearer(access_token, owner, held=asker != "login")
+        if bearer.held:
+            self._breaker.check()
+        async with (self._shares.programs if asker == "program" else self._shares.profiles).turn():
+            return await self._read(bearer)
+
+    async def _read(self, bearer: _Bearer) -> Identity:
+        path = self._api.profile_path
+        answer = await self._ask(path, bearer)
+        if answer.status == 403:
+            raise NotAllowed(f"{path} answered 403: the account or the scope does not suffice")
+        identity = _understood(path, answer, self._api.read_profile, bearer)
+        standing: list[str] = []
+        for question in self._questions:
+            standing += await self._standing(question, bearer)
+        return replace(identity, standing=tuple(standing))
+
+    async def _standing(self, question: Question, bearer: _Bearer) -> list[str]:
+        """What all pages of an answer say together; what is on more than MOST_PAGES of them is left out."""
+        standing: list[str] = []
+        paths = [question.path]
+        for path in _following(paths):
+            answer = await self._ask(path, bearer)
+            if answer.status in (403, 404):  # those say: no member
+                break
+            standing += _understood(path, answer, question.read, bearer)
+            if (address := _understood(path, answer, question.next, bearer)) is not None:
+                paths.append(self._page(question.path, address))
+        return standing
+
+    def _page(self, path: str, address: str) -> str:
+        """The same path with the cursor of the next page's address, which must be one of the same place."""
+        here = urlsplit(self._api.api_url + path)
+        try:
+            there = urlsplit(urljoin(here.geturl(), address))
+            [cursor] = parse_qs(there.query)["after"]
+        except (ValueError, KeyError):
+            raise ProviderNonsense(f"the next page of {path} is at no address") from None
+        if (there.scheme, there.netloc, there.path) != (here.scheme, here.netloc, here.path):
+            raise ProviderNonsense(f"the next page of {path} is said to be somewhere else")
+        return f"{path}&{urlencode({'after': cursor})}"
+
+    async def _ask(self, path: str, bearer: _Bearer) -> Answer:
+        """One answer of the API. Raises GrantEnded for 401."""
+        headers = {"Authorization": f"Bearer {bearer.token}", **self._api.headers(bearer.token)}
+        with self._breaker.call(bearer.owner, held=bearer.held):
+            answer = await self._calls.get(self._api.api_url + path, headers)
+        if answer.status == 401:
+            raise GrantEnded(f"{path} answered 401")
+        return answer
+
+
+def _following(paths: list[str]) -> Iterator[str]:
+    """Each path once, those that are added on the way too, and no more than MOST_PAGES of them."""
+    for number, path in zip(range(MOST_PAGES), paths, strict=False):
+        if path in paths[:number]:
+            raise ProviderNonsense(f"the pages of {paths[0]} go round in circles")
+        yield path
+
+
+def _understood(path: str, answer: Answer, read: Callable[[Mapping[str, object]], T], bearer: _Bearer) -> T:
+    if answer.status != 200:
+        shown = quoted(answer.body.decode("utf-8", "replace"), [bearer.token])
+        raise ProviderNonsense(f"{path} answered {answer.status}: {shown}")
+    try:
+        return read(json.loads(answer.body))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise ProviderNonsense(f"the answer of {path} is not what was asked for") from None

@@ -1,0 +1,83 @@
+"""Once a second: what ended elsewhere is heard of, what is due of the open is asked, and what is over is cut."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from oauth_proxy.bearers import Bearers
+from oauth_proxy.clock import Clock
+from oauth_proxy.identity import Identity, Seen, Session
+from oauth_proxy.memory import Memory
+from oauth_proxy.session import Live, Refresher, Sessions
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """`allows` tells who may enter; sessions last for `lifetime` seconds."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        refresher: Refresher,
+        sessions: Sessions,
+        bearers: Bearers,
+        live: Live,
+        *,
+        lifetime: float,
+        allows: Callable[[Identity], bool],
+        clock: Clock,
+    ) -> None:
+        self._memory = memory
+        self._refresher = refresher
+        self._sessions = sessions
+        self._bearers = bearers
+        self._live = live
+        self._lifetime = lifetime
+        self._allows = allows
+        self._clock = clock
+
+    async def look(self) -> None:
+        """Do all of it now."""
+        await self._memory.follow()
+        opened = list(self._live.sessions())
+        visitors = [session for session in opened if not session.program]
+        self._refresher.tend(visitors)
+        self._sessions.tend(visitors)
+        self._bearers.tend(session for session in opened if session.program)
+        self._live.sweep(self._is_over)
+
+    async def forever(self) -> None:
+        """Do it every second."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self.look()
+            except Exception:  # it goes on for as long as the proxy does: ends elsewhere must be heard of
+                log.exception("a fault of ours while looking for ended sessions")
+
+    async def end_user(self, user: str | None) -> str | None:
+        """All sessions of an id or email address are over, of everybody for None, and what they have open is cut.
+
+        Why the store could not be told, which it will be later; None when all is well.
+        """
+        told = await self._memory.end_user(user)
+        self._live.sweep(self._is_over)
+        return None if told else self._memory.trouble
+
+    async def seen(self) -> list[Seen]:
+        """Who is signed in, as far as it is known."""
+        found = []
+        for note in await self._memory.notes():
+            last = max(note.seen, self._live.last_used(note.session_id))
+            dates = self._clock.date(note.created), self._clock.date(last)
+            found.append(Seen(note.user, note.email, *dates, self._live.connections(note.session_id)))
+        return found
+
+    def _is_over(self, session: Session) -> bool:
+        """Whether what a session has open must end: it was ended, its time has come, or it may not enter."""
+        if self._clock() >= session.created + self._lifetime or self._memory.has_ended(session):
+            return True
+        if session.program:
+            return self._bearers.is_refused(session) or not self._allows(self._bearers.newest(session).identity)
+        return not self._allows(self._refresher.newest(session).identity)
