@@ -1,3 +1,3 @@
 """Frame.io sign-in in front of any internal web tool."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
