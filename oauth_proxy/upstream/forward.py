@@ -58,7 +58,6 @@ async def _while_sending(
     it is complete. Either way nothing more can be asked on the visitor's connection nor on the tool's.
     """
     answer = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
-    connection.sending = True
     sender = asyncio.create_task(body.send(connection))
     try:
         await answer

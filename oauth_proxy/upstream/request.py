@@ -107,7 +107,7 @@ class Body:
                 await connection.drain()
         if self.chunked:
             connection.write(_LAST_CHUNK)
-        connection.sending = False
+        connection.sent()
 
     async def _next(self, content: StreamReader) -> bytes:
         try:
