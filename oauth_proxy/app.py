@@ -39,7 +39,7 @@ from oauth_proxy.provider import APIS, Asked, Provider
 from oauth_proxy.requests import Readings, Request
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Refresher, Sessions, memory_for
-from oauth_proxy.settings import Listen, Member, Settings
+from oauth_proxy.settings import Limits, Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import AccessLog, Metrics
 from oauth_proxy.upstream.pool import Address
@@ -84,7 +84,7 @@ class Proxy:
         access = Access(settings.access.allow, settings.access.public)
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
-            [_route(prefix, each) for prefix, each in settings.upstreams.items()],
+            [_route(prefix, each, settings.limits) for prefix, each in settings.upstreams.items()],
             ToolHeaders(settings.headers),
             site,
         )
@@ -253,8 +253,8 @@ def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, met
     return Provider(api, client, http, clock, asked, lambda *call: metrics.provider_calls.labels(*call).inc())
 
 
-def _route(prefix: str, settings: UpstreamSettings) -> Route:
+def _route(prefix: str, settings: UpstreamSettings, limits: Limits) -> Route:
     at = settings.url
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
-    return Route(prefix, Upstream(address, timeout=settings.timeout), at.base, host)
+    return Route(prefix, Upstream(address, timeout=settings.timeout, body_rate=limits.body_rate), at.base, host)

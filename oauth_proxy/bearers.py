@@ -8,9 +8,8 @@ import asyncio
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, Protocol, TypeVar
 
 from oauth_proxy.cookies import Received
@@ -80,9 +79,9 @@ class Bearers:
         if not self._enabled or received.seen or not brings_token(request.fields):
             return None
         request.is_of_program = True
-        token, chain = bearer_token(request.fields), request.chain
+        token = bearer_token(request.fields)
         key = hashlib.sha256(token.encode("ascii")).digest()
-        known = await self._whose(key, token, _client(chain))
+        known = await self._whose(key, token, request.client)
         tokens = Tokens(token, known.at, known.at + GOOD_FOR)
         return Session(f"bearer {key.hex()}", known.identity, tokens, created=known.at, seen=known.at)
 
@@ -159,13 +158,3 @@ class _Limit:
         self._forgotten_at[client] = max(self._forgotten_at.pop(client, 0.0), self._clock()) + PAUSE
         if len(self._forgotten_at) > _REMEMBERED:
             self._forgotten_at.popitem(last=False)
-
-
-def _client(chain: Sequence[str]) -> str:
-    """Whom wrong tokens are counted for: an address, or the /64 that one IPv6 customer has all of."""
-    if not chain:
-        return ""
-    address = ip_address(chain[0].partition("%")[0])
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)

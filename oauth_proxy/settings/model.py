@@ -23,6 +23,7 @@ from pydantic import (
 
 from oauth_proxy.settings import addresses, checks, keys, rules, stores
 from oauth_proxy.settings.fields import Duration, File, Flag, Folder, Issued, Listener, Rule, SessionKey, Url
+from oauth_proxy.settings.limits import Limits
 from oauth_proxy.settings.written import Written
 
 DEFAULT_SCOPES: Mapping[str, tuple[str, ...]] = {
@@ -212,6 +213,7 @@ class Settings(_Model):
         AfterValidator(checks.names_differ),
     ] = DEFAULT_HEADERS
     """Headers for the tool, in place of the default ones; whatever visitors send under these names is struck."""
+    limits: Limits = Limits()
     trusted_proxies: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()
     """Addresses or ranges whose X-Forwarded-For is believed; nobody's by default."""
     auth_request_from: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()

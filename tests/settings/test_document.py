@@ -57,6 +57,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "X-Forwarded-Email": "{email}",
             "X-Forwarded-Preferred-Username": "{name}",
         },
+        "limits": {"body_rate": "240B"},
         "trusted_proxies": [],
         "auth_request_from": [],
         "admin": {"listen": "127.0.0.1:4181"},
@@ -81,7 +82,7 @@ def test_the_file_that_init_writes_loads(api: Api) -> None:
 def test_the_commented_lines_that_init_writes_are_the_defaults(api: Api) -> None:
     written = template(api, KEY)
     uncommented, count = re.subn(r"^( *)#( {2})?(?=[A-Za-z_-]+:)", r"\1\2", written, flags=re.MULTILINE)
-    assert count == 18
+    assert count == 19
     assert read(uncommented, ENVIRON) == read(written, ENVIRON)
 
 
