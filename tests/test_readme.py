@@ -249,6 +249,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
         ),
         "One call to Frame.io": f"{provider.DEADLINE:.0f} s",
         "Body of a call at one of `webhooks`": f"{whole.LONGEST >> 20} MiB, {whole.DEADLINE:.0f} s",
+        "All of these that are held at a time": (
+            f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
+        ),
         "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",
