@@ -9,7 +9,7 @@ BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys
 # In CI a skipped test is a failed one.
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
-.PHONY: help demo test check format lint types floors bench lock clean
+.PHONY: help demo test hostile check format lint types floors bench lock clean
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -18,6 +18,9 @@ demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; pr
 
 test: $(VENV)/dev.stamp  ## the whole test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+hostile: $(VENV)/dev.stamp  ## the attacks of docs/hostile.md alone: what was tried, and what got through
+	$(BIN)/python -m pytest -n auto -q -p tests.tally tests/hostile $(ARGS)
 
 check: format lint types floors  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 	$(BIN)/coverage erase

@@ -10,6 +10,7 @@ import pytest
 
 from oauth_proxy.telemetry import configure_logging
 from tests.hostile.wire import NAVIGATING, Login, Wire, wired
+from tests.tally import tried
 from tests.visitor import Visitor
 
 CLOSE = "Connection: close"
@@ -69,7 +70,7 @@ async def test_nothing_a_stranger_sends_begins_a_line_or_moves_the_cursor(
 ) -> None:
     async with wired(log={"access": "true", "format": form}) as wire:
         for text in INJECTIONS:
-            for request in carrying(wire, text):
+            for request in tried(carrying(wire, text)):
                 await wire.send(request)
     requests = capsys.readouterr().err
     assert requests.count("\n") > 4 * len(INJECTIONS)
@@ -88,7 +89,7 @@ async def test_what_frame_io_says_in_a_callback_is_one_line(
     log: io.StringIO, form: Literal["text", "json"], visitor: Visitor
 ) -> None:
     async with wired() as wire:
-        for text in INJECTIONS[:9]:  # the tenth of a kind may be held back
+        for text in tried(INJECTIONS[:9]):  # the tenth of a kind may be held back
             login = await wire.login(visitor)
             state = next(part for part in login.callback.partition("?")[2].split("&") if part.startswith("state="))
             before = len(log.getvalue())
@@ -137,7 +138,7 @@ async def test_a_storm_of_bad_requests_is_a_bounded_number_of_lines(
 ) -> None:
     """CVE-2025-69230; and a client that hangs up leaves no traceback."""
     async with wired() as wire:
-        for number in range(700):
+        for number in tried(range(700)):
             request = STORMS[what](wire, number)
             if what == HANG_UPS:
                 async with wire.connected() as (_, writer):

@@ -12,6 +12,7 @@ from oauth_proxy.upstream import whole
 from oauth_proxy.upstream.whole import WholeBodies
 from tests.cast import RawAnswer
 from tests.hostile.wire import TOOL_BYTES, Wire, wired
+from tests.tally import tried
 from tests.upstream.stage import until
 
 MIB = 1 << 20
@@ -92,7 +93,7 @@ async def test_a_call_that_cannot_be_good_is_refused_before_its_body_is_asked_fo
         (good[1:], 401, MIB),
         (good, 413, MIB + 1),
     ]
-    for headers, status, size in refused:
+    for headers, status, size in tried(refused):
         framing = [f"Content-Length: {size}", "Expect: 100-continue", "Connection: close"]
         [answer] = await wire.send(wire.request("/hooks/frameio", *headers, *framing, method="POST"))
         assert answer.status == status
