@@ -11,7 +11,7 @@ NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
 SDK := .venv-sdk
 
-.PHONY: help demo test check sdk format lint types floors bench lock clean
+.PHONY: help demo test hostile check sdk format lint types floors bench lock clean
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -20,6 +20,9 @@ demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; pr
 
 test: $(VENV)/dev.stamp  ## the whole test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+hostile: $(VENV)/dev.stamp  ## the attacks of docs/hostile.md alone: what was tried, and what got through
+	$(BIN)/python -m pytest -n auto -q -p tests.tally tests/hostile $(ARGS)
 
 check: format lint types floors sdk  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 	$(BIN)/coverage erase

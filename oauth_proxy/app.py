@@ -102,7 +102,7 @@ class Proxy:
         )
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
-            [route_for(prefix, each) for prefix, each in settings.upstreams.items()],
+            [route_for(prefix, each, settings.limits) for prefix, each in settings.upstreams.items()],
             ToolHeaders(settings.headers),
             site,
             self.handles.of,

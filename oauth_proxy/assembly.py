@@ -11,7 +11,7 @@ from oauth_proxy.cookies import Cookies
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
 from oauth_proxy.provider import APIS, Api, Asked, Provider
-from oauth_proxy.settings import Member, Settings
+from oauth_proxy.settings import Limits, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.pool import Address
@@ -77,9 +77,9 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
     return logout
 
 
-def route_for(prefix: str, settings: UpstreamSettings) -> Route:
+def route_for(prefix: str, settings: UpstreamSettings, limits: Limits) -> Route:
     """The way to one tool."""
     at = settings.url
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
-    return Route(prefix, Upstream(address, timeout=settings.timeout), at.base, host)
+    return Route(prefix, Upstream(address, timeout=settings.timeout, body_rate=limits.body_rate), at.base, host)

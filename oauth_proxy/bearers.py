@@ -8,11 +8,10 @@ import asyncio
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Generic, Literal, Protocol, TypeVar
 
 from oauth_proxy.cookies import Received
@@ -94,9 +93,9 @@ class Bearers:
         if not self._enabled or received.seen or not brings_token(request.fields):
             return None
         request.is_of_program = True
-        token, chain = bearer_token(request.fields), request.chain
+        token = bearer_token(request.fields)
         key = hashlib.sha256(token.encode("ascii")).digest()
-        known = await self._whose(key, token, _client(chain))
+        known = await self._whose(key, token, request.client)
         tokens = Tokens(token, known.at, known.at + GOOD_FOR)
         name = f"{_PROGRAM}{key.hex()}"
         return Session(name, known.identity, tokens, known.at, known.at, profile_at=known.at, program=True)
@@ -228,13 +227,3 @@ class _Limit:
 def _key(session: Session) -> bytes:
     """The hash of the token of a program's session."""
     return bytes.fromhex(session.id.removeprefix(_PROGRAM))
-
-
-def _client(chain: Sequence[str]) -> str:
-    """Whom wrong tokens are counted for: an address, or the /64 that one IPv6 customer has all of."""
-    if not chain:
-        return ""
-    address = ip_address(chain[0].partition("%")[0])
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)

@@ -13,7 +13,7 @@ from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
 from oauth_proxy.session import Attempts, Live, Sessions, Visit
 from oauth_proxy.upstream.routes import Upstreams
-from oauth_proxy.upstream.whole import read_whole
+from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.webhooks import Webhooks
 
 
@@ -43,6 +43,7 @@ class Gateway:
         self._live = live
         self._upstreams = upstreams
         self._answers = answers
+        self._bodies = WholeBodies()
 
     async def handle(self, request: Request, target: Target) -> web.StreamResponse:
         """The tool's answer, or ours to whoever may not have it.
@@ -53,8 +54,10 @@ class Gateway:
         received = self._cookies.read(request.fields)
         call = self._webhooks.expect(request.method, target, request.fields)
         if call is not None:  # a call of Frame.io's own is verified before anything else is asked
-            call.verify(await read_whole(request))
-        if call is not None or self._access.is_public(request.method, target):
+            async with self._bodies.of(request) as body:
+                call.verify(body)
+                return await self._forward(request, target, None, received)
+        if self._access.is_public(request.method, target):
             return await self._forward(request, target, None, received)
         visit = self._sessions.at_hand(received)
         if visit is None:

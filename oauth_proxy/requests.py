@@ -1,6 +1,8 @@
 """One request: what was sent, and what is learnt of it on its way."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from aiohttp import web
 
@@ -77,3 +79,17 @@ class Request(web.BaseRequest):
     """Set-Cookie values that go out with its answer, whatever the answer will be."""
     return_to: str | None = None
     """Where its visitor was on their way to, an address of ours."""
+
+    @property
+    def client(self) -> str:
+        """Whom counts of what strangers do are kept for; all that come over a Unix socket are one."""
+        return _customer(self.chain[0]) if self.chain else ""
+
+
+@lru_cache(maxsize=4096)
+def _customer(address: str) -> str:
+    """An address, or the /64 of which one IPv6 customer has every address."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
+    return str(ip)

@@ -434,7 +434,3 @@ async def test_no_token_is_in_the_log_or_in_an_answer_of_ours(
     assert len(complaints(caplog)) == 3
     shown = [str(answer) for answer in told] + [str(vars(record)) for record in caplog.records]
     assert not [text for text in shown if "fio-u-" in text]
-
-
-def test_callers_on_a_unix_socket_are_counted_together() -> None:
-    assert bearers._client([]) == ""

@@ -18,11 +18,12 @@ from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
-from oauth_proxy.settings import Settings, parse, schema
+from oauth_proxy.settings import Limits, Settings, parse, schema
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.settings.model import DEFAULT_HEADERS
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import response, whole
+from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
 from tests.cast import Stage, a_secret, free_port
 from tests.command import started
@@ -250,6 +251,7 @@ def test_the_metrics_are_those_that_are_shown() -> None:
 def test_the_limits_are_those_that_are_shown() -> None:
     limits = {row[0]: row[1] for row in table(OPERATING, "Limits")}
     upstream = inspect.signature(Upstream).parameters
+    most, most_tunnels = upstream["limit"].default, upstream["most_tunnels"].default
     assert limits == {
         "Request line": f"{server.LONGEST_LINE // 1024} KiB",
         "One header line": f"{server.LONGEST_FIELD // 1024} KiB",
@@ -259,9 +261,18 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",
         "Connecting to the tool": f"{upstream['connect_timeout'].default:.0f} s",
         "Tool's silence": f"`timeout`, {UpstreamSettings.model_fields['timeout'].default:.0f} s",
-        "Connections to one tool": f"{upstream['limit'].default}, as many WebSockets",
+        "Body that comes slowly": (
+            f"`limits.body_rate`, {Limits().body_rate} bytes a second over {response.STALL:.0f} s"
+        ),
+        "Connections to one tool": f"{most}, and {most_tunnels} WebSockets",
+        "One visitor's share of them: a session's, a program's, a stranger's address (IPv6: /64)": (
+            f"{Shares(most, 0).each}, and {Shares(most_tunnels, 0).each} WebSockets"
+        ),
         "One call to Frame.io": f"{provider.DEADLINE:.0f} s",
         "Body of a call at one of `webhooks`": f"{whole.LONGEST >> 20} MiB, {whole.DEADLINE:.0f} s",
+        "All of these that are held at a time": (
+            f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
+        ),
         "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",

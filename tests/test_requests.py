@@ -49,3 +49,23 @@ def test_remembering_twice_counts_once() -> None:
     assert readings.read(lines) is first
     second.remember()  # two requests were under way with the same lines
     assert readings.read(lines) is second
+
+
+@pytest.mark.parametrize(
+    ("chain", "client"),
+    [
+        (["192.0.2.7"], "192.0.2.7"),
+        (["192.0.2.7", "10.0.0.1"], "192.0.2.7"),
+        (["2001:db8:1:2:3:4:5:6"], "2001:db8:1:2::/64"),
+        (["2001:db8:1:2::"], "2001:db8:1:2::/64"),
+        (["::ffff:192.0.2.7"], "192.0.2.7"),
+        (["fe80::1%eth0"], "fe80::/64"),
+        ([], ""),
+    ],
+)
+def test_strangers_are_counted_by_address_and_by_the_64_that_one_customer_has(
+    chain: list[str], client: str
+) -> None:
+    request = requests.Request.__new__(requests.Request)
+    request.chain = chain
+    assert request.client == client

@@ -2,6 +2,7 @@
 
 from oauth_proxy.settings.addresses import Address, Listen, domain
 from oauth_proxy.settings.document import effective, schema
+from oauth_proxy.settings.limits import Limits
 from oauth_proxy.settings.loading import load, parse
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.notes import notes
@@ -31,6 +32,7 @@ __all__ = [
     "EmailPattern",
     "Everyone",
     "Frameio",
+    "Limits",
     "Listen",
     "Log",
     "Member",

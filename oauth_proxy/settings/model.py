@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from oauth_proxy.settings import addresses, checks, rules
 from oauth_proxy.settings.fields import Listener
+from oauth_proxy.settings.limits import Limits
 from oauth_proxy.settings.parts import (
     Access,
     Admin,
@@ -65,6 +66,7 @@ class Settings(Part):
         json_schema_extra={"default": {**DEFAULT_HEADERS}},
     )
     """Headers for the tool, in place of the default ones; whatever visitors send under these names is struck."""
+    limits: Limits = Limits()
     trusted_proxies: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()
     """Addresses or ranges whose X-Forwarded-For is believed; nobody's by default."""
     auth_request_from: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()

@@ -84,6 +84,9 @@ access:
 #  X-Forwarded-Email: "{email}"
 #  X-Forwarded-Preferred-Username: "{name}"
 
+# A request's body that comes with less than this a second, over a minute, is given up.
+#limits: {body_rate: 240B}
+
 # Proxies in front of this one whose X-Forwarded-For is believed, such as [10.0.0.0/8].
 #trusted_proxies: []
 

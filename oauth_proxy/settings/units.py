@@ -50,6 +50,14 @@ def size(text: str) -> int:
     return int(matched[1]) * _BYTES[matched[2]]
 
 
+def written_size(number: int) -> str:
+    """How to write so many bytes: the inverse of `size`, in the largest unit that leaves no rest."""
+    unit = max(
+        (unit for unit, of in _BYTES.items() if number and not number % of), key=_BYTES.__getitem__, default="B"
+    )
+    return f"{number // _BYTES[unit]}{unit}"
+
+
 def _with_unit(text: str, units: dict[str, int], others: dict[str, str]) -> str | None:
     """The number with the unit that was probably meant."""
     matched = re.fullmatch(r"\s*(\d{1,9})\s*([A-Za-z]*)\s*", text, re.ASCII)

@@ -49,7 +49,7 @@ class AnswerReader:
 
     def expect(self, *, to_head: bool, upgrading: bool) -> None:
         """Begin anew: the answer to a HEAD, to a request for a WebSocket, or to any other."""
-        if self._to_head or self._left is not None:
+        if self._left is not None:
             self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body it will not see
         self._raw, self._left, self._interim = b"", None, 0
         self._to_head, self._upgrading = to_head, upgrading

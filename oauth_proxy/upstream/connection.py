@@ -1,10 +1,12 @@
 """One HTTP/1.1 connection to a tool: a request goes out, one answer comes in, nothing else is believed.
 
 The law: an answer belongs to the exchange that asked for it. Bytes that come before anybody asked, or after an
-answer is complete, end the connection (response desynchronisation).
+answer is complete, end the connection (response desynchronisation); where some may still be on their way, nobody
+asks there again.
 """
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 from math import inf
@@ -31,8 +33,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asked", "_drained", "_loop", "_on_lost", "_outbox", "_reader", "_reading_paused", "_sending", "_waiter",
-        "deadline", "error", "exchanges", "timeout", "transport", "writing_paused",
+        "_asked", "_drained", "_loop", "_on_lost", "_outbox", "_poll", "_reader", "_reading_paused", "_waiter",
+        "deadline", "error", "exchanges", "sending", "timeout", "transport", "writing_paused",
     )  # fmt: skip
     transport: asyncio.Transport
     """Where the bytes go; there from `connection_made` on, before anybody gets to see the connection."""
@@ -48,7 +50,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._asked = False
-        self._sending = False
+        self.sending = False
+        """A request's body is on its way."""
         self._reading_paused = False
         self.writing_paused = False
         self.exchanges = 0
@@ -65,7 +68,8 @@ class Connection(asyncio.Protocol):
         self._reader.expect(to_head=to_head, upgrading=upgrading)
         self._asked = True
         self.exchanges += 1
-        self.deadline = self._loop.time() + self.timeout
+        self.sending = more_follows
+        self.deadline = self._patience()
         if more_follows:
             self.write(request)
         else:
@@ -106,7 +110,7 @@ class Connection(asyncio.Protocol):
         early = self._reader.early
         self.deadline = inf
         self.error = UpstreamUnreachable("the tunnel has ended")
-        del self._reader  # thousands may be open, and idle
+        del self._reader, self._poll  # thousands may be open, and idle
         return early
 
     def write(self, *pieces: bytes) -> None:
@@ -127,14 +131,9 @@ class Connection(asyncio.Protocol):
             if not drained.done() and self.transport.get_write_buffer_size() >= left:
                 raise UpstreamTimeout(f"the tool took nothing of the request for {self.timeout:g} s")
 
-    @property
-    def sending(self) -> bool:
-        """A request's body is on its way: meanwhile the tool owes no answer."""
-        return self._sending
-
-    @sending.setter
-    def sending(self, value: bool) -> None:
-        self._sending = value
+    def sent(self) -> None:
+        """The request that was to follow is out: from now on the tool owes an answer."""
+        self.sending = False
         self.deadline = self._patience()
 
     # What the pool calls.
@@ -145,10 +144,15 @@ class Connection(asyncio.Protocol):
         return not (self._asked or self.error or self.transport.is_closing())
 
     @property
+    def silent(self) -> bool:
+        """The connection is usable, and no byte or end of it waits in the socket for the loop to see it."""
+        return self.usable and not self._poll.poll(0)
+
+    @property
     def reusable(self) -> bool:
         """The exchange is over and has left the connection clean."""
         reader = self._reader
-        clean = reader.complete and self.error is None and not self._sending and not self.transport.is_closing()
+        clean = reader.complete and self.error is None and not self.sending and not self.transport.is_closing()
         return clean and reader.head is not None and reader.head.keep_alive
 
     def rest(self, idle: float) -> None:
@@ -171,15 +175,18 @@ class Connection(asyncio.Protocol):
             self.error = error
         self.deadline = inf
         self.transport.abort()
-        self._wake()
+        _wake(self._waiter)
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        sock = transport.get_extra_info("socket")
         # An event stream has no deadline: the system has to notice a tool that went without a word.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; whoever waits is woken once for all of them."""
@@ -194,6 +201,8 @@ class Connection(asyncio.Protocol):
             return
         if reader.head is None:
             return
+        if self.sending:  # what is left of the body the tool may take for a request, and answer it
+            reader.head.keep_alive = False
         if reader.complete:
             self.deadline = inf
         elif reader.buffered > HIGH_WATER or reader.head.status == 101:
@@ -202,15 +211,15 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         else:
             self.deadline = self._patience()
-        self._wake()
+        _wake(self._waiter)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by whomever."""
         if self.error is None:
             self.error = self._why_lost(exc)
         self.writing_paused = False
-        self._wake_drain()
-        self._wake()
+        _wake(self._drained)
+        _wake(self._waiter)
         self._on_lost(self)
 
     def pause_writing(self) -> None:
@@ -220,9 +229,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The tool has caught up."""
         self.writing_paused = False
-        self._wake_drain()
-
-    # The rest is ours.
+        _wake(self._drained)
 
     def _why_lost(self, exc: Exception | None) -> ProxyError:
         """The failure that the end of the socket is; to an answer that is complete it is none."""
@@ -236,24 +243,17 @@ class Connection(asyncio.Protocol):
     def _patience(self) -> float:
         """Until when the next byte may take. Between events a stream may be silent for hours: it is never late."""
         head = self._reader.head
-        if self._sending or (head is not None and head.event_stream):
+        if self.sending or (head is not None and head.event_stream):
             return inf
         return self._loop.time() + self.timeout
 
     def _wait(self) -> asyncio.Future[None]:
-        waiter = self._loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         if self.error or self._reader.complete or self._reader.buffered:
             waiter.set_result(None)
-        else:
-            self._waiter = waiter
         return waiter
 
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
 
-    def _wake_drain(self) -> None:
-        waiter, self._drained = self._drained, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -19,13 +19,20 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 async def forward(
-    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, ours: bytes, added: Lines
+    pool: Pool,
+    request: web.BaseRequest,
+    *,
+    target: bytes,
+    headers: Lines,
+    ours: bytes,
+    added: Lines,
+    body_rate: float,
 ) -> Forwarded:
     """Ask the tool and pass on its answer; arguments and errors are those of `Upstream.forward`."""
     method = request.method
     if method == "CONNECT":
         raise BadRequest("CONNECT asks for a tunnel to somewhere")
-    body = Body(request)
+    body = Body(request, body_rate)
     wire = request_head(method, target, headers, body.framing, ours)
     connection = pool.at_rest() or await pool.connect()
     try:
@@ -58,7 +65,6 @@ async def _while_sending(
     it is complete. Either way nothing more can be asked on the visitor's connection nor on the tool's.
     """
     answer = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
-    connection.sending = True
     sender = asyncio.create_task(body.send(connection))
     try:
         await answer

@@ -59,6 +59,7 @@ class Head:
         """Bytes of body; None where only the last chunk or the end of the connection tells."""
         self.chunked = False
         self.keep_alive = not first.is_1_0
+        """Whether the connection may be asked again."""
         self.dated = False
         self.upgrade = b""
 
@@ -148,13 +149,18 @@ def _settle_framing(head: Head, *, to_head: bool) -> None:
     if head.chunked and head.first.is_1_0:
         raise UpstreamNonsense("Transfer-Encoding in an HTTP/1.0 answer")  # RFC 9112 6.1: faulty framing
     if to_head or head.status in (204, 304) or head.status < 200:
-        _without_body(head)
+        _without_body(head, to_head=to_head)
     elif head.until_close:
         head.keep_alive = False
 
 
-def _without_body(head: Head) -> None:
-    """An answer whose body is empty whatever its lengths say; a 204 must not give one (RFC 9110 8.6)."""
+def _without_body(head: Head, *, to_head: bool) -> None:
+    """An answer whose body is empty whatever its lengths say; a 204 must not give one (RFC 9110 8.6).
+
+    Some tools send one all the same, a moment later, and always to HEAD: their connection is not asked again.
+    """
+    if to_head or head.chunked or head.length:
+        head.keep_alive = False
     if head.status == 204:
         head.strike({b"content-length"})
     head.chunked = False

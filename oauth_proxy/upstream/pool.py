@@ -96,8 +96,9 @@ class Pool:
         """The connection that came to rest last, if one is idle: it is the least likely to be stale."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable:
+            if connection.silent:
                 return connection
+            connection.abort()
         return None
 
     async def connect(self) -> Connection:
@@ -105,10 +106,14 @@ class Pool:
 
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBusy.
         """
-        if len(self._open) + self._connecting < self._limit:
-            self._connecting += 1
-        elif (freed := await self._wait_for_one()) is not None and freed.usable:
-            return freed
+        waits_until = asyncio.get_running_loop().time() + self._timeout
+        while not self._take_place():
+            freed = await self._wait_for_one(waits_until)
+            if freed is None:
+                break
+            if freed.silent:
+                return freed
+            freed.abort()
         try:
             return await self._dial(self._open)
         finally:
@@ -173,6 +178,12 @@ class Pool:
             self._idle.remove(connection)
         self._offer_slot()
 
+    def _take_place(self) -> bool:
+        """Count a connection that is about to be made, where there may be one more."""
+        is_free = len(self._open) + self._connecting < self._limit
+        self._connecting += is_free
+        return is_free
+
     def _offer_slot(self) -> None:
         if len(self._open) + self._connecting < self._limit and self._promise(None):
             self._connecting += 1
@@ -186,15 +197,15 @@ class Pool:
                 return True
         return False
 
-    async def _wait_for_one(self) -> Connection | None:
+    async def _wait_for_one(self, until: float) -> Connection | None:
         """A connection; None when the caller may make one, already counted in `_connecting`."""
         if len(self._waiters) >= self._limit:
             raise UpstreamBusy(f"{self._address}: {self._limit} requests are waiting already")
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(self._timeout):
-                freed = await waiter
+            async with asyncio.timeout_at(until):
+                return await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
                 self._pass_on(waiter.result())
@@ -205,9 +216,6 @@ class Pool:
                     f"{self._address}: no connection came free in {self._timeout:g} s"
                 ) from error
             raise
-        if freed is not None and not freed.usable:
-            self._connecting += 1
-        return freed
 
     def _pass_on(self, freed: Connection | None) -> None:
         if freed is None:

@@ -53,13 +53,14 @@ class Body:
 
     `in_hand` is all of it as it goes over the wire, or None when it is still to come. `chunked` bodies may have
     trailers, of which aiohttp 3.14.5 makes the last a header line of the next request on the visitor's connection:
-    there must be none.
+    there must be none. A body that comes with fewer than `rate` bytes a second is given up.
     """
 
-    __slots__ = ("_request", "chunked", "framing", "in_hand")
+    __slots__ = ("_rate", "_request", "chunked", "framing", "in_hand")
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, rate: float) -> None:
         self._request = request
+        self._rate = rate
         self.chunked = False
         self.framing = b""
         self.in_hand: bytes | None = b""
@@ -95,10 +96,10 @@ class Body:
             connection.fail(BadRequest(f"the request's body broke off: {error}"))
 
     async def _send(self, connection: Connection) -> None:
-        content = self._request.content
+        coming = _Coming(self._request.content, self._rate)
         if not connection.answered:
             welcome(self._request)
-        while piece := await self._next(content):
+        while piece := await coming.next():
             if self.chunked:
                 connection.write(b"%x\r\n" % len(piece), piece, b"\r\n")
             else:
@@ -107,11 +108,33 @@ class Body:
                 await connection.drain()
         if self.chunked:
             connection.write(_LAST_CHUNK)
-        connection.sending = False
+        connection.sent()
 
-    async def _next(self, content: StreamReader) -> bytes:
+
+class _Coming:
+    """A body on its way, of which `rate` bytes a second have to come, over STALL seconds that we wait for it.
+
+    Only the waits count: while the tool is the slower side, nothing is taken from the visitor.
+    """
+
+    __slots__ = ("_content", "_due", "_least", "_left")
+
+    def __init__(self, content: StreamReader, rate: float) -> None:
+        self._content = content
+        self._least = rate * STALL
+        self._due, self._left = self._least, STALL
+
+    async def next(self) -> bytes:
+        """What has come since the last call; nothing at the end. Raises RequestTooSlow."""
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
-            async with asyncio.timeout(STALL):
-                return await content.readany()
-        except TimeoutError as error:
-            raise RequestTooSlow(f"nothing of the request's body came for {STALL:g} s") from error
+            async with asyncio.timeout(self._left):
+                piece = await self._content.readany()
+        except TimeoutError:
+            raise RequestTooSlow(f"fewer than {self._least:g} bytes of a body came in {STALL:g} s") from None
+        self._left -= now() - began
+        self._due -= len(piece)
+        if self._due <= 0:
+            self._due, self._left = self._least, STALL
+        return piece

@@ -67,7 +67,8 @@ class Upstreams:
     ) -> Awaitable[web.StreamResponse]:
         """The tool's answer to a visitor's request; `session` is None only where a rule makes the path public.
 
-        `cookies` are the Cookie lines meant for the tool. Raises NotFound where no upstream stands, and what an
+        `cookies` are the Cookie lines meant for the tool. What it takes of the tool counts for the session, or for
+        a stranger's address. Raises NotFound where no upstream stands, and what an
         upstream raises.
         """
         route = self._route(target)
@@ -76,10 +77,11 @@ class Upstreams:
             self._lines(route, request, session, cookies),
             request.request_id.encode("ascii"),
         )
+        owner = request.client if session is None else session.id
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         request.by = "tool"
-        return ask(request, target=request_target, headers=(), ours=lines, added=added)
+        return ask(request, owner, target=request_target, headers=(), ours=lines, added=added)
 
     async def close(self) -> None:
         """Let go of every connection."""

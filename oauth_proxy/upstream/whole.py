@@ -1,36 +1,92 @@
-"""A body that has to be read whole before the tool may see a byte of it."""
+"""Bodies that have to be read whole before the tool may see a byte of them.
+
+The law: what is held of all of them together is bounded, and so is what one caller has of that: anybody can send a
+body that only turns out unsigned when it is complete.
+"""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from oauth_proxy.errors import BadRequest, BodyTooLarge, RequestTooSlow
+from oauth_proxy.errors import BadRequest, BodyTooLarge, ProxyError, RequestTooSlow
+from oauth_proxy.requests import Request
 from oauth_proxy.upstream.request import WHOLE, welcome
 
 LONGEST = 1024 * 1024
 """Bytes; Frame.io's own calls are a few kilobytes of JSON."""
 DEADLINE = 10.0
 """Seconds for all of it."""
+MOST_HELD = 16 * LONGEST
+"""Bytes of all bodies that are held at a time."""
+MOST_OF_ONE = MOST_HELD // 4
+"""Of that, bytes of one client's: a stranger leaves room for Frame.io."""
 
 
-async def read_whole(request: web.BaseRequest) -> bytes:
-    """The request's body; it is still forwarded, as it came.
+class TooMuchHeld(ProxyError):
+    """No room is left for another body that has to be read whole."""
 
-    Raises BodyTooLarge, RequestTooSlow, and BadRequest where the body breaks off.
-    """
-    if (request.content_length or 0) > LONGEST:
-        raise BodyTooLarge(f"a body of {request.content_length} bytes, announced")
-    welcome(request)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while piece := await request.content.readany():
-                body += piece
-                if len(body) > LONGEST:
-                    raise BodyTooLarge(f"a body of more than {LONGEST} bytes")
-    except TimeoutError:
-        raise RequestTooSlow(f"the request's body was not complete after {DEADLINE:g} s") from None
-    except web.RequestPayloadError as error:
-        raise BadRequest(f"the request's body broke off: {error}") from None
-    request[WHOLE] = bytes(body)
-    return request[WHOLE]
+    status = 503
+    title = "Too many calls at once"
+    sentence = "Too many calls to this address are being read right now. Please try again shortly."
+    retry_after = 5
+
+
+class WholeBodies:
+    """Holds bodies for as long as they are needed, and counts their bytes as they come."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        """Bytes of all bodies that are held now."""
+        self._by_client: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def of(self, request: Request) -> AsyncIterator[bytes]:
+        """The request's body, held until the context ends; meanwhile it can be forwarded, as it came.
+
+        Raises BodyTooLarge, TooMuchHeld, RequestTooSlow, and BadRequest where the body breaks off.
+        """
+        body = request[WHOLE] = await self._read(request)
+        try:
+            yield body
+        finally:
+            self._count(request.client, -len(body))
+
+    async def _read(self, request: Request) -> bytes:
+        client, announced = request.client, request.content_length or 0
+        if announced > LONGEST:
+            raise BodyTooLarge(f"a body of {announced} bytes, announced")
+        self._check_room(client, announced or 1)
+        welcome(request)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while piece := await request.content.readany():
+                    self._hold(client, body, piece)
+        except BaseException as error:
+            self._count(client, -len(body))
+            if isinstance(error, TimeoutError):
+                raise RequestTooSlow(f"the request's body was not complete after {DEADLINE:g} s") from None
+            if isinstance(error, web.RequestPayloadError):
+                raise BadRequest(f"the request's body broke off: {error}") from None
+            raise
+        return bytes(body)
+
+    def _hold(self, client: str, body: bytearray, piece: bytes) -> None:
+        if len(body) + len(piece) > LONGEST:
+            raise BodyTooLarge(f"a body of more than {LONGEST} bytes")
+        self._check_room(client, len(piece))
+        self._count(client, len(piece))
+        body += piece
+
+    def _check_room(self, client: str, size: int) -> None:
+        held = self._by_client.get(client, 0)
+        if self.held + size > MOST_HELD or held + size > MOST_OF_ONE:
+            raise TooMuchHeld(f"{self.held} bytes of bodies are held, {held} of them this client's")
+
+    def _count(self, client: str, size: int) -> None:
+        self.held += size
+        held = self._by_client.pop(client, 0) + size
+        if held:
+            self._by_client[client] = held

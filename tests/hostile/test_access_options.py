@@ -7,6 +7,7 @@ import pytest
 from oauth_proxy.demo.people import EDITOR, ELSEWHERE_ACCOUNT, STUDIO_ACCOUNT
 from oauth_proxy.errors import ConfigurationError
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Wire, location, wired
+from tests.tally import tried
 from tests.visitor import Visitor
 
 STUDIO = {"email": "*@studio.example.com"}
@@ -63,7 +64,7 @@ EMAILS = [
 async def test_no_odd_address_passes_for_one_of_the_studios(visitor: Visitor) -> None:
     """CVE-2026-40574, CVE-2021-21291."""
     async with wired(access={"allow": [STUDIO]}) as wire:
-        for email in EMAILS:
+        for email in tried(EMAILS):
             wire.stage.frameio.change_email(EDITOR, email)
             login = await wire.login(visitor)
             assert (await wire.ask("/page", login.cookie)).status == 403, email
@@ -82,7 +83,7 @@ async def test_a_forged_callback_redeems_nothing_and_begins_no_session(
     """CVE-2017-1000069: the state is looked at first, and the token endpoint hears of nothing."""
     login = await wire.login(visitor)
     calls = wire.stage.frameio.calls["token"]
-    for cookie in ([], [login.attempt]):
+    for cookie in tried(([], [login.attempt])):
         answer = await wire.ask(f"/oauth2/callback{query}", *NAVIGATING, *cookie)
         assert answer.status == 403
         assert not [line for line in answer.all("Set-Cookie") if line.startswith("oauth_proxy=")]
@@ -95,7 +96,7 @@ async def test_somebody_elses_callback_signs_nobody_in(wire: Wire, visitor: Visi
         login = await wire.login(attacker)
     calls = wire.stage.frameio.calls["token"]
     own = await wire.login(visitor, person="Guest")
-    for cookie in ([], [own.attempt], ["Cookie: oauth_proxy-login-AAAAAAAA=x"]):
+    for cookie in tried(([], [own.attempt], ["Cookie: oauth_proxy-login-AAAAAAAA=x"])):
         answer = await wire.ask(login.callback, *NAVIGATING, *cookie)
         assert not [line for line in answer.all("Set-Cookie") if line.startswith("oauth_proxy=")]
         assert answer.status == 403 or location(answer).startswith(wire.stage.frameio_url), "a login of one's own"

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.hostile.wire import HANDSHAKE, NAVIGATING, TOOL_BYTES, Login, Tool, Wire, wired
+from tests.tally import tried
 from tests.visitor import Visitor
 
 NOT_PUBLIC = [
@@ -50,7 +51,7 @@ async def test_no_suffix_and_no_encoding_makes_a_path_public(wire: Wire) -> None
 
 
 async def test_public_paths_reach_the_tool_by_the_bytes_that_were_asked_for(wire: Wire) -> None:
-    for target in PUBLIC:
+    for target in tried(PUBLIC):
         assert (await wire.ask(target)).body == TOOL_BYTES
     assert [heard.line for heard in wire.tool.heard] == [f"GET {target} HTTP/1.1" for target in PUBLIC]
 
@@ -85,7 +86,7 @@ ANOTHER_PATH = [
 @pytest.mark.parametrize("trusted", [[], ["127.0.0.1"]])
 async def test_only_the_request_line_says_what_is_asked_for_even_from_a_trusted_proxy(trusted: list[str]) -> None:
     async with wired(trusted_proxies=trusted) as wire:
-        for target in ("/admin", "/oauth2/auth", "/oauth2/userinfo"):
+        for target in tried(("/admin", "/oauth2/auth", "/oauth2/userinfo")):
             assert (await wire.ask(target, *ANOTHER_PATH)).status == 401
         assert not wire.tool.heard
         assert (await wire.ask("/healthz", "X-Original-URL: /admin", "X_Rewrite_URL: /admin")).status == 200
@@ -101,14 +102,14 @@ PROBES = [
 
 async def test_a_probe_has_no_exemption(wire: Wire) -> None:
     for agent in PROBES:
-        for target in ("/oauth2/auth", "/admin", "/", "/readyz", "/ping", "/metrics"):
+        for target in tried(("/oauth2/auth", "/admin", "/", "/readyz", "/ping", "/metrics")):
             assert (await wire.ask(target, f"User-Agent: {agent}")).status == 401
     assert not wire.tool.heard
     assert (await wire.ask("/healthz", f"User-Agent: {PROBES[0]}")).status == 200
 
 
 async def test_metrics_and_readiness_are_not_on_the_public_listener(wire: Wire, editor: Login) -> None:
-    for target in ("/metrics", "/readyz", "/debug/pprof/", "/oauth2/metrics", "/oauth2/healthz"):
+    for target in tried(("/metrics", "/readyz", "/debug/pprof/", "/oauth2/metrics", "/oauth2/healthz")):
         assert (await wire.ask(target)).status in (401, 404)
         answer = await wire.ask(target, editor.cookie)
         assert answer.body == TOOL_BYTES or answer.status == 404
@@ -126,7 +127,7 @@ HOSTS = [
 @pytest.mark.parametrize("template", HOSTS)
 async def test_a_foreign_host_is_421_and_is_never_repeated(wire: Wire, editor: Login, template: str) -> None:
     host = template.replace("{port}", str(wire.stage.port))
-    for target in ("/", "/healthz", "/oauth2/start", "/oauth2/sign_out?rd=/x"):
+    for target in tried(("/", "/healthz", "/oauth2/start", "/oauth2/sign_out?rd=/x")):
         answer = await wire.ask(target, *NAVIGATING, editor.cookie, host=host)
         assert answer.status == 421
         assert "evil" not in str(answer)
@@ -201,7 +202,7 @@ async def test_no_path_climbs_out_of_its_upstreams_prefix(visitor: Visitor) -> N
     tool = Tool()
     async with tool.listening() as url, wired(upstreams={"/render/": f"{url}/base"}) as wire:
         login = await wire.login(visitor)
-        for climb in CLIMBS:
+        for climb in tried(CLIMBS):
             assert (await wire.ask(climb, login.cookie)).status in (400, 404), climb
         assert not tool.heard
         assert (await wire.ask("/render/a%20b?c=../d", login.cookie)).status == 200

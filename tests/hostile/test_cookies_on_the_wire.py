@@ -13,6 +13,7 @@ from oauth_proxy.identity import Identity, Session, Tokens, encode
 from oauth_proxy.seal import Sealer
 from tests.cast import a_secret
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
+from tests.tally import tried
 from tests.visitor import Visitor
 
 NAME = "oauth_proxy"
@@ -28,16 +29,16 @@ def session_of(login: Login) -> str:
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The texts that were tried to open, while the context lasts."""
-    tried: list[str] = []
+    opened: list[str] = []
     real = Sealer.open
 
     def spying(self: Sealer, text: str, context: str = "") -> bytes:
-        tried.append(text)
+        opened.append(text)
         return real(self, text, context)
 
     with monkeypatch.context() as patch:
         patch.setattr(Sealer, "open", spying)
-        yield tried
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -57,26 +58,28 @@ async def test_only_a_semicolon_begins_a_cookie_so_a_neighbours_cookie_cannot_ca
 
 async def test_only_the_exact_name_is_ours(https: Wire, visitor: Visitor) -> None:
     value = session_of(await https.login(visitor))
-    for name in (
+    for name in tried((
         NAME, f"__Secure-{NAME}", f"__host-{NAME}", f"__HOST-{NAME}", f"__Host-{NAME.upper()}",
         f" __Host-{NAME} x", f"__Host-{NAME} ", f"__Host-{NAME}\x00", f'"__Host-{NAME}"', f"$__Host-{NAME}",
         f"__Host-{NAME}-0",
-    ):  # fmt: skip
+    )):  # fmt: skip
         assert (await https.ask("/page", f"Cookie: {name}={value}")).status in (400, 401), name
     assert not https.tool.heard
 
 
 async def test_a_name_of_ours_that_stands_twice_is_not_believed(wire: Wire, editor: Login) -> None:
     real = f"{NAME}={session_of(editor)}"
-    for lines in (
-        [f"Cookie: {real}; {real}"],
-        [f"Cookie: {real}; {NAME}=planted"],
-        [f"Cookie: {NAME}=planted; {real}"],
-        [f"Cookie: {NAME}; {real}"],
-        [f"Cookie: {real}", f"Cookie: {real}"],
-        [f"Cookie: {NAME}=planted", f"Cookie: {real}"],
-        [f"Cookie: {real}; a=b; {real}; {real}"],
-        [f"Cookie: {real}", f"cookie: {NAME}="],
+    for lines in tried(
+        (
+            [f"Cookie: {real}; {real}"],
+            [f"Cookie: {real}; {NAME}=planted"],
+            [f"Cookie: {NAME}=planted; {real}"],
+            [f"Cookie: {NAME}; {real}"],
+            [f"Cookie: {real}", f"Cookie: {real}"],
+            [f"Cookie: {NAME}=planted", f"Cookie: {real}"],
+            [f"Cookie: {real}; a=b; {real}; {real}"],
+            [f"Cookie: {real}", f"cookie: {NAME}="],
+        )
     ):
         assert (await wire.ask("/page", *lines)).status == 401, lines
     assert not wire.tool.heard
@@ -100,7 +103,7 @@ async def test_the_tools_cookies_reach_it_byte_for_byte_however_odd_and_ours_nev
     wire: Wire, editor: Login
 ) -> None:
     value = session_of(editor)
-    for theirs in ODD:
+    for theirs in tried(ODD):
         assert (await wire.ask("/page", f"Cookie: {theirs}", f"Cookie: {NAME}={value}")).status == 200, theirs
         heard = wire.tool.heard.pop()
         assert [line.encode("latin-1") for line in heard.all("Cookie")] == [theirs.strip("\t ").encode()], theirs
@@ -112,15 +115,17 @@ async def test_the_tools_cookies_reach_it_byte_for_byte_however_odd_and_ours_nev
 
 
 async def test_a_crafted_cookie_header_makes_a_stranger_and_no_fault(wire: Wire) -> None:
-    for crafted in (
-        *ODD,
-        "",
-        f"{NAME}",
-        f"{NAME}=",
-        f"{NAME}==",
-        f"{NAME}=;{NAME}-1=",
-        f'{NAME}="1.AAAA"',
-        f"{NAME}=1.\xff",
+    for crafted in tried(
+        (
+            *ODD,
+            "",
+            f"{NAME}",
+            f"{NAME}=",
+            f"{NAME}==",
+            f"{NAME}=;{NAME}-1=",
+            f'{NAME}="1.AAAA"',
+            f"{NAME}=1.\xff",
+        )
     ):
         answer = await wire.ask("/page", f"Cookie: {crafted}")
         assert answer.status == 401, crafted
@@ -154,11 +159,11 @@ COUNTS = [
 
 async def test_a_count_of_pieces_sizes_no_work(wire: Wire, editor: Login, monkeypatch: pytest.MonkeyPatch) -> None:
     sealed = session_of(editor).partition(".")[2]
-    with counted(monkeypatch) as tried:
-        for count in COUNTS:
+    with counted(monkeypatch) as opened:
+        for count in tried(COUNTS):
             assert (await wire.ask("/page", f"Cookie: {NAME}={count}.{sealed}")).status == 401, count
-        assert not [text for text in tried if text != sealed]
-        assert len(tried) <= 1
+        assert not [text for text in opened if text != sealed]
+        assert len(opened) <= 1
         login = await wire.ask("/page", *NAVIGATING, f"Cookie: {NAME}=99999999.{sealed}")
     assert location(login).startswith(f"{wire.origin}/oauth2/start"), "a fresh login, at once"
     assert (await wire.ask("/page", f"Cookie: {NAME}=1.{sealed}")).status == 200
@@ -175,11 +180,11 @@ async def test_ten_thousand_cookies_are_bounded_work_and_a_bounded_answer(
         pairs = [name(n) for n in range(10_000)]
         for size in (1500, 10_000):
             lines = [f"Cookie: {';'.join(pairs[at : at + 1000])}" for at in range(0, size, 1000)]
-            for target in ("/page", "/oauth2/start", "/oauth2/callback?state=x", "/oauth2/sign_out"):
-                with counted(monkeypatch) as tried:
+            for target in tried(("/page", "/oauth2/start", "/oauth2/callback?state=x", "/oauth2/sign_out")):
+                with counted(monkeypatch) as opened:
                     answer = await wire.ask(target, *NAVIGATING, *lines)
                 assert answer.status in (200, 302, 403, 431)
-                assert len(tried) <= 200, (target, name(1))
+                assert len(opened) <= 200, (target, name(1))
                 assert len(answer.all("Set-Cookie")) <= 200, (target, name(1))
     assert not wire.tool.heard
 
@@ -188,10 +193,10 @@ async def test_an_attempts_cookie_is_no_session_and_a_session_no_attempt(wire: W
     login = await wire.login(visitor)
     name, _, attempt = login.attempt.removeprefix("Cookie: ").partition("=")
     session = session_of(login)
-    for value in (attempt, f"1.{attempt}", f"1.{attempt}.{attempt}"):
+    for value in tried((attempt, f"1.{attempt}", f"1.{attempt}.{attempt}")):
         assert (await wire.ask("/page", f"Cookie: {NAME}={value}")).status == 401
     redeemed = wire.stage.frameio.calls["token"]
-    for value in (session, session.partition(".")[2], ""):
+    for value in tried((session, session.partition(".")[2], "")):
         answer = await wire.ask(login.callback, f"Cookie: {name}={value}")
         assert answer.status == 403
         assert not [
@@ -202,7 +207,7 @@ async def test_an_attempts_cookie_is_no_session_and_a_session_no_attempt(wire: W
 
 async def test_a_session_under_any_other_name_is_nobodys(wire: Wire, editor: Login) -> None:
     value = session_of(editor)
-    for name in (f"{NAME}-1", f"{NAME}-login-AAAAAAAA", f"{NAME}-tries", "session", f"__Host-{NAME}"):
+    for name in tried((f"{NAME}-1", f"{NAME}-login-AAAAAAAA", f"{NAME}-tries", "session", f"__Host-{NAME}")):
         assert (await wire.ask("/page", f"Cookie: {name}={value}")).status == 401
     assert not wire.tool.heard
     assert (await wire.ask("/page", f"Cookie: {NAME}={value}")).status == 200
@@ -222,18 +227,20 @@ def forged(
 
 async def test_only_our_key_our_purpose_and_our_name_open_a_session(wire: Wire) -> None:
     assert (await wire.ask("/page", forged(wire))).status == 200, "the forger knows how, given the key"
-    for cookie in (
-        forged(wire, purpose="attempt"),
-        forged(wire, name=f"{NAME}-1"),
-        forged(wire, name=""),
-        forged(wire, secret=a_secret()),
+    for cookie in tried(
+        (
+            forged(wire, purpose="attempt"),
+            forged(wire, name=f"{NAME}-1"),
+            forged(wire, name=""),
+            forged(wire, secret=a_secret()),
+        )
     ):
         assert (await wire.ask("/page", cookie)).status == 401
 
 
 async def test_a_right_seal_with_an_old_time_inside_is_a_strangers(wire: Wire) -> None:
     assert (await wire.ask("/page", forged(wire, age=0.9 * DAY))).status == 200
-    for age in (1.1 * DAY, 8 * DAY, 1000 * DAY):
+    for age in tried((1.1 * DAY, 8 * DAY, 1000 * DAY)):
         assert (await wire.ask("/page", forged(wire, age=age))).status == 401
     cookie = forged(wire)
     wire.stage.clock.advance(1.1 * DAY)

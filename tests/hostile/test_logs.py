@@ -12,6 +12,7 @@ from oauth_proxy.telemetry import configure_logging
 from tests.flow import query
 from tests.hostile.wire import NAVIGATING, Login, Wire, wired
 from tests.session.test_refresh import new_cookie_line
+from tests.tally import tried
 from tests.visitor import Visitor
 
 CLOSE = "Connection: close"
@@ -71,7 +72,7 @@ async def test_nothing_a_stranger_sends_begins_a_line_or_moves_the_cursor(
 ) -> None:
     async with wired(log={"access": "true", "format": form}) as wire:
         for text in INJECTIONS:
-            for request in carrying(wire, text):
+            for request in tried(carrying(wire, text)):
                 await wire.send(request)
     requests = capsys.readouterr().err
     assert requests.count("\n") > 4 * len(INJECTIONS)
@@ -90,7 +91,7 @@ async def test_what_frame_io_says_in_a_callback_is_one_line(
     log: io.StringIO, form: Literal["text", "json"]
 ) -> None:
     async with wired() as wire:
-        for text in INJECTIONS[:9]:  # the tenth of a kind may be held back
+        for text in tried(INJECTIONS[:9]):  # the tenth of a kind may be held back
             started = await wire.ask("/oauth2/start?rd=/page", *NAVIGATING)
             state = query(started.get("Location") or "")["state"]
             before = len(log.getvalue())
@@ -139,7 +140,7 @@ async def test_a_storm_of_bad_requests_is_a_bounded_number_of_lines(
 ) -> None:
     """CVE-2025-69230; and a client that hangs up leaves no traceback."""
     async with wired() as wire:
-        for number in range(700):
+        for number in tried(range(700)):
             request = STORMS[what](wire, number)
             if what == HANG_UPS:
                 async with wire.connected() as (_, writer):

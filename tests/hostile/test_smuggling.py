@@ -14,6 +14,7 @@ from aiohttp import http_parser
 
 from tests.cast import RawAnswer
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, answers, location
+from tests.tally import tried
 
 PYTHON_PARSER = "AIOHTTP_NO_EXTENSIONS"
 INNER = "GET /assets/smuggled HTTP/1.1\r\nHost: {host}\r\n\r\n"
@@ -102,7 +103,7 @@ async def test_a_request_that_can_be_read_in_two_ways_is_400_and_ends_the_connec
     wire: Wire, editor: Login
 ) -> None:
     found = {}
-    for what, (lines, body) in REFUSED.items():
+    for what, (lines, body) in tried(REFUSED.items()):
         lines = [line.replace("{host}", wire.host) for line in lines]
         sent = post(wire, editor, lines, body + inner(wire))
         found[what] = [answer.status for answer in await wire.send(sent)]
@@ -133,12 +134,12 @@ async def test_a_trailer_never_becomes_a_header_of_the_next_request_on_the_conne
     wire: Wire, editor: Login
 ) -> None:
     """aiohttp 3.14.5 with llhttp gives the last trailer to the next request: perhaps somebody else's."""
-    for method, target in (
+    for method, target in tried((
         ("POST", "/page"), ("POST", "/hook"), ("POST", "/oauth2/sign_out"), ("PUT", "/oauth2/start"),
         ("TRACE", "/page"), ("GET", "/oauth2/sign_in"), ("GET", "/oauth2/auth"), ("GET", "/healthz"),
         ("OPTIONS", "*"), ("GET", "//evil.com/x"),
-    ):  # fmt: skip
-        for lines in ([CHUNKED], [CHUNKED, editor.cookie]):
+    )):  # fmt: skip
+        for lines in tried(([CHUNKED], [CHUNKED, editor.cookie])):
             body = b"2\r\nhi\r\n0\r\nX-Other: x\r\nCookie: planted=1\r\n\r\n"
             first = wire.request(target, *lines, method=method) + body
             await wire.send(first + wire.request("/assets/next", "Connection: close"))
@@ -154,7 +155,7 @@ async def test_the_body_of_a_refused_upgrade_is_never_a_request(wire: Wire, edit
     wanted = ["Connection: Upgrade", f"Upgrade: {upgrade}"]
     for target in ("/page", "/healthz", "/hook", "/oauth2/auth"):
         for method in ("POST", "GET", "PUT", "OPTIONS"):
-            for lines in (wanted, [*wanted, editor.cookie]):
+            for lines in tried((wanted, [*wanted, editor.cookie])):
                 request = wire.request(target, *lines, method=method, body=inner(wire))
                 assert len(await answers_to(wire, request)) == 1
     assert "/assets/smuggled" not in heard(wire)
@@ -187,13 +188,13 @@ async def test_connect_is_refused_and_what_follows_it_is_not_read(wire: Wire, ed
         for target in targets
         for lines in framings
     ]
-    for found in await asyncio.gather(*map(wire.send, requests)):
+    for found in await asyncio.gather(*map(wire.send, tried(requests))):
         assert [answer.status for answer in found] in ([400], [405], [421])
     assert not heard(wire)
 
 
 async def test_trace_is_refused_and_nothing_is_echoed(wire: Wire, editor: Login) -> None:
-    for target in ("/page", "/healthz", "/oauth2/auth"):
+    for target in tried(("/page", "/healthz", "/oauth2/auth")):
         answer = await wire.ask(target, editor.cookie, "X-Secret: echo-me", method="TRACE")
         assert answer.status == 405
         assert "TRACE" not in (answer.get("Allow") or "")
@@ -269,13 +270,15 @@ async def test_bytes_that_are_no_text_are_refused_or_passed_on_and_never_a_fault
 ) -> None:
     """llhttp refuses them; the parser in Python lets them through, as half characters."""
     nonce, _, sealed = location(editor.started).partition("state=")[2].partition("&")[0].partition(".")
-    for target in (
-        f"/oauth2/callback?state=%.{sealed}",
-        f"/oauth2/callback?state={nonce}.%",
-        "/oauth2/start?rd=/%",
-        "/%",
+    for target in tried(
+        (
+            f"/oauth2/callback?state=%.{sealed}",
+            f"/oauth2/callback?state={nonce}.%",
+            "/oauth2/start?rd=/%",
+            "/%",
+        )
     ):
-        for cookie in ("", editor.cookie):
+        for cookie in tried(("", editor.cookie)):
             request = wire.request(target.replace("%", "HERE"), *NAVIGATING, cookie or "X: y", "Connection: close")
             [answer] = await wire.send(request.replace(b"HERE", b"\xff\xe9"))
             assert answer.status in (200, 302, 400, 403)

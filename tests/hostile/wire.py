@@ -62,6 +62,11 @@ class Tool:
         self.says = saying()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def open(self) -> int:
+        """Connections of the proxy's that are open."""
+        return len(self._tasks)
+
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """On a loopback port; its URL."""

@@ -57,6 +57,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "X-Forwarded-Email": "{email}",
             "X-Forwarded-Preferred-Username": "{name}",
         },
+        "limits": {"body_rate": "240B"},
         "trusted_proxies": [],
         "auth_request_from": [],
         "admin": {"listen": "127.0.0.1:4181"},

@@ -84,6 +84,7 @@ webhooks:
   /hooks/frameio: {{secret: signing-secret}}
 headers: {{Authorization: "Bearer {{access_token}}", X-Expires: "{{expires_at}}", X-H: "{{handle}}"}}
 tool_api: {{listen: "[::1]:4182"}}
+limits: {{body_rate: 1KiB}}
 trusted_proxies: [10.0.0.0/8, "::1"]
 admin: {{listen: "[::1]:4181"}}
 log: {{format: json, access: false}}
@@ -117,6 +118,7 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert (settings.access.bearer, settings.access.recheck) == (True, 600)
     assert settings.tool_api == ToolApi(listen="[::1]:4182")
     assert settings.webhooks["/hooks/frameio"].keys == [b"signing-secret"]
+    assert settings.limits.body_rate == 1024
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert (settings.log.format, settings.log.access) == ("json", False)
     assert settings.shown_name == "Review room"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_proxy.settings.refusal import Refused
-from oauth_proxy.settings.units import duration, size, written_duration
+from oauth_proxy.settings.units import duration, size, written_duration, written_size
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,8 @@ def test_a_size_without_a_proper_unit_is_refused_with_what_was_meant(text: str, 
     with pytest.raises(Refused, match="a size needs a unit") as refused:
         size(text)
     assert refused.value.meant == meant
+
+
+@given(st.integers(0, 10**9 - 1), st.sampled_from(["B", "kB", "MB", "GB", "KiB", "MiB", "GiB"]))
+def test_every_size_can_be_written_and_read_back(number: int, unit: str) -> None:
+    assert size(written_size(size(f"{number}{unit}"))) == size(f"{number}{unit}")

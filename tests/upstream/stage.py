@@ -146,7 +146,7 @@ async def a_tool(
 
 
 class Door:
-    """The proxy's side of the stage: `upstream`, and the errors that became answers."""
+    """The proxy's side of the stage: `upstream`, and the errors that became answers. X-Owner says who asks."""
 
     def __init__(self, upstream: Upstream, added: list[tuple[bytes, bytes]]) -> None:
         self.upstream = upstream
@@ -167,7 +167,11 @@ class Door:
         ask = self.upstream.tunnel if wants_tunnel else self.upstream.forward
         try:
             answer: web.StreamResponse = await ask(
-                request, target=request.raw_path.encode(), headers=headers, added=self.added
+                request,
+                request.headers.get("X-Owner", ""),
+                target=request.raw_path.encode(),
+                headers=headers,
+                added=self.added,
             )
         except ProxyError as error:
             self.errors.append(error)
@@ -198,7 +202,7 @@ async def a_door(
     **settings: Any,
 ) -> AsyncIterator[Door]:
     """An aiohttp server that does nothing but forward to `address`; `settings` are Upstream's."""
-    door = Door(Upstream(address, **{"timeout": 5.0, **settings}), added or [])
+    door = Door(Upstream(address, **{"timeout": 5.0, "body_rate": 240.0, **settings}), added or [])
     server = web.Server(
         door.handle, handler_cancellation=True, auto_decompress=False, max_field_size=65536, access_log=None
     )

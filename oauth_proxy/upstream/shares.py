@@ -1,0 +1,98 @@
+"""How much of a tool one visitor may have at a time, so that something is left for the others.
+
+The law: whoever has all of their share waits in a line of their own, where they are in nobody's way; and of those
+who have nothing under way nothing is kept.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from oauth_proxy.errors import ProxyError
+
+_PARTS = 8
+_FEWEST = 8
+"""A browser opens six connections to a host. One that speaks HTTP/2 to a proxy in front of us has about a hundred
+requests under way: of the 1024 connections to a tool, an eighth is enough for that, too.
+"""
+
+T = TypeVar("T")
+
+
+class TooManyAtOnce(ProxyError):
+    """One visitor has as much under way, and as much waiting, as one visitor may (RFC 6585 4)."""
+
+    status = 429
+    title = "Too much at once"
+    sentence = "Too many requests of yours are still under way. Please try again when some of them have ended."
+    retry_after = 5
+
+
+class Shares:
+    """Places of which each owner may have an eighth, and never fewer than a browser needs.
+
+    As many exchanges again may wait for one of the owner's to end, for `patience` seconds; none with 0.
+    """
+
+    def __init__(self, places: int, patience: float) -> None:
+        self.each = max(places // _PARTS, _FEWEST)
+        self._patience = patience
+        self._taken: dict[str, int] = {}
+        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def during(self, owner: str, exchange: Coroutine[Any, Any, T]) -> T:
+        """The outcome of `exchange`, which begins when its owner has a place for it. Raises TooManyAtOnce."""
+        taken = self._taken.get(owner, 0)
+        if taken < self.each:
+            self._taken[owner] = taken + 1
+        else:
+            try:
+                await self._turn(owner)
+            except BaseException:
+                exchange.close()
+                raise
+        try:
+            return await exchange
+        finally:
+            self._give_back(owner)
+
+    async def _turn(self, owner: str) -> None:
+        """Wait for the owner's next place that comes free."""
+        waiting = len(self._lines.get(owner, ()))
+        if not self._patience or waiting >= self.each:
+            raise TooManyAtOnce(f"a visitor has {self.each} under way, and {waiting} wait")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(owner, deque()).append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # it came in the moment in which we went
+                self._give_back(owner)
+            if isinstance(error, TimeoutError):
+                raise TooManyAtOnce(
+                    f"a visitor has {self.each} under way, and none ended in {self._patience:g} s"
+                ) from None
+            raise
+        finally:
+            self._leave(owner, turn)
+
+    def _give_back(self, owner: str) -> None:
+        """A place is free: the owner's next exchange gets it, if one waits."""
+        while line := self._lines.get(owner):
+            turn = line[0]
+            self._leave(owner, turn)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        left = self._taken.pop(owner) - 1
+        if left:
+            self._taken[owner] = left
+
+    def _leave(self, owner: str, turn: asyncio.Future[None]) -> None:
+        line = self._lines.get(owner, deque())
+        if turn in line:
+            line.remove(turn)
+            if not line:
+                del self._lines[owner]
