@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain
 from string import Formatter
 
+from oauth_proxy.believed import is_believed
 from oauth_proxy.errors import TokenMalformed
 
 Line = tuple[bytes, bytes]
@@ -30,27 +31,8 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110 7.6.1, and the older names in its spirit."""
 
-# What the data path frames, the cookie room rewrites or this room writes anew. Some tools let a request name
-# another path (X-Original-URL), method or visitor (X-Real-IP, X-Auth-Request-User): nobody gets to. CGI hands
-# `Proxy` to the tool as HTTP_PROXY, the proxy for its own requests (CVE-2016-5385).
-_REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"forwarded", b"x-request-id"})
-_SPOOFABLE = frozenset(
-    {
-        b"client-ip",
-        b"proxy",
-        b"true-client-ip",
-        b"x-client-ip",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-host",
-        b"x-original-uri",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-rewrite-url",
-    }
-)
-_SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
+# What the data path frames, the cookie room rewrites or this room writes anew.
+_REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"x-request-id"})
 # What Connection names by itself, without a line of that name being meant.
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 
@@ -176,13 +158,7 @@ class _Struck(dict[bytes, bool]):
 
     def __missing__(self, name: bytes) -> bool:
         folded = normal(name)
-        result = (
-            folded in HOP_BY_HOP
-            or folded in _REWRITTEN
-            or folded in _SPOOFABLE
-            or folded in self._ours
-            or folded.startswith(_SPOOFABLE_FAMILIES)
-        )
+        result = folded in HOP_BY_HOP or folded in _REWRITTEN or folded in self._ours or is_believed(folded)
         if len(self) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
             self[name] = result
         return result
