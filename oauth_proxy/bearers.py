@@ -23,6 +23,8 @@ GOOD_FOR, WRONG_FOR = 60.0, 30.0
 """Seconds for which an answer about a token is believed."""
 MOST_WRONG, PAUSE = 10, 6.0
 """Wrong tokens a client may bring at once, and the seconds after which it may bring one more."""
+PROVEN_FOR = 86_400.0
+"""Seconds for which a token that was good is asked about again, however many wrong ones come from its address."""
 _REMEMBERED = 4096
 _AT_ONCE = 16
 """Tokens asked about at a time, so that strangers leave connections for the logins."""
@@ -64,6 +66,7 @@ class Bearers:
         self._enabled = enabled
         self._good = _Memory[_Known](clock)
         self._wrong = _Memory[str](clock)
+        self._proven = _Memory[bool](clock)
         self._limit = _Limit(clock)
         self._flights: dict[bytes, _Flight] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -107,16 +110,19 @@ class Bearers:
     async def _ask(self, key: bytes, token: str, client: str) -> _Known:
         try:
             async with asyncio.timeout(_PATIENCE), self._turns:
-                self._limit.check(client)  # here, because what came in the same moment may have been wrong
+                if not self._proven.get(key):
+                    self._limit.check(client)  # here, because what came in the same moment may have been wrong
                 now = self._clock()
                 known = _Known(await self._provider.profile(token), now)
         except (GrantEnded, NotAllowed) as error:
             self._limit.count(client)
             self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)
+            self._proven.drop(key)
             raise TokenRefused(error.cause) from None
         except TimeoutError:
             raise ProviderUnavailable(f"nobody could say within {_PATIENCE:g} s whose a token is") from None
         self._good.keep(key, known, now + GOOD_FOR)
+        self._proven.keep(key, True, now + PROVEN_FOR)
         return known
 
 
@@ -131,6 +137,10 @@ class _Memory(Generic[V]):
         """What is believed now."""
         kept = self._kept.get(key)
         return kept[0] if kept is not None and self._clock() < kept[1] else None
+
+    def drop(self, key: bytes) -> None:
+        """Believe nothing of this any more."""
+        self._kept.pop(key, None)
 
     def keep(self, key: bytes, value: V, until: float) -> None:
         """Believe this until then, in seconds since the epoch."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oauth_proxy.errors import SessionTooLarge
+from oauth_proxy.errors import FieldsTooLarge, SessionTooLarge
 from oauth_proxy.headers import Fields
 from oauth_proxy.seal import Sealer, Unsealable
 
@@ -17,6 +17,9 @@ PIECE_BYTES = 3800
 """Name and value of one cookie; browsers keep 4096 with some of the attributes counted in."""
 MOST_PIECES = 16
 """Together below the 64 KiB of header our own listener accepts."""
+
+MOST_PAIRS = 512
+"""Cookies in lines with one of ours among them; browsers keep some 180 for a site."""
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
 """Of Cookie lines whose reading is remembered."""
@@ -64,7 +67,10 @@ class Cookies:
         self._same_site = same_site.capitalize()
 
     def read(self, sent: Fields) -> Received:
-        """The request's cookies, ours told apart from the tool's, whose bytes stay as they are."""
+        """The request's cookies, ours told apart from the tool's, whose bytes stay as they are.
+
+        Raises FieldsTooLarge for more of them than any browser sends.
+        """
         lines = sent[b"cookie"]
         if len(lines) != 1:
             return self._read(lines)
@@ -90,7 +96,12 @@ class Cookies:
         ours: dict[str, str] = {}
         seen: set[str] = set()
         others: list[bytes] = []
+        room = MOST_PAIRS
         for header in lines:
+            if self._family in header:
+                room -= header.count(b";") + 1
+            if room < 0:
+                raise FieldsTooLarge(f"more than {MOST_PAIRS} cookies")
             if self._family not in header:
                 others.append(header)
                 continue

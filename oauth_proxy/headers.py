@@ -40,6 +40,8 @@ _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 _TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _PUNCTUATION = re.compile(rb"[^a-z0-9]")
+_MOST_HOPS = 32
+"""Of X-Forwarded-For, counted from the right: a trusted front's own line may go on with what a stranger sent."""
 _REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
 
 
@@ -72,7 +74,7 @@ class Fields(dict[bytes, list[bytes]]):
 
 def connection_options(fields: Fields) -> set[bytes]:
     """What the `Connection` lines name, in lower case (RFC 9110 7.6.1)."""
-    return {option.strip(b" \t").lower() for value in fields[b"connection"] for option in value.split(b",")}
+    return set(map(bytes.strip, b",".join(fields[b"connection"]).lower().split(b",")))
 
 
 def brings_token(fields: Fields) -> bool:
@@ -199,7 +201,7 @@ class Peers:
         chain = [peer] if peer else []
         if not self.trusts(peer):
             return chain
-        believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").split(",")
+        believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
         for hop in reversed([hop.strip() for hop in believed if hop.strip()]):
             if "%" in hop or not _is_address(hop):  # behind "%" (RFC 4007 11) anything may stand
                 break

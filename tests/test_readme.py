@@ -249,6 +249,7 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Request line": f"{server.LONGEST_LINE // 1024} KiB",
         "One header line": f"{server.LONGEST_FIELD // 1024} KiB",
         "All headers": f"{server.LONGEST_FIELDS // 1024} KiB in {server.MOST_FIELDS} lines",
+        "Cookies in one request, ours among them": f"{cookies.MOST_PAIRS}",
         "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
         "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
         "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",

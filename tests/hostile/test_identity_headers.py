@@ -166,6 +166,23 @@ async def test_what_a_trusted_proxy_passes_on_is_an_address_or_nothing(hop: str)
         ]
 
 
+async def test_hops_without_end_are_read_to_a_bound_from_the_right() -> None:
+    async with wired(trusted_proxies=["127.0.0.0/8"]) as wire:
+        for before, after in (
+            ("127.0.0.2," * 6_000, ""),
+            ("," * 60_000, ""),
+            ("127.0.0.2," * 3_000, "," * 30_000),
+        ):
+            assert (
+                await wire.ask("/healthz", f"X-Forwarded-For: {before}10.0.0.7,127.0.0.3{after}")
+            ).status == 200
+        told = [heard.all("X-Forwarded-For") for heard in wire.tool.heard]
+        assert told == [["10.0.0.7, 127.0.0.3, 127.0.0.1"]] * 2 + [["127.0.0.1"]]
+        await wire.ask("/healthz", f"X-Forwarded-For: {'127.0.0.2,' * 6_000}127.0.0.3")
+        [hops] = wire.tool.heard[-1].all("X-Forwarded-For")
+        assert len(hops.split(", ")) <= 64
+
+
 async def test_without_trusted_proxies_nobodys_forwarded_headers_count(wire: Wire) -> None:
     """The default: an empty list trusts nobody, loopback included."""
     answer = await wire.ask("/oauth2/auth", "X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1")
