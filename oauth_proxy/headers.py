@@ -36,6 +36,10 @@ _REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"x-re
 # What Connection names by itself, without a line of that name being meant.
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 
+_PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+_OWN_SITES = ([b"same-origin"], [b"none"])
+_ASKING = (b"document", b"empty")
+
 # Frame.io's developer tokens are short, Adobe's access tokens a kilobyte or more.
 _TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
@@ -103,11 +107,31 @@ def is_navigation(method: str, fields: Fields) -> bool:
     """
     if method != "GET" or b"upgrade" in fields:
         return False
-    if any(b"prefetch" in purpose for purpose in (*fields[b"sec-purpose"], *fields[b"purpose"])):
+    if is_prefetch(fields):
         return False
     if modes := fields[b"sec-fetch-mode"]:
         return modes == [b"navigate"]
     return any(b"text/html" in accepted for accepted in fields[b"accept"]) and b"x-requested-with" not in fields
+
+
+def is_prefetch(fields: Fields) -> bool:
+    """Whether a browser asks for this in advance, so that nobody has wanted it yet (Fetch, `Sec-Purpose`)."""
+    purposes = (value.lower() for name in _PURPOSES for value in fields[name])
+    return any(b"prefetch" in purpose or b"preview" in purpose for purpose in purposes)
+
+
+def is_known_from(origin: str, fields: Fields) -> bool:
+    """Whether a page of `origin`, or the visitor by the address bar, is known to have asked for this.
+
+    Browsers say so (Fetch Metadata, `Sec-Fetch-Site`); what a page only shows, such as an image, has not asked. Of
+    others the Origin or, without one, the Referer tells (RFC 6454 7, RFC 9110 10.1.3). What is not known is a no.
+    """
+    if is_prefetch(fields):
+        return False
+    if sites := fields[b"sec-fetch-site"]:
+        return sites in _OWN_SITES and all(dest in _ASKING for dest in fields[b"sec-fetch-dest"])
+    told = fields[b"origin"] or fields[b"referer"]
+    return len(told) == 1 and b"/".join(told[0].split(b"/", 3)[:3]) == origin.encode()
 
 
 def asks_for_stream(fields: Fields) -> bool:

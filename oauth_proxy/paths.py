@@ -103,6 +103,11 @@ class Site:
         host = host.lower()
         return host in self._names or self._in_domain(host)
 
+    def origin_at(self, host: str) -> str:
+        """The origin, as browsers write it (RFC 6454 6.2), of pages at a host that is ours."""
+        scheme, default = ("https", ":443") if self.secure else ("http", ":80")
+        return f"{scheme}://{host.lower().removesuffix(default)}"
+
     def _in_domain(self, host: str) -> bool:
         found, domain = _HOST.fullmatch(host), self._domain
         if found is None or domain is None:

@@ -12,7 +12,7 @@ from aiohttp import ClientPayloadError
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.session import Ended, Journal
-from tests.cast import Clock, Stage, on_stage
+from tests.cast import WANTED, Clock, Stage, on_stage
 from tests.session.test_refresh import signed_in
 from tests.visitor import Visitor
 
@@ -98,7 +98,7 @@ async def test_a_journal_that_cannot_be_written_keeps_nobody_signed_in(
     async with on_stage(session={"revocations": str(path)}) as stage:
         cookie = await signed_in(stage, visitor)
         path.parent.rmdir()
-        assert (await stage.ask("/oauth2/sign_out", cookie)).status == 200
+        assert (await stage.ask("/oauth2/sign_out", cookie, WANTED)).status == 200
         assert (await stage.ask("/echo", cookie)).status == 401
     assert "until the next restart" in caplog.text
 

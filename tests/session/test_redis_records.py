@@ -7,7 +7,7 @@ import pytest
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.session import records
 from oauth_proxy.session.redis import RedisMemory
-from tests.cast import on_stage
+from tests.cast import WANTED, on_stage
 from tests.redis_server import RedisServer, needs_redis
 from tests.session.replicas import Pair, is_complained, pair_on
 from tests.session.test_ended import refused
@@ -24,7 +24,7 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         token = bearer(await pair.b.ask("/echo", cookie)).removeprefix("Bearer ")
         async with Visitor() as other:
             theirs = await signed_in(pair.a, other, "Reviewer")
-        await pair.b.ask("/oauth2/sign_out", theirs)
+        await pair.b.ask("/oauth2/sign_out", theirs, WANTED)
         known = list(pair.b.proxy.refresher._newest.values())
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
         issued = {value for grant in pair.a.frameio._grants["v2"]._grants for _, value in grant.issued}
@@ -115,7 +115,7 @@ async def test_two_sites_on_one_redis_do_not_mix(redis: RedisServer, visitor: Vi
     store = {"store": redis.url}
     async with on_stage(session=store) as one, on_stage(session=store) as other:
         cookie = await signed_in(one, visitor)
-        await one.ask("/oauth2/sign_out", cookie)
+        await one.ask("/oauth2/sign_out", cookie, WANTED)
         await other.proxy.look()
         assert other.proxy.memory.trouble is None
         assert await refused(one, cookie)
