@@ -42,6 +42,7 @@ from oauth_proxy.session import Attempts, CookieStore, Ended, Journal, Live, Ref
 from oauth_proxy.settings import Listen, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import AccessLog, Metrics
+from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route, Upstreams
 from oauth_proxy.upstream.upstream import Upstream
@@ -83,11 +84,8 @@ class Proxy:
         sessions = Sessions(store, self.refresher, self._ended, self.provider, clock)
         access = Access(settings.access.allow, settings.access.public)
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
-        self.upstreams = Upstreams(
-            [_route(prefix, each) for prefix, each in settings.upstreams.items()],
-            ToolHeaders(settings.headers),
-            site,
-        )
+        routes = [_route(prefix, each) for prefix, each in settings.upstreams.items()]
+        self.upstreams = Upstreams(routes, ToolHeaders(settings.headers), site, Claims(cookies))
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
         bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
         webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, clock)

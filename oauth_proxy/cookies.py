@@ -58,7 +58,8 @@ class Cookies:
         prefix = ("__Host-" if not domain and path == "/" else "__Secure-") if secure else ""
         self.name = prefix + name
         self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
-        self._family = name.encode()
+        self.family = name.encode()
+        """What all our names have in them."""
         self._known: dict[bytes, Received] = {}
         self._known_bytes = 0
         self._domain = f"; Domain={domain}" if domain else ""
@@ -80,6 +81,10 @@ class Cookies:
             received.line = lines[0]
         return received
 
+    def is_ours(self, name: bytes) -> bool:
+        """Whether this exact name is one of ours, with or without a prefix."""
+        return self._ours.fullmatch(name) is not None
+
     def remember(self, received: Received) -> None:
         """Read a `line` like this one's faster from now on: its browser sends it until we or the tool change it.
 
@@ -98,17 +103,17 @@ class Cookies:
         others: list[bytes] = []
         room = MOST_PAIRS
         for header in lines:
-            if self._family in header:
+            if self.family in header:
                 room -= header.count(b";") + 1
             if room < 0:
                 raise FieldsTooLarge(f"more than {MOST_PAIRS} cookies")
-            if self._family not in header:
+            if self.family not in header:
                 others.append(header)
                 continue
             kept = []
             for piece in header.split(b";"):
                 name, _, value = piece.strip(b" \t").partition(b"=")
-                if not self._ours.fullmatch(name):
+                if not self.is_ours(name):
                     kept.append(piece)
                 elif (key := name.decode("ascii")) in seen:
                     ours.pop(key, None)

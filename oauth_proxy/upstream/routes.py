@@ -10,6 +10,7 @@ from oauth_proxy.headers import Line, ToolHeaders
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
+from oauth_proxy.upstream.claims import CLAIMS, Claims
 from oauth_proxy.upstream.request import whole_lines
 from oauth_proxy.upstream.upstream import Upstream
 
@@ -40,9 +41,10 @@ class Route:
 class Upstreams:
     """Every tool behind this proxy. `routes` may come in any order: the longest prefix wins."""
 
-    def __init__(self, routes: Iterable[Route], headers: ToolHeaders, site: Site) -> None:
+    def __init__(self, routes: Iterable[Route], headers: ToolHeaders, site: Site, claims: Claims) -> None:
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
+        self._claims = claims
         self._proto = b"https" if site.secure else b"http"
         self._known: dict[tuple[object, ...], bytes] = {}
 
@@ -67,6 +69,7 @@ class Upstreams:
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         request.by = "tool"
+        request[CLAIMS] = self._claims
         return ask(request, target=request_target, headers=(), ours=lines, added=added)
 
     async def close(self) -> None:
