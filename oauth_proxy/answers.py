@@ -20,6 +20,7 @@ from oauth_proxy.errors import (
     ProviderUnavailable,
     ProxyError,
     SignInRequired,
+    SignOutUnconfirmed,
 )
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.identity import Identity
@@ -110,15 +111,10 @@ class Answers:
         return self.page(request, page)
 
     def confirm_sign_out(self, request: Request) -> web.Response:
-        """The question another site's link to our sign-out leads to, instead of the sign-out it wanted."""
-        page = self.pages.error(
-            status=200,
-            title="Sign out?",
-            sentence="Another site sent you here to sign you out. You are still signed in.",
-            action=("Sign out", self._site.url(SIGN_OUT)),
-            request_id=request.request_id,
-        )
-        return self.page(request, page)
+        """The question that somebody gets who may not have wanted to sign out; a program is told why not."""
+        if not is_navigation("GET", request.fields):  # a form may have been posted
+            return self.failure(request, SignOutUnconfirmed("not known to be asked for by this site's visitor"))
+        return self.page(request, self.pages.sign_out(action=SIGN_OUT))
 
     def _failure_page(self, request: Request, error: ProxyError) -> Page:
         return self.pages.error(

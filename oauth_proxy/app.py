@@ -43,6 +43,7 @@ from oauth_proxy.session import Attempts, CookieStore, Handles, Live, Redemption
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.telemetry import AccessLog, Metrics
 from oauth_proxy.tool_api import ToolApi
+from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.watch import Watch
 from oauth_proxy.webhooks import Webhooks
@@ -107,6 +108,7 @@ class Proxy:
             site,
             self.handles.of,
             clock.date,
+            Claims(cookies),
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
         # Frame.io's stamps are compared with the system's clock, which is the one that it can know.

@@ -33,6 +33,8 @@ RECHECK = 300.0
 """Seconds after which a token is asked about again while something of its program is open."""
 MOST_WRONG, PAUSE = 10, 6.0
 """Wrong tokens a client may bring at once, and the seconds after which it may bring one more."""
+PROVEN_FOR = 86_400.0
+"""Seconds for which a token that was good is asked about again, however many wrong ones come from its address."""
 _REMEMBERED = 4096
 _AT_ONCE = 16
 """Tokens asked about at a time, so that strangers leave connections for the logins."""
@@ -76,6 +78,7 @@ class Bearers:
         self._good = _Memory[_Known](clock)
         self._wrong = _Memory[str](clock)
         self._busy = _Memory[str](clock)
+        self._proven = _Memory[bool](clock)
         self._limit = _Limit(clock)
         self._flights: dict[bytes, _Flight] = {}
         self._rechecks: dict[str, asyncio.Task[None]] = {}
@@ -158,12 +161,14 @@ class Bearers:
     async def _ask(self, key: bytes, token: str, client: str) -> _Known:
         try:
             async with asyncio.timeout(_PATIENCE), self._turns:
-                self._limit.check(client)  # here, because what came in the same moment may have been wrong
+                if not self._proven.get(key):
+                    self._limit.check(client)  # here, because what came in the same moment may have been wrong
                 now = self._clock()
                 known = _Known(await self._provider.profile(token, owner=client, asker="program"), now)
         except (GrantEnded, NotAllowed) as error:
             self._limit.count(client)
             self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)
+            self._proven.drop(key)
             raise TokenRefused(error.cause) from None
         except ProviderBusy as error:
             self._busy.keep(key, error.cause, self._clock() + (error.retry_after or 0))
@@ -171,6 +176,7 @@ class Bearers:
         except TimeoutError:
             raise ProviderUnavailable(f"nobody could say within {_PATIENCE:g} s whose a token is") from None
         self._good.keep(key, known, now + GOOD_FOR)
+        self._proven.keep(key, True, now + PROVEN_FOR)
         return known
 
 
@@ -194,6 +200,10 @@ class _Memory(Generic[V]):
         """What was believed last, though it may be no more."""
         kept = self._kept.get(key)
         return kept[0] if kept is not None else None
+
+    def drop(self, key: bytes) -> None:
+        """Believe nothing of this any more."""
+        self._kept.pop(key, None)
 
     def keep(self, key: bytes, value: V, until: float) -> None:
         """Believe this until then, in seconds since the epoch."""

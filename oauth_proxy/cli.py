@@ -1,7 +1,6 @@
 """The command `oauth-proxy`. The only room that prints, reads the environment and exits."""
 
 import asyncio
-import ctypes
 import json
 import logging
 import os
@@ -11,7 +10,6 @@ import socket
 import sys
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.resources import files
@@ -24,6 +22,7 @@ from oauth_proxy import __version__, control
 from oauth_proxy.app import running
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.loading import load
@@ -36,8 +35,6 @@ log = logging.getLogger("oauth_proxy")
 P = ParamSpec("P")
 Api = Literal["v2", "v4"]
 API = click.Choice(["v4", "v2"])
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT = 32 * 1024 * 1024
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
@@ -72,6 +69,7 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
 @_problems_told
 def run(file: Path) -> None:
     """Serve as FILE says, until SIGTERM or Ctrl+C."""
+    dump_no_core()
     settings = load(file, os.environ)
     configure_logging(settings.log.format, sys.stderr)
     for note in notes(settings, datetime.now(UTC).date()):
@@ -208,20 +206,9 @@ def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:
                 loop.remove_signal_handler(number)
             log.info("stopping; requests under way may finish")
 
-    _keep_freed_memory()
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve())
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is free for the next pieces of a body (mallopt(3)).
-
-    It gives large ones back to the system at once, and each page comes back with a fault: half a download's time.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library, which does as it likes
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from oauth_proxy.errors import SessionTooLarge
+from oauth_proxy.errors import FieldsTooLarge, SessionTooLarge
 from oauth_proxy.headers import Fields
 from oauth_proxy.seal import Sealer, Unsealable
 
@@ -17,6 +17,9 @@ PIECE_BYTES = 3800
 """Name and value of one cookie; browsers keep 4096 with some of the attributes counted in."""
 MOST_PIECES = 16
 """Together below the 64 KiB of header our own listener accepts."""
+
+MOST_PAIRS = 512
+"""Cookies in lines with one of ours among them; browsers keep some 180 for a site."""
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
 """Of Cookie lines whose reading is remembered."""
@@ -55,7 +58,8 @@ class Cookies:
         prefix = ("__Host-" if not domain and path == "/" else "__Secure-") if secure else ""
         self.name = prefix + name
         self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
-        self._family = name.encode()
+        self.family = name.encode()
+        """What all our names have in them."""
         self._known: dict[bytes, Received] = {}
         self._known_bytes = 0
         self._domain = f"; Domain={domain}" if domain else ""
@@ -64,7 +68,10 @@ class Cookies:
         self._same_site = same_site.capitalize()
 
     def read(self, sent: Fields) -> Received:
-        """The request's cookies, ours told apart from the tool's, whose bytes stay as they are."""
+        """The request's cookies, ours told apart from the tool's, whose bytes stay as they are.
+
+        Raises FieldsTooLarge for more of them than any browser sends.
+        """
         lines = sent[b"cookie"]
         if len(lines) != 1:
             return self._read(lines)
@@ -73,6 +80,10 @@ class Cookies:
             received = self._read(lines)
             received.line = lines[0]
         return received
+
+    def is_ours(self, name: bytes) -> bool:
+        """Whether this exact name is one of ours, with or without a prefix."""
+        return self._ours.fullmatch(name) is not None
 
     def remember(self, received: Received) -> None:
         """Read a `line` like this one's faster from now on: its browser sends it until we or the tool change it.
@@ -90,14 +101,19 @@ class Cookies:
         ours: dict[str, str] = {}
         seen: set[str] = set()
         others: list[bytes] = []
+        room = MOST_PAIRS
         for header in lines:
-            if self._family not in header:
+            if self.family in header:
+                room -= header.count(b";") + 1
+            if room < 0:
+                raise FieldsTooLarge(f"more than {MOST_PAIRS} cookies")
+            if self.family not in header:
                 others.append(header)
                 continue
             kept = []
             for piece in header.split(b";"):
                 name, _, value = piece.strip(b" \t").partition(b"=")
-                if not self._ours.fullmatch(name):
+                if not self.is_ours(name):
                     kept.append(piece)
                 elif (key := name.decode("ascii")) in seen:
                     ours.pop(key, None)

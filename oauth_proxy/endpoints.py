@@ -22,7 +22,7 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import Peers, is_navigation, one_line
+from oauth_proxy.headers import Peers, is_known_from, is_navigation, one_line
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.paths import Site, Target
@@ -174,8 +174,12 @@ class Endpoints:
         return self._answers.page(request, self._answers.pages.sign_in(start_url=start_url))
 
     async def sign_out(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
-        """The session ends; on to `rd` where that is safe, else the page that says so."""
-        if b"cross-site" in request.fields[b"sec-fetch-site"]:
+        """The session ends; on to `rd` where that is safe, else the page that says so.
+
+        Whoever is not known to have asked for that is asked.
+        """
+        origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+        if not is_known_from(origin, request.fields):
             return self._answers.confirm_sign_out(request)
         visit = await self._sessions.end(received)
         self._metrics.sign_outs.inc()

@@ -204,6 +204,14 @@ class NotAllowed(ProxyError):
     sentence = "You are signed in, but this account may not use this site."
 
 
+class SignOutUnconfirmed(ProxyError):
+    """A sign-out of which nobody knows whether the visitor wants it."""
+
+    status = 403
+    title = "You are still signed in"
+    sentence = "You are still signed in: nothing said that a page of this site, or its visitor, asked to sign out."
+
+
 class NotFound(ProxyError):
     """Nothing of ours, and no upstream, stands at this path."""
 

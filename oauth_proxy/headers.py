@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain
 from string import Formatter
 
+from oauth_proxy.believed import is_believed
 from oauth_proxy.errors import TokenMalformed
 
 Line = tuple[bytes, bytes]
@@ -30,34 +31,21 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110 7.6.1, and the older names in its spirit."""
 
-# What the data path frames, the cookie room rewrites or this room writes anew. Some tools let a request name
-# another path (X-Original-URL), method or visitor (X-Real-IP, X-Auth-Request-User): nobody gets to. CGI hands
-# `Proxy` to the tool as HTTP_PROXY, the proxy for its own requests (CVE-2016-5385).
-_REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"forwarded", b"x-request-id"})
-_SPOOFABLE = frozenset(
-    {
-        b"client-ip",
-        b"proxy",
-        b"true-client-ip",
-        b"x-client-ip",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-host",
-        b"x-original-uri",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-rewrite-url",
-    }
-)
-_SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
+# What the data path frames, the cookie room rewrites or this room writes anew.
+_REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"x-request-id"})
 # What Connection names by itself, without a line of that name being meant.
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
+
+_PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+_OWN_SITES = ([b"same-origin"], [b"none"])
+_ASKING = (b"document", b"empty")
 
 # Frame.io's developer tokens are short, Adobe's access tokens a kilobyte or more.
 _TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _PUNCTUATION = re.compile(rb"[^a-z0-9]")
+_MOST_HOPS = 32
+"""Of X-Forwarded-For, counted from the right: a trusted front's own line may go on with what a stranger sent."""
 _REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
 
 
@@ -90,7 +78,7 @@ class Fields(dict[bytes, list[bytes]]):
 
 def connection_options(fields: Fields) -> set[bytes]:
     """What the `Connection` lines name, in lower case (RFC 9110 7.6.1)."""
-    return {option.strip(b" \t").lower() for value in fields[b"connection"] for option in value.split(b",")}
+    return set(map(bytes.strip, b",".join(fields[b"connection"]).lower().split(b",")))
 
 
 def brings_token(fields: Fields) -> bool:
@@ -119,11 +107,31 @@ def is_navigation(method: str, fields: Fields) -> bool:
     """
     if method != "GET" or b"upgrade" in fields:
         return False
-    if any(b"prefetch" in purpose for purpose in (*fields[b"sec-purpose"], *fields[b"purpose"])):
+    if is_prefetch(fields):
         return False
     if modes := fields[b"sec-fetch-mode"]:
         return modes == [b"navigate"]
     return any(b"text/html" in accepted for accepted in fields[b"accept"]) and b"x-requested-with" not in fields
+
+
+def is_prefetch(fields: Fields) -> bool:
+    """Whether a browser asks for this in advance, so that nobody has wanted it yet (Fetch, `Sec-Purpose`)."""
+    purposes = (value.lower() for name in _PURPOSES for value in fields[name])
+    return any(b"prefetch" in purpose or b"preview" in purpose for purpose in purposes)
+
+
+def is_known_from(origin: str, fields: Fields) -> bool:
+    """Whether a page of `origin`, or the visitor by the address bar, is known to have asked for this.
+
+    Browsers say so (Fetch Metadata, `Sec-Fetch-Site`); what a page only shows, such as an image, has not asked. Of
+    others the Origin or, without one, the Referer tells (RFC 6454 7, RFC 9110 10.1.3). What is not known is a no.
+    """
+    if is_prefetch(fields):
+        return False
+    if sites := fields[b"sec-fetch-site"]:
+        return sites in _OWN_SITES and all(dest in _ASKING for dest in fields[b"sec-fetch-dest"])
+    told = fields[b"origin"] or fields[b"referer"]
+    return len(told) == 1 and b"/".join(told[0].split(b"/", 3)[:3]) == origin.encode()
 
 
 def asks_for_stream(fields: Fields) -> bool:
@@ -176,13 +184,7 @@ class _Struck(dict[bytes, bool]):
 
     def __missing__(self, name: bytes) -> bool:
         folded = normal(name)
-        result = (
-            folded in HOP_BY_HOP
-            or folded in _REWRITTEN
-            or folded in _SPOOFABLE
-            or folded in self._ours
-            or folded.startswith(_SPOOFABLE_FAMILIES)
-        )
+        result = folded in HOP_BY_HOP or folded in _REWRITTEN or folded in self._ours or is_believed(folded)
         if len(self) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
             self[name] = result
         return result
@@ -223,7 +225,7 @@ class Peers:
         chain = [peer] if peer else []
         if not self.trusts(peer):
             return chain
-        believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").split(",")
+        believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
         for hop in reversed([hop.strip() for hop in believed if hop.strip()]):
             if "%" in hop or not _is_address(hop):  # behind "%" (RFC 4007 11) anything may stand
                 break

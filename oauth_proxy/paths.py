@@ -26,7 +26,9 @@ _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 _OFF_SITE = re.compile(r"/\s*/")
 _UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # backslashes, and all but visible ASCII
-_HOST = re.compile(r"([a-z0-9.-]+)(?::[0-9]{1,5})?")
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)(?::(?:{_PORT}))?")
 
 
 class Target(NamedTuple):
@@ -89,14 +91,22 @@ class Site:
     def __init__(self, origin: str, domain: str | None = None) -> None:
         self.origin = origin
         self.secure = origin.startswith("https://")
-        self.host = urlsplit(origin).netloc.lower()
-        self._default_port = ":443" if self.secure else ":80"
+        parts = urlsplit(origin)
+        self.host = parts.netloc.lower()
+        # The default port may be named (RFC 9110 4.2.3), but never a second one beside ours.
+        default = "" if parts.port else f"{self.host}:{443 if self.secure else 80}"
+        self._names = {self.host, default or self.host}
         self._domain = domain.lstrip(".").lower() if domain else None
 
     def is_ours(self, host: str) -> bool:
         """Whether a Host header's value (RFC 9110 7.2) names this site, or one in its cookie domain."""
-        host = host.lower().removesuffix(self._default_port)
-        return host == self.host or self._in_domain(host)
+        host = host.lower()
+        return host in self._names or self._in_domain(host)
+
+    def origin_at(self, host: str) -> str:
+        """The origin, as browsers write it (RFC 6454 6.2), of pages at a host that is ours."""
+        scheme, default = ("https", ":443") if self.secure else ("http", ":80")
+        return f"{scheme}://{host.lower().removesuffix(default)}"
 
     def _in_domain(self, host: str) -> bool:
         found, domain = _HOST.fullmatch(host), self._domain

@@ -30,6 +30,10 @@ PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-De
 """What fetch() says of itself."""
 
 
+WANTED = "Sec-Fetch-Site: none"
+"""What a browser says when its visitor typed the address; without it, nobody is signed out."""
+
+
 class Clock:
     """Seconds since the epoch that pass only when told to; the emulator and the proxy share one.
 

@@ -36,10 +36,10 @@ def said(
 
 
 @asynccontextmanager
-async def started(*arguments: str | Path, sign: bytes) -> AsyncIterator[Process]:
+async def started(*arguments: str | Path, sign: bytes, folder: Path | None = None) -> AsyncIterator[Process]:
     """A command that goes on, from the moment it prints `sign`; killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
+        *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
     assert process.stdout is not None
     try:

@@ -316,6 +316,25 @@ async def test_a_guesser_is_slowed_down_and_what_is_known_to_be_good_is_not(stag
     assert (await stage.ask("/echo", bearer(stage.frameio.developer_token(GUEST)))).status == 200
 
 
+async def test_a_guesser_never_locks_out_a_token_that_was_good_before(stage: Stage) -> None:
+    token = stage.frameio.developer_token(EDITOR)
+    assert (await stage.ask("/echo", bearer(token))).status == 200
+    for _ in range(30):
+        stage.clock.advance(61)  # what was known of it has to be asked anew
+        for _ in range(25):
+            await stage.ask("/echo", wrong())
+        assert refused(await stage.ask("/echo", wrong()), 429, "too_many_wrong_tokens")
+        assert (await stage.ask("/echo", bearer(token))).status == 200
+    stage.frameio.revoke_all(EDITOR)
+    stage.clock.advance(60)
+    assert refused(await stage.ask("/echo", bearer(token)), 401, "token_refused")
+    stage.clock.advance(30)
+    assert refused(await stage.ask("/echo", wrong()), 401, "token_refused")
+    for _ in range(25):
+        await stage.ask("/echo", wrong())
+    assert refused(await stage.ask("/echo", bearer(token)), 429, "too_many_wrong_tokens"), "it is as any other now"
+
+
 async def test_a_burst_of_guesses_comes_through_no_further(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     once_all_have_come(stage, 200, monkeypatch)
     answers = await asyncio.gather(*(stage.ask("/echo", wrong()) for _ in range(200)))

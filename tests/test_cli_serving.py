@@ -1,9 +1,12 @@
 """The commands that go on until they are stopped, as processes: how they begin, drain and end."""
 
 import asyncio
+import resource
 import signal
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -49,6 +52,34 @@ def test_run_on_a_taken_port_is_one_sentence(taken: str, tmp_path: Path) -> None
     *notes, sentence = done.stderr.splitlines()
     assert all(" WARNING " in note for note in notes)
     assert sentence == f"cannot listen on 127.0.0.1:{port}: Address already in use"
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture
+def cores() -> Iterator[None]:
+    """A process that crashes leaves a core dump, where the machine lets it."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+@pytest.mark.usefixtures("cores")
+async def test_a_crash_leaves_no_core_dump_with_the_secrets_in_it(tmp_path: Path) -> None:
+    async with started("run", written(tmp_path, port=free_port()), sign=b"serving", folder=tmp_path) as proxy:
+        assert resource.prlimit(proxy.pid, resource.RLIMIT_CORE) == (0, 0)
+        proxy.send_signal(signal.SIGABRT)
+        assert (await ended(proxy))[0] == -signal.SIGABRT
+    assert names_in(tmp_path) == ["proxy.yaml"]
+
+
+def test_a_program_that_is_piped_the_cores_gets_none_either() -> None:
+    asked = "import ctypes; from oauth_proxy import libc; libc.dump_no_core(); print(ctypes.CDLL(None).prctl(3))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "0\n", "PR_GET_DUMPABLE"
 
 
 async def test_a_stop_lets_no_one_in_and_requests_under_way_finish(tmp_path: Path) -> None:

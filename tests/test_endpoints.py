@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.cast import Stage, on_stage
+from tests.cast import WANTED, Stage, on_stage
 from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
@@ -229,8 +229,27 @@ async def test_another_site_cannot_sign_anybody_out(stage: Stage, cookie: str) -
 
 
 async def test_signing_out_without_a_session_is_fine(stage: Stage) -> None:
-    assert (await stage.ask("/oauth2/sign_out")).status == 200
-    assert (await stage.ask("/oauth2/sign_out", method="POST")).status == 200
+    assert (await stage.ask("/oauth2/sign_out", WANTED)).status == 200
+    assert (await stage.ask("/oauth2/sign_out", WANTED, method="POST")).status == 200
+
+
+async def test_a_program_that_does_not_say_it_is_wanted_is_told_so_in_json(stage: Stage, cookie: str) -> None:
+    for method in ("GET", "POST"):
+        answer = await stage.ask("/oauth2/sign_out", cookie, method=method)
+        assert (answer.status, json.loads(answer.body)["error"]) == (403, "sign_out_unconfirmed")
+        assert not answer.all("Set-Cookie")
+    assert (await stage.ask("/echo", cookie)).status == 200
+    assert (await stage.ask("/oauth2/sign_out", cookie, WANTED)).all("Set-Cookie")
+    assert (await stage.ask("/echo", cookie)).status == 401
+
+
+async def test_the_question_posts_to_this_site_and_is_not_put_into_a_frame(stage: Stage, cookie: str) -> None:
+    page = await stage.ask("/oauth2/sign_out", cookie, "Accept: text/html")
+    assert b'<form method="post" action="/oauth2/sign_out">' in page.body
+    policy = page.get("Content-Security-Policy") or ""
+    assert "form-action 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert page.get("Referrer-Policy") == "same-origin", "else the form's Origin would be null"
 
 
 async def test_too_many_fields_in_a_query_are_refused(stage: Stage) -> None:

@@ -26,6 +26,7 @@ ROOMS_OF = {
     "jinja2": {"pages", "demo"},
     "multidict": {"demo"},  # aiohttp's own mapping
     "oauthlib": {"oauth"},
+    "publicsuffixlist": {"settings"},
     "prometheus_client": {"telemetry", "admin"},
     "pydantic": {"settings"},
     "pydantic_core": {"settings"},

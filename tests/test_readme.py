@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from oauth_proxy import bearers, cli, cookies, errors, oauth, server
+from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, server
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.provider import calls as provider
@@ -32,6 +33,7 @@ from tests.visitor import Visitor
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+STRUCK = ROOT / "docs" / "struck-headers.md"
 OPERATING = ROOT / "docs" / "operating.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ENVIRON = {
@@ -222,14 +224,28 @@ def test_every_command_and_option_that_is_named_exists() -> None:
 
 def test_the_headers_that_are_said_to_be_struck_are_struck() -> None:
     [paragraph] = re.findall(r"^Struck from .*?\n\n", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    names = [name.replace("…", "Anything") for name in named(paragraph) if name not in ("_", "-", "Connection")]
-    assert len(names) == 12
+    names = [
+        name.replace("…", "Anything") for name in named(paragraph) if name not in ("_", "-", ".", "Connection")
+    ]
+    assert len(names) == 13
     headers = ToolHeaders(DEFAULT_HEADERS)
     for name in [*names, *DEFAULT_HEADERS]:
         for form in (name, name.lower(), name.upper().replace("-", "_")):
             assert headers.crossing(Fields([(form.encode(), b"a visitor's"), (b"Accept", b"*/*")])) == [
                 (b"Accept", b"*/*")
             ]
+
+
+def test_the_page_of_struck_headers_is_the_table_that_strikes_them() -> None:
+    rows = [(tuple(named(struck)), by) for struck, by in table(STRUCK, "Headers that never cross")]
+    shown = [(tuple(name.lower().replace("…", "*").replace("$", "-") for name in names), by) for names, by in rows]
+    assert shown == list(believed.table())
+    headers = ToolHeaders({})
+    for name in chain.from_iterable(names for names, _ in rows):
+        sent = name.replace("…", "x")
+        assert not headers.crossing(
+            Fields([(form.encode(), b"forged") for form in (sent, sent.replace("-", "_"))])
+        )
 
 
 async def test_the_headers_that_are_said_to_be_received_are_received(stage: Stage, visitor: Visitor) -> None:
@@ -256,6 +272,7 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Request line": f"{server.LONGEST_LINE // 1024} KiB",
         "One header line": f"{server.LONGEST_FIELD // 1024} KiB",
         "All headers": f"{server.LONGEST_FIELDS // 1024} KiB in {server.MOST_FIELDS} lines",
+        "Cookies in one request, ours among them": f"{cookies.MOST_PAIRS}",
         "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
         "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
         "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",

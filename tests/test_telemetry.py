@@ -65,7 +65,9 @@ def test_a_storm_of_one_kind_is_held_back_counted_and_hides_no_other_kind() -> N
     assert storm.filter(late)
     assert late.__dict__["like_this_held_back"] == 990
     assert not storm.filter(a_record("%s", "and again", failure="bad_request"))
-    assert storm.filter(a_record("signed in", level=logging.INFO))
+    anybody = [storm.filter(a_record("begun anew", level=logging.INFO)) for _ in range(1000)]
+    assert sum(anybody) == 10, "what a stranger can cause is bounded whatever its level"
+    assert all(storm.filter(a_record("signed in", level=logging.INFO, user="u1")) for _ in range(1000))
 
 
 @pytest.fixture

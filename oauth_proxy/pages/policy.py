@@ -11,7 +11,7 @@ CANARY = "x-unescaped"
 _LOADS = frozenset({"src", "srcset", "data", "poster", "background"})
 
 
-def content_security_policy(styles: Iterable[str]) -> str:
+def content_security_policy(styles: Iterable[str], *, with_form: bool = False) -> str:
     """The policy for a page whose <style> elements hold exactly these texts (CSP Level 3).
 
     Nothing is loaded, run, framed or submitted; only these styles and data: images are let in. The styles are
@@ -19,6 +19,7 @@ def content_security_policy(styles: Iterable[str]) -> str:
 
     form-action is 'none', and the pages use links: browsers disagree on whether form-action also holds for
     the redirects that follow a submission, and the way to Frame.io is such a redirect. A link always works.
+    A page `with_form` may submit it to this very site, which must not redirect then.
     """
     hashes = sorted({f"'sha256-{_sha256(style)}'" for style in styles})
     return "; ".join(
@@ -27,7 +28,7 @@ def content_security_policy(styles: Iterable[str]) -> str:
             " ".join(["style-src", *(hashes or ["'none'"])]),
             "img-src data:",
             "base-uri 'none'",
-            "form-action 'none'",
+            "form-action 'self'" if with_form else "form-action 'none'",
             "frame-ancestors 'none'",
         )
     )
@@ -36,8 +37,9 @@ def content_security_policy(styles: Iterable[str]) -> str:
 class Reader(HTMLParser):
     """Reads one rendered page: `styles` are its style sheets, `refused` says what could not work in it."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html: str, *, with_form: bool = False) -> None:
         super().__init__()
+        self._unwanted = ("script",) if with_form else ("script", "form")
         self.styles: list[str] = []
         self.refused: list[str] = []
         self.feed(html)
@@ -49,7 +51,7 @@ class Reader(HTMLParser):
         """Note an element, and what the policy thinks of it."""
         if tag == "style":
             self.styles.append("")
-        if tag in ("script", "form"):
+        if tag in self._unwanted:
             self.refused.append(f"has a <{tag}>, which the Content-Security-Policy of these pages refuses")
         if CANARY in (tag, *(name for name, _ in attrs)):
             self.refused.append("writes a value without escaping it (|safe, autoescape false, missing quotes?)")

@@ -45,6 +45,8 @@ _TEMPLATE_FAILURES = (
     ValueError,
 )
 
+_WITH_FORM = "sign_out.html"
+
 # Values that would leave an attribute, a comment, a title or a style sheet if a template let them.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
 _SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
@@ -65,8 +67,8 @@ class Pages:
     Args:
         name: the name of the site, shown on top of every page.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
-            signed_out.html, not_allowed.html, error.html). They may extend or include ours as "ours/…", and
-            bring files of their own. Read once, now.
+            signed_out.html, sign_out.html, not_allowed.html, error.html). They may extend or include ours as
+            "ours/…", and bring files of their own. Read once, now.
 
     Raises:
         ConfigurationError: the folder is not there, or a template in it cannot be compiled, fails with sample
@@ -95,6 +97,10 @@ class Pages:
     def signed_out(self, *, start_url: str) -> Page:
         """The page after sign-out, 200; `start_url` begins a new login."""
         return self._page("signed_out.html", 200, start_url=_link(start_url))
+
+    def sign_out(self, *, action: str) -> Page:
+        """The question whether to sign out, 200; its form posts to `action`, a path of this site."""
+        return self._page(_WITH_FORM, 200, action=_link(action))
 
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
         """The page for somebody who is signed in but may not enter, 403.
@@ -137,7 +143,8 @@ class Pages:
             ("Content-Security-Policy", self._policies.get(template, "")),  # empty in its own rehearsal only
             ("X-Content-Type-Options", "nosniff"),
             ("X-Frame-Options", "DENY"),  # frame-ancestors, for browsers that do not know it (RFC 7034)
-            ("Referrer-Policy", "no-referrer"),
+            # Under `no-referrer` a form's Origin would be "null" (Fetch 3.2), as another site's may be.
+            ("Referrer-Policy", "same-origin" if template == _WITH_FORM else "no-referrer"),
         )
         # A profile may hold half a surrogate pair (JSON allows it), which UTF-8 cannot: shown as "?".
         return Page(status, text.encode(errors="replace"), headers)
@@ -153,10 +160,10 @@ class Pages:
                 except _TEMPLATE_FAILURES as error:
                     problems.append(_problem(template, error))
                     continue
-                reader = Reader(page.body.decode())
+                reader = Reader(page.body.decode(), with_form=template == _WITH_FORM)
                 styles += reader.styles
                 problems += [f"{template}: the page {refused}" for refused in reader.refused]
-            self._policies[template] = content_security_policy(styles)
+            self._policies[template] = content_security_policy(styles, with_form=template == _WITH_FORM)
         if problems:
             raise ConfigurationError(list(dict.fromkeys(problems)))
 
@@ -167,6 +174,7 @@ class Pages:
         return {
             "sign_in.html": [partial(self.sign_in, start_url=url)],
             "signed_out.html": [partial(self.signed_out, start_url=url)],
+            _WITH_FORM: [partial(self.sign_out, action=url)],
             "not_allowed.html": [
                 partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
             ],

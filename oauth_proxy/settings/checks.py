@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from publicsuffixlist import PublicSuffixList
 from pydantic import SecretBytes, ValidationInfo
 
 from oauth_proxy.settings.addresses import Listen, is_ip
@@ -130,11 +131,17 @@ def cookie_path(text: str) -> str:
 
 
 def cookie_domain(domain: str, info: ValidationInfo) -> str:
-    """A domain that the public host lies in (RFC 6265 5.1.3), and not a top-level one; else Refused."""
+    """A domain that the public host lies in (RFC 6265 5.1.3), and not a public suffix (5.3); else Refused."""
     public_url = _reading(info).public_url
     host = urlsplit(public_url).hostname if public_url else None
     if "." not in domain or is_ip(domain):
         raise Refused("a cookie's domain has a dot in it and is not an address")
+    suffixes = PublicSuffixList()
+    if suffixes.is_public(domain):
+        raise Refused(
+            "anybody may have hosts in this domain, a public suffix (publicsuffix.org): browsers drop the cookie",
+            suffixes.privatesuffix(host) if host else None,
+        )
     if host and host != domain and not host.endswith(f".{domain}"):
         raise Refused("the host of public_url does not lie in this domain, so browsers would drop the cookie")
     return domain

@@ -61,8 +61,16 @@ class AccessLog:
         return f"{self._stamp}{int(now * 1000) % 1000:03d}Z"
 
 
+def _path(request: Request) -> str:
+    """The request's target without its query and without user information (RFC 3986 3.2.1), which is a secret."""
+    path = request.raw_path.partition("?")[0]
+    if path.startswith("/") and not path.startswith("//"):
+        return path
+    return path.rpartition("@")[2]
+
+
 def _text(now: str, request: Request, response: web.StreamResponse, seconds: float) -> str:
-    path = printable(request.raw_path.partition("?")[0])
+    path = printable(_path(request))
     client = f" client={request.chain[0]}" if request.chain else ""
     user = f" user={printable(request.user)}" if request.user is not None else ""
     return (
@@ -72,7 +80,7 @@ def _text(now: str, request: Request, response: web.StreamResponse, seconds: flo
 
 
 def _json(now: str, request: Request, response: web.StreamResponse, seconds: float) -> str:
-    path = request.raw_path.partition("?")[0]
+    path = _path(request)
     line: dict[str, object] = {
         "time": now,
         "level": "info",

@@ -1,7 +1,7 @@
 """Log lines, text or JSON.
 
 The law: no query string, header value or token is logged; control characters are escaped in one place; a
-storm of equal complaints becomes one line that counts them.
+storm of equal lines becomes one line that counts them.
 """
 
 import json
@@ -67,10 +67,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class StormFilter(logging.Filter):
-    """Lets ten warnings of one kind through, then one a second, which says how many it stands for.
+    """Lets ten lines of one kind through, then one a second, which says how many it stands for.
 
     A kind is the logger, the message before its arguments and the failure's name, so a stranger cannot make
-    new kinds.
+    new kinds. What is said of a `user` who is known (signed in, signed out) is no complaint, and always written.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,7 +80,7 @@ class StormFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING and "user" in record.__dict__:
             return True
         kind = (record.name, str(record.msg), str(record.__dict__.get("failure")))
         now = self._clock()

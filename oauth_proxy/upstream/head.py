@@ -5,7 +5,7 @@ module refuses the rest, so that nothing is passed on which another reader could
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -75,8 +75,11 @@ class Head:
 
     def strike(self, names: Container[bytes]) -> None:
         """Take out every line with one of these names, given in lower case."""
-        kept = [line for line in self.lines if line.partition(b":")[0].lower() not in names]
-        self.block = b"\r\n".join([b"", *kept, b""])
+        self.keep([line for line in self.lines if line.partition(b":")[0].lower() not in names])
+
+    def keep(self, lines: Sequence[bytes]) -> None:
+        """Have these lines, without line ends, and no others."""
+        self.block = b"\r\n".join([b"", *lines, b""])
 
     @property
     def until_close(self) -> bool:

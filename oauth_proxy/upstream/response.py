@@ -14,6 +14,7 @@ from email.utils import formatdate
 
 from aiohttp import HttpVersion11, web
 
+from oauth_proxy.upstream.claims import settle
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
 
@@ -77,6 +78,7 @@ async def pass_on(
 
 def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: bool, keep_alive: bool) -> bytes:
     """Status line, header lines and the empty line, as the visitor gets them."""
+    settle(head, request, with_cookies=bool(added))
     lines = b""
     for line in added:
         lines += b"%b: %b\r\n" % line

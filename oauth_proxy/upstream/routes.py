@@ -10,6 +10,7 @@ from oauth_proxy.headers import Line, ToolHeaders
 from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
+from oauth_proxy.upstream.claims import CLAIMS, Claims
 from oauth_proxy.upstream.request import whole_lines
 from oauth_proxy.upstream.upstream import Upstream
 
@@ -50,11 +51,13 @@ class Upstreams:
         site: Site,
         handle_of: Callable[[Session], str],
         date: Callable[[float], float],
+        claims: Claims,
     ) -> None:
         self._handle_of = handle_of
         self._date = date
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
+        self._claims = claims
         self._proto = b"https" if site.secure else b"http"
         self._known: dict[tuple[object, ...], bytes] = {}
 
@@ -81,6 +84,7 @@ class Upstreams:
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         request.by = "tool"
+        request[CLAIMS] = self._claims
         return ask(request, owner, target=request_target, headers=(), ours=lines, added=added)
 
     async def close(self) -> None:

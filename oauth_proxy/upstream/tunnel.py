@@ -14,6 +14,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http import WebSocketReader
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
+from oauth_proxy.upstream.claims import settle
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.pool import Pool
@@ -39,6 +40,7 @@ async def tunnel(
             connection.abort()
             return refusal
         await request.writer.drain()  # a transport that is full already would not tell its End so
+        settle(connection.answer(), request, with_cookies=False)  # a 101 is in no cache
         opening = _switching(connection.answer(), accept, added)
     except BaseException:
         connection.abort()

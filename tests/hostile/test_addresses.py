@@ -120,6 +120,7 @@ HOSTS = [
     "evil.com", "evil.com:{port}", "localhost", "localhost:1", "localhost:{port}.evil.com",
     "localhost.evil.com:{port}", "evil.com/@x", "localhost:{port}@evil.com", "evil@localhost:{port}",
     "localhost:{port}, evil.com", "localhost:{port}/x", "localhost.:{port}", "127.0.0.1:{port}", "[::1]:{port}",
+    "localhost:{port}:80", "localhost:{port}:443", "localhost:{port}:{port}", "localhost:{port}:", ":{port}",
     "localhost:{port}?", "localhost:{port}#", "localhost:0{port}", "l\u00f6calhost:{port}", "",
 ]  # fmt: skip
 
@@ -158,6 +159,8 @@ async def test_forwarded_host_and_its_kin_change_no_address_of_ours(wire: Wire, 
 
 NEIGHBOURS = [
     "a.example.com:80@evil.com", "a.example.com:x", "example.com:443.evil.com", "badexample.com",
+    "a.example.com:8443:443", "a.example.com:443:443", "a.example.com:65536", "a.example.com:0", "a..example.com",
+    ".example.com", "-.example.com", "a.-b.example.com", "example.com:443:443", "review.example.com:443:443",
     "a.example.com/x", "a.example.com.", "example.com.evil.com", "a_b.example.com:", "a.example.com, evil.com",
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from itertools import cycle
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import PROGRAM, RawAnswer
+from tests.cast import PROGRAM, WANTED, RawAnswer
 from tests.hostile.wire import HANDSHAKE, NAVIGATING, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
 from tests.tally import tried
 from tests.visitor import Visitor
@@ -65,7 +65,7 @@ async def test_a_post_without_body_or_type_is_no_fault(wire: Wire) -> None:
                 ["Content-Type: ;;"],
             )
         ):
-            assert (await wire.ask(target, *lines, method="POST")).status in (200, 401, 405)
+            assert (await wire.ask(target, *lines, method="POST")).status in (200, 401, 403, 405)
 
 
 def tokens_of(wire: Wire) -> set[str]:
@@ -116,7 +116,8 @@ async def test_no_answer_of_ours_holds_a_token_a_code_or_a_key(wire: Wire, visit
     wire.stage.frameio.faults.clear()
     wire.stage.clock.advance(60)
     collected += [
-        await wire.ask(target, login.cookie) for target in ("/oauth2/auth", "/oauth2/userinfo", "/oauth2/sign_out")
+        await wire.ask(target, login.cookie, WANTED)
+        for target in ("/oauth2/auth", "/oauth2/userinfo", "/oauth2/sign_out")
     ]
     secrets = tokens_of(wire)
     assert len(secrets) >= 5
@@ -215,7 +216,7 @@ async def test_two_hundred_interleaved_requests_each_carry_their_own_visitors_to
 async def test_one_visitors_sign_out_leaves_the_other_signed_in(wire: Wire) -> None:
     async with Visitor() as one, Visitor() as two:
         first, second = await wire.login(one), await wire.login(two)
-        await wire.ask("/oauth2/sign_out", first.cookie)
+        await wire.ask("/oauth2/sign_out", first.cookie, WANTED)
         assert (await wire.ask("/page", first.cookie)).status == 401
         assert (await wire.ask("/page", second.cookie)).status == 200
 

@@ -5,12 +5,13 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from oauth_proxy.telemetry import configure_logging
 from tests.flow import query
-from tests.hostile.wire import NAVIGATING, Login, Wire, wired
+from tests.hostile.wire import NAVIGATING, Login, Wire, location, wired
 from tests.session.test_refresh import new_cookie_line
 from tests.tally import tried
 from tests.visitor import Visitor
@@ -124,11 +125,36 @@ async def test_no_secret_of_a_login_and_no_cookie_is_in_the_log(
         assert secret not in written
 
 
+STATES: dict[str, str] = {}
+"""A state that each proxy gave out, whose cookie never comes back."""
+USERINFO = [
+    "http://somebody:pass-word@{host}/x", "http://somebody:pass-word@{host}", "HTTP://somebody:pass-word@evil.com/x",
+    "http://somebody:pass/word@{host}/x", "http:somebody:pass-word@{host}/x", "somebody:pass-word@{host}",
+    "//somebody:pass-word@{host}/x", "ftp://somebody:pass-word@{host}/x", "http://somebody:pass-word@{host}/a@b",
+]  # fmt: skip
+
+
+async def test_user_information_in_an_address_is_never_a_line(
+    log: io.StringIO, form: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with wired(log={"access": "true", "format": form}) as wire:
+        for target in USERINFO:
+            for method in ("GET", "OPTIONS", "CONNECT"):
+                await wire.send(wire.request(target.format(host=wire.host), CLOSE, method=method))
+    written = log.getvalue() + capsys.readouterr().err
+    assert written.count("request_id") > 2 * len(USERINFO)
+    assert "somebody" not in written
+    assert "word" not in written
+
+
 STORMS: dict[str, Callable[[Wire, int], bytes]] = {
     "bytes that are no request": lambda wire, n: b"\x16\x03\x01 %d\r\n\r\n" % n,
     "another host": lambda wire, n: wire.request(f"/{n}", CLOSE, host=f"evil{n}.com"),
     "cookies that are none": lambda wire, n: wire.request("/x", CLOSE, f"Cookie: oauth_proxy=1.{n}; \x01{n}=\x02"),
     "callbacks of nobody": lambda wire, n: wire.request(f"/oauth2/callback?state={n}", CLOSE, *NAVIGATING),
+    "one attempt's state, again and again": lambda wire, n: wire.request(
+        f"/oauth2/callback?state={STATES[wire.origin]}&code={n}", CLOSE, *NAVIGATING
+    ),
     "odd methods": lambda wire, n: wire.request(f"/{n}", CLOSE, method=f"BREW{n}"),
     HANG_UPS: lambda wire, n: wire.request("/page", f"Content-Length: {n + 10}", method="POST"),
 }
@@ -140,6 +166,8 @@ async def test_a_storm_of_bad_requests_is_a_bounded_number_of_lines(
 ) -> None:
     """CVE-2025-69230; and a client that hangs up leaves no traceback."""
     async with wired() as wire:
+        started = await wire.ask("/oauth2/start", *NAVIGATING)
+        [STATES[wire.origin]] = parse_qs(urlsplit(location(started)).query)["state"]
         for number in tried(range(700)):
             request = STORMS[what](wire, number)
             if what == HANG_UPS:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.cast import PROGRAM, RawAnswer
+from tests.cast import PROGRAM, WANTED, RawAnswer
 from tests.hostile.wire import NAVIGATING, Wire, location
 from tests.tally import tried
 from tests.visitor import Visitor
@@ -129,9 +129,9 @@ async def test_an_unsafe_rd_gives_way_to_the_next_candidate_and_a_second_rd_cann
     wire: Wire,
 ) -> None:
     for query in tried(("rd=//evil.com&rd=/b", "rd=/b&rd=//evil.com", "rd=&rd=/b", "RD=//evil.com&rd=/b")):
-        assert (await wire.ask(f"/oauth2/sign_out?{query}")).get("Location") == f"{wire.origin}/b"
+        assert (await wire.ask(f"/oauth2/sign_out?{query}", WANTED)).get("Location") == f"{wire.origin}/b"
     line = "X-Auth-Request-Redirect: /c"
-    assert (await wire.ask("/oauth2/sign_out?rd=//evil.com", line)).get("Location") == f"{wire.origin}/c"
+    assert (await wire.ask("/oauth2/sign_out?rd=//evil.com", line, WANTED)).get("Location") == f"{wire.origin}/c"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ async def test_a_shared_cookie_domain_lets_in_its_own_labels_and_no_look_alike(s
             answer = await shared.ask(f"/oauth2/sign_out?rd={rd}", *NAVIGATING)
             assert answer.get("Location") is None, target
     for target in ("https://example.com/", "https://a.example.com/x?y", "https://review.example.com:8443/"):
-        assert (await shared.ask(f"/oauth2/sign_out?rd={quote(target)}")).get("Location") == target
+        assert (await shared.ask(f"/oauth2/sign_out?rd={quote(target)}", WANTED)).get("Location") == target
 
 
 async def test_without_a_shared_domain_no_neighbour_is_a_target(https: Wire) -> None:
@@ -188,4 +188,6 @@ async def test_without_a_shared_domain_no_neighbour_is_a_target(https: Wire) -> 
     ):
         answer = await https.ask(f"/oauth2/sign_out?rd={quote(target, safe='')}", *NAVIGATING)
         assert answer.get("Location") is None, target
-    assert (await https.ask(f"/oauth2/sign_out?rd={https.origin}/a")).get("Location") == f"{https.origin}/a"
+    assert (await https.ask(f"/oauth2/sign_out?rd={https.origin}/a", WANTED)).get(
+        "Location"
+    ) == f"{https.origin}/a"

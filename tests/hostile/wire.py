@@ -60,6 +60,8 @@ class Tool:
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self.says = saying()
+        self.with_101: tuple[str, ...] = ()
+        """Lines in its answer to a handshake beside what belongs there."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,7 +91,7 @@ class Tool:
                 request = await self._hear(reader)
                 self.heard.append(request)
                 if request.all("upgrade") == ["websocket"]:
-                    writer.write(_switching(request))
+                    writer.write(_switching(request, self.with_101))
                     await reader.read()
                     break
                 writer.write(self.says(request))
@@ -113,13 +115,11 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-def _switching(request: Heard) -> bytes:
+def _switching(request: Heard, more: tuple[str, ...]) -> bytes:
     key = request.all("sec-websocket-key")[0] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
-    return (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    ).encode()
+    lines = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", *more]
+    return "\r\n".join(["HTTP/1.1 101 Switching Protocols", *lines, "", ""]).encode()
 
 
 @dataclass(frozen=True)

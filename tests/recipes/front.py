@@ -152,7 +152,7 @@ async def behind(
             CERTIFICATE: str(folder / "tls.pem"),
             KEY: str(folder / "tls.pem"),
         }
-        start = _nginx if recipe.is_nginx else _caddy
+        start = nginx if recipe.is_nginx else _caddy
         await stack.enter_async_context(start(recipe.text(stand_ins), folder, scene.said))
         yield scene
 
@@ -187,7 +187,8 @@ import recipe
 
 
 @asynccontextmanager
-async def _nginx(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[None]:
+async def nginx(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[None]:
+    """Debian's nginx with this site, which keeps its files in `folder` and what it says in `said`."""
     program = _installed("nginx", "/usr/sbin/nginx")
     modules = ""
     if "js_import" in recipe:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.cast import replica
+from tests.cast import WANTED, replica
 from tests.redis_server import RedisServer, needs_redis
 from tests.session.replicas import USES, Pair, admin, pair_on
 from tests.session.test_ended import refused
@@ -91,7 +91,7 @@ async def test_busy_it_outlasts_the_idle_time_and_unused_it_ends_with_it(
 async def test_signed_out_it_is_gone(pair: Pair, visitor: Visitor) -> None:
     cookie = await signed_in(pair.a, visitor)
     bearer(await pair.b.ask("/echo", cookie))
-    await pair.a.ask("/oauth2/sign_out", cookie)
+    await pair.a.ask("/oauth2/sign_out", cookie, WANTED)
     await pair.b.proxy.look()
     assert await refused(pair.b, cookie)
     async with replica(pair.a) as restarted:

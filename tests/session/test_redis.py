@@ -12,7 +12,7 @@ from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.memory import home
 from oauth_proxy.provider import calls
-from tests.cast import Clock, replica, settings_tree
+from tests.cast import WANTED, Clock, replica, settings_tree
 from tests.command import said
 from tests.redis_server import RedisServer, needs_redis
 from tests.session.replicas import USES, Pair, is_complained, pair_on
@@ -168,7 +168,7 @@ async def test_a_session_signed_out_at_one_replica_is_refused_at_the_other_and_a
     assert (await pair.b.ask("/echo", cookie)).status == 200
     async with Visitor() as other:
         theirs = await signed_in(pair.a, other, "Reviewer")
-    assert (await pair.a.ask("/oauth2/sign_out", cookie)).status == 200
+    assert (await pair.a.ask("/oauth2/sign_out", cookie, WANTED)).status == 200
     await until(lambda: refused(pair.b, cookie))
     async with replica(pair.a) as restarted:
         assert (await restarted.ask("/echo", cookie)).status == 401, "before it serves, it has read what has ended"
@@ -181,7 +181,7 @@ async def test_signing_out_with_an_old_cookie_at_the_other_replica_revokes_the_n
     old = await signed_in(pair.a, visitor)
     pair.a.clock.advance(HOUR)
     token = bearer(await pair.a.ask("/echo", old))
-    await pair.b.ask("/oauth2/sign_out", old)
+    await pair.b.ask("/oauth2/sign_out", old, WANTED)
     async with visitor.session.get(f"{pair.a.frameio_url}/v2/me", headers={"Authorization": token}) as me:
         assert me.status == 401
     async with pair.redis.client() as client:

@@ -6,7 +6,7 @@ import pytest
 
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.memory import Memory
-from tests.cast import on_stage, replica
+from tests.cast import WANTED, on_stage, replica
 from tests.redis_server import RedisServer, needs_redis
 from tests.session.replicas import Pair, is_complained, pair_on
 from tests.session.test_ended import refused, until
@@ -23,7 +23,7 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         token = bearer(await pair.b.ask("/echo", cookie)).removeprefix("Bearer ")
         async with Visitor() as other:
             theirs = await signed_in(pair.a, other, "Reviewer")
-        await pair.b.ask("/oauth2/sign_out", theirs)
+        await pair.b.ask("/oauth2/sign_out", theirs, WANTED)
         known = list(pair.b.proxy.refresher._newest.values())
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
         issued = {value for grant in pair.a.frameio._grants["v2"]._grants for _, value in grant.issued}
@@ -56,7 +56,7 @@ async def test_no_number_of_ends_pushes_out_an_older_one_and_time_does(
 ) -> None:
     async with pair_on(redis, session={"lifetime": "2s", "idle": "2s"}) as pair:
         cookie = await signed_in(pair.a, visitor)
-        await pair.a.ask("/oauth2/sign_out", cookie, "Sec-Fetch-Site: none")
+        await pair.a.ask("/oauth2/sign_out", cookie, WANTED)
         memory = pair.a.proxy.memory
         for number in range(300):
             await memory.end_user(f"somebody-{number}")
@@ -128,7 +128,7 @@ async def test_two_sites_on_one_redis_do_not_mix(redis: RedisServer, visitor: Vi
     store = {"store": redis.url}
     async with on_stage(session=store) as one, on_stage(session=store) as other:
         cookie = await signed_in(one, visitor)
-        await one.ask("/oauth2/sign_out", cookie)
+        await one.ask("/oauth2/sign_out", cookie, WANTED)
         await other.proxy.look()
         assert other.proxy.memory.trouble is None
         assert await refused(one, cookie)

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from oauth_proxy.errors import ConfigurationError
-from tests.cast import Stage, on_stage, replica
+from tests.cast import WANTED, Stage, on_stage, replica
 from tests.flow import complaints
 from tests.redis_server import RedisServer, needs_redis, redis_server
 from tests.session.replicas import Pair, admin, is_complained, pair_on
@@ -52,7 +52,7 @@ async def test_redis_is_killed_under_traffic_and_comes_back_empty(
     cookie = await signed_in(pair.a, visitor)
     async with Visitor() as second, Visitor() as third:
         before, during = await signed_in(pair.a, second), await signed_in(pair.a, third)
-    await pair.a.ask("/oauth2/sign_out", before)
+    await pair.a.ask("/oauth2/sign_out", before, WANTED)
     await until(lambda: refused(pair.b, before))
     running = True
 
@@ -68,7 +68,7 @@ async def test_redis_is_killed_under_traffic_and_comes_back_empty(
         await until(lambda: is_complained(caplog, "redis fails"))
         pair.a.clock.advance(HOUR)
         first = await pair.a.ask("/echo", cookie)
-        await pair.a.ask("/oauth2/sign_out", during)
+        await pair.a.ask("/oauth2/sign_out", during, WANTED)
         await pair.redis.start()
         for stage in (pair.a, pair.b):
             await stage.proxy.look()
@@ -86,7 +86,7 @@ async def test_a_redis_that_was_emptied_between_two_looks_is_told_everything_aga
     pair: Pair, visitor: Visitor
 ) -> None:
     cookie = await signed_in(pair.a, visitor)
-    await pair.a.ask("/oauth2/sign_out", cookie)
+    await pair.a.ask("/oauth2/sign_out", cookie, WANTED)
     async with pair.redis.client() as client:
         await client.flushall()
     await pair.a.proxy.look()
@@ -173,7 +173,7 @@ async def test_a_redis_that_answers_nonsense_is_an_error_in_the_log_not_a_crash(
         cookie = await signed_in(stage, visitor)
         stage.clock.advance(HOUR)
         bearer(await stage.ask("/echo", cookie))
-        assert (await stage.ask("/oauth2/sign_out", cookie)).status == 200
+        assert (await stage.ask("/oauth2/sign_out", cookie, WANTED)).status == 200
         assert await admin(stage, visitor, "/readyz") == (200, "ready; redis unreachable\n")
     await asyncio.gather(*filter(None, connections))
     lines = [line for line in complaints(caplog) if "cannot open" not in line]

@@ -14,7 +14,7 @@ from oauth_proxy.identity import Identity, Session, Tokens, decode, encode
 from oauth_proxy.memory import memory_for
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import CookieStore
-from tests.cast import Stage, a_secret, on_stage
+from tests.cast import WANTED, Stage, a_secret, on_stage
 from tests.session.test_refresh import NAVIGATING, new_cookie_line, signed_in
 from tests.settings.samples import file, read
 from tests.visitor import Visitor
@@ -62,7 +62,7 @@ async def test_every_login_makes_a_session_of_its_own(stage: Stage, visitor: Vis
     third = visitor.cookie_line(stage.url)
     assert first == second, "nobody signs in twice without asking"
     assert third != first
-    await stage.ask("/oauth2/sign_out", third)
+    await stage.ask("/oauth2/sign_out", third, WANTED)
     assert (await stage.ask("/echo", third)).status == 401
     assert (await stage.ask("/echo", first)).status == 200, "ending one session does not end another"
 
@@ -141,7 +141,7 @@ async def test_a_provider_that_cannot_revoke_does_not_keep_anybody_signed_in(
 ) -> None:
     cookie = await signed_in(stage, visitor)
     stage.frameio.faults.plan("revoke", Fault.SERVER_ERROR)
-    assert (await stage.ask("/oauth2/sign_out", cookie)).status == 200
+    assert (await stage.ask("/oauth2/sign_out", cookie, WANTED)).status == 200
     assert (await stage.ask("/echo", cookie)).status == 401
     assert "not revoked" in caplog.text
 
@@ -151,7 +151,7 @@ async def test_signing_out_after_a_refresh_revokes_the_newest_tokens(stage: Stag
     stage.clock.advance(HOUR)
     bearer = await stage.ask("/echo", old)
     token = dict(json.loads(bearer.body)["headers"])["Authorization"]
-    await stage.ask("/oauth2/sign_out", old)
+    await stage.ask("/oauth2/sign_out", old, WANTED)
     async with visitor.session.get(f"{stage.frameio_url}/v2/me", headers={"Authorization": token}) as me:
         assert me.status == 401
 

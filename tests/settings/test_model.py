@@ -265,6 +265,27 @@ def test_a_cookie_that_browsers_would_drop_or_confuse_is_refused(cookie: str, se
     assert problem(session=f"session: {{secret: {KEY}, cookie: {{{cookie}}}}}") == sentence
 
 
+@pytest.mark.parametrize(
+    ("host", "suffix", "meant"),
+    [
+        ("review.example.co.uk", "co.uk", "example.co.uk"),
+        ("review.github.io", "github.io", "review.github.io"),
+        ("a.review.fly.dev", "fly.dev", "review.fly.dev"),
+        ("a.b.c.kawasaki.jp", "c.kawasaki.jp", "b.c.kawasaki.jp"),
+    ],
+)
+def test_a_cookie_is_shared_with_no_domain_in_which_anybody_may_have_hosts(
+    host: str, suffix: str, meant: str
+) -> None:
+    part = {
+        "public_url": f"public_url: https://{host}",
+        "session": f"session: {{secret: {KEY}, cookie: {{domain: {suffix}}}}}",
+    }
+    [only] = problems(file(**part))
+    assert "a public suffix" in only
+    assert only.endswith(f"(did you mean {meant}?)")
+
+
 @pytest.mark.parametrize("domain", ["review.example.com", "example.com"])
 def test_a_cookie_may_be_shared_with_the_domain_the_public_host_lies_in(domain: str) -> None:
     settings = read(file(session=f"session: {{secret: {KEY}, cookie: {{domain: {domain}}}}}"))
