@@ -60,6 +60,9 @@ class Tool:
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self.says = saying()
+        self.may_answer = asyncio.Event()
+        """Cleared, whoever asks has to wait."""
+        self.may_answer.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -83,6 +86,7 @@ class Tool:
             while True:
                 request = await self._hear(reader)
                 self.heard.append(request)
+                await self.may_answer.wait()
                 if request.all("upgrade") == ["websocket"]:
                     writer.write(_switching(request))
                     await reader.read()
