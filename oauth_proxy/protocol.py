@@ -17,6 +17,7 @@ from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
 from oauth_proxy.requests import Request
+from oauth_proxy.stall import StallWatch
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ Refusal = Callable[[Request, BadRequest], web.StreamResponse]
 class Connection(web.RequestHandler):
     """One visitor's connection."""
 
-    __slots__ = ("_answered", "_body", "_handler", "_head_size", "_held", "_refusal")
+    __slots__ = ("_answered", "_body", "_handler", "_head_size", "_held", "_refusal", "_unread")
 
     def __init__(self, server: web.Server, *, refusal: Refusal, answered: Answered, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
@@ -54,6 +55,7 @@ class Connection(web.RequestHandler):
         """Bytes of a head whose end has not come."""
         self._held = b""
         """What came behind a request that is being answered."""
+        self._unread = StallWatch()
 
     async def start(self) -> None:
         """Answer one request after another, all of them in this task.
@@ -78,6 +80,7 @@ class Connection(web.RequestHandler):
         finally:
             self._task_handler = None
             if self.transport is not None:
+                self._unread.start(self.transport)
                 self.transport.close()
 
     async def _answer(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
@@ -104,7 +107,9 @@ class Connection(web.RequestHandler):
         return self._keepalive and not is_lost
 
     async def _next(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
-        """The next request's head, and its body as it comes."""
+        """The next request's head, and its body as it comes; not before the answers so far are taken."""
+        if self._paused:
+            await self._drain_helper()
         while (self._held or self._buffer_paused) and not self._messages:
             self._parse(b"")  # the parser may have stopped between two requests, and kept the rest
             self._read_on()
@@ -142,6 +147,34 @@ class Connection(web.RequestHandler):
             transport.write_eof()
         self._resume_transport_reading()
         await asyncio.sleep(LINGER)  # the end of the connection cancels it
+
+    def pause_writing(self) -> None:
+        """The visitor is slower than we are."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._unread.start(self.transport)
+
+    def resume_writing(self) -> None:
+        """The visitor has caught up."""
+        super().resume_writing()
+        self._unread.stop()
+
+    def eof_received(self) -> None:
+        """The visitor has said its last: the event loop closes once our answers are taken."""
+        if self.transport is not None:
+            self._unread.start(self.transport)
+
+    def force_close(self) -> None:
+        """Close once our answers are taken."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None:
+            self._unread.start(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed, by whomever."""
+        super().connection_lost(exc)
+        self._unread.stop()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the visitor's; also called with none, when the reader of a body has room again."""

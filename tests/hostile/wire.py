@@ -65,6 +65,11 @@ class Tool:
         self.may_answer.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def open(self) -> int:
+        """Connections of the proxy's."""
+        return len(self._tasks)
+
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """On a loopback port; its URL."""

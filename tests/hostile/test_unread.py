@@ -1,0 +1,96 @@
+"""Answers that nobody reads: what is held of them is bounded, and so is the time for which it is held."""
+
+import asyncio
+import socket
+from typing import cast
+
+import pytest
+
+from oauth_proxy import protocol, server, stall
+from oauth_proxy.upstream import response
+from tests.hostile.test_heads import KIB, STRANGERS, counted, sent, strangers
+from tests.hostile.wire import Login, Wire, saying, wired
+from tests.upstream.stage import until
+
+ESTABLISHED, FIN_WAIT_2 = 1, 5  # Linux's tcp_states.h
+
+
+def is_open(sock: socket.socket) -> bool:
+    """Whether the other side still has the connection; what it has sent need not be read for that."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (ESTABLISHED, FIN_WAIT_2)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stall, "STALL", 0.3)
+
+
+PAGES = {
+    "pages of ours": "/oauth2/sign_in",
+    "answers of the tool": "/assets/large",
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("target", PAGES.values(), ids=PAGES.keys())
+@pytest.mark.parametrize("half_closed", [False, True], ids=["open", "half closed"])
+async def test_whoever_reads_nothing_of_many_answers_is_cut(wire: Wire, target: str, half_closed: bool) -> None:
+    """100 strangers who pipelined sign-in pages were still there after 300 s."""
+    wire.tool.says = saying(body=b"b" * 100 * KIB)
+    many = wire.request(target, "Accept: text/html") * 4000
+    async with strangers(wire, 5) as sockets:
+        await asyncio.gather(*(sent(each, many, 1) for each in sockets))
+        if half_closed:
+            for each in sockets:
+                each.shutdown(socket.SHUT_WR)
+        await until(lambda: not any(map(is_open, sockets)))
+    assert (await wire.ask("/healthz")).status == 200
+
+
+async def test_the_answers_to_pipelined_requests_do_not_pile_up(wire: Wire) -> None:
+    """An answer that is whole goes out in one write; the next request waits until that was taken."""
+    wire.tool.says = saying(body=b"b" * 100 * KIB)
+    many = wire.request("/assets/large") * 500
+    async with strangers(wire) as sockets:
+        with counted() as held:
+            await asyncio.gather(*(sent(each, many, 1) for each in sockets))
+            await asyncio.sleep(1)
+            assert held.size < STRANGERS * 600 * KIB
+    assert len(wire.tool.heard) < STRANGERS * 300
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_that_is_closed_for_being_idle_is_cut_when_its_last_answer_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closing waits until all is sent, which may be for ever; and a little that waits pauses nobody."""
+    transports: list[asyncio.WriteTransport] = []
+    begin = protocol.Connection.connection_made
+
+    def remembering(self: protocol.Connection, transport: asyncio.BaseTransport) -> None:
+        begin(self, transport)
+        transports.append(cast(asyncio.WriteTransport, transport))
+
+    monkeypatch.setattr(protocol.Connection, "connection_made", remembering)
+    monkeypatch.setattr(server, "HEAD_DEADLINE", 0.5)
+    async with wired() as wire:
+        wire.tool.says = saying(body=b"b" * 30 * KIB)
+        async with strangers(wire, 1) as (sock,):
+            while not (transports and transports[0].get_write_buffer_size()):
+                assert await sent(sock, wire.request("/assets/small"))
+                await asyncio.sleep(0.002)
+            assert transports[0].get_write_buffer_size() < 64 * KIB
+            await until(lambda: not is_open(sock))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_download_that_is_not_read_is_cut_and_the_tool_let_go(
+    wire: Wire, editor: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(response, "STALL", 60.0)  # the other room's own deadline is not what is shown here
+    wire.tool.says = saying(body=b"b" * 30_000 * KIB)
+    async with strangers(wire, 5) as sockets:
+        for each in sockets:
+            await sent(each, wire.request("/page", editor.cookie))
+        await until(lambda: not any(map(is_open, sockets)))
+    await until(lambda: wire.tool.open == 0)
