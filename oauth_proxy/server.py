@@ -14,16 +14,8 @@ from typing import Any, cast
 from aiohttp import web
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.protocol import (
-    LINGER,
-    LONGEST_FIELD,
-    LONGEST_LINE,
-    MOST_FIELDS,
-    Answered,
-    Connection,
-    Handler,
-    Refusal,
-)
+from oauth_proxy.protocol import LINGER, Answered, Connection, Handler, Refusal
+from oauth_proxy.reading import LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
 
 HEAD_DEADLINE = 60.0

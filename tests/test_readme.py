@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oauth_proxy import bearers, cli, cookies, errors, oauth, protocol, server
+from oauth_proxy import bearers, cli, cookies, errors, oauth, reading, server
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.provider import base as provider
@@ -230,9 +230,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
     limits = {row[0]: row[1] for row in table(OPERATING, "Limits")}
     upstream = inspect.signature(Upstream).parameters
     assert limits == {
-        "Request line": f"{protocol.LONGEST_LINE // 1024} KiB",
-        "One header line": f"{protocol.LONGEST_FIELD // 1024} KiB",
-        "All headers": f"{protocol.LONGEST_FIELDS // 1024} KiB in {protocol.MOST_FIELDS} lines",
+        "Request line": f"{reading.LONGEST_LINE // 1024} KiB",
+        "One header line": f"{reading.LONGEST_FIELD // 1024} KiB",
+        "All headers": f"{reading.LONGEST_FIELDS // 1024} KiB in {reading.MOST_FIELDS} lines",
         "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
         "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
         "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",

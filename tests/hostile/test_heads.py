@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from oauth_proxy import protocol
+from oauth_proxy import reading
 from tests.cast import RawAnswer
 from tests.hostile.test_smuggling import PYTHON_PARSER
 from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, answers
@@ -123,7 +123,7 @@ async def test_a_head_as_large_as_they_may_be_is_held_once_and_no_more_of_it_com
             for each in sockets:
                 await sent(each, head)
             await asyncio.sleep(0.2)
-            assert held.size < STRANGERS * 3 * protocol.LONGEST_FIELDS
+            assert held.size < STRANGERS * 3 * reading.LONGEST_FIELDS
             for each in sockets:
                 await sent(each, LONG_LINE * 2)
             raw = await asyncio.gather(*map(all_of, sockets))
