@@ -4,8 +4,8 @@ The law: parsed is the request that is being answered, and the next head as far 
 the bytes it came as; beyond `PIECE` of them the socket is not read. Behind an error nothing is parsed.
 
 This leans on private names of aiohttp's: `_messages` and `_waiter` (the queue of requests, and who waits for one),
-`_parser`, `_request_count`, `_upgraded`, `_buffer_paused` with the two methods that set it. aiohttp's own bounds are 32
-requests and no bytes; without these names there would be no others.
+`_parser`, `_request_count`, `_upgraded`, `_buffer_paused` with the two methods that set it. aiohttp bounds 32
+requests and no bytes; without these names there would be no other bound.
 """
 
 from typing import Any
@@ -27,6 +27,9 @@ LONGEST_HEAD = LONGEST_LINE + LONGEST_FIELDS
 MOST_FIELDS = 128
 PIECE = 32 * 1024
 """Bytes that are parsed at once, and that may wait behind a request before the visitor is no longer read."""
+
+BODY_HELD = 32 * 1024
+"""Bytes; twice as many of a body, or a sixteenth as many chunks, are held before the visitor is no longer read."""
 
 
 class Reading(web.RequestHandler):
@@ -71,6 +74,11 @@ class Reading(web.RequestHandler):
             self._read_on()
         elif len(self._held) > PIECE:
             self._pause_reading_for_buffer()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """The reader of a body has room; aiohttp says so after every piece, also of those who never were paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def _is_open(self) -> bool:
         """What comes next is no head: it is the rest of a body, or goes through a tunnel."""

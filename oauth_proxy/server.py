@@ -15,7 +15,7 @@ from aiohttp import web
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.protocol import LINGER, Answered, Connection, Handler, Refusal
-from oauth_proxy.reading import LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
+from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
 
 HEAD_DEADLINE = 60.0
@@ -41,6 +41,7 @@ class Server(web.Server):
             "max_field_size": LONGEST_FIELD,
             "max_headers": MOST_FIELDS,
             "lingering_time": LINGER,
+            "read_bufsize": BODY_HELD,
         }
 
     def __call__(self) -> web.RequestHandler:

@@ -94,3 +94,36 @@ async def test_a_download_that_is_not_read_is_cut_and_the_tool_let_go(
             await sent(each, wire.request("/page", editor.cookie))
         await until(lambda: not any(map(is_open, sockets)))
     await until(lambda: wire.tool.open == 0)
+
+
+def in_chunks(size: int, body: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (size, body[at : at + size]) for at in range(0, len(body), size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 40])
+async def test_an_answer_in_tiny_chunks_is_held_as_the_bytes_it_is(wire: Wire, size: int) -> None:
+    """72 MB became 1.6 GB: every piece was an object of its own, in our hands and in the transport's."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = head + in_chunks(size, b"TOOL-BYTES" * 40 * KIB)
+    wire.tool.says = lambda _: answer
+    async with strangers(wire, 4) as sockets:
+        with counted() as held:
+            for each in sockets:
+                await sent(each, wire.request("/assets/x"))
+            await until(lambda: len(wire.tool.heard) == 4)
+            await asyncio.sleep(1)
+            assert held.size < 4 * 700 * KIB
+    assert (await wire.ask("/oauth2/sign_in")).status == 200
+
+
+@pytest.mark.parametrize("size", [1, 2, 40])
+async def test_a_body_in_tiny_chunks_for_a_tool_that_does_not_read_is_held_as_the_bytes_it_is(size: int) -> None:
+    body = in_chunks(size, b"VISITOR-BYTES" * 40 * KIB)
+    with socket.create_server(("127.0.0.1", 0)) as tool:  # accepts nobody: the kernel alone takes a little
+        url = f"http://127.0.0.1:{tool.getsockname()[1]}"
+        async with wired(upstreams={"/": url}) as wire, strangers(wire, 4) as sockets:
+            with counted() as held:
+                for each in sockets:
+                    await sent(each, wire.request("/hook", "Transfer-Encoding: chunked", method="POST"))
+                await asyncio.gather(*(sent(each, body, 2) for each in sockets))
+                assert held.size < 4 * 700 * KIB
