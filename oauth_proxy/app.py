@@ -12,7 +12,7 @@ from typing import TextIO
 import aiohttp
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from oauth_proxy import server
+from oauth_proxy import reading, server
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
@@ -177,7 +177,7 @@ class Proxy:
         if request._version not in (HttpVersion11, HttpVersion10):  # `version` would keep it, and so the answer
             request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
-        if request.fields.size > server.LONGEST_FIELDS:
+        if request.fields.size > reading.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
         if request.method == "TRACE":
             # It would echo what we add for the tool, the bearer among it.

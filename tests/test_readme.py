@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, server
+from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, reading, server
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.provider import calls as provider
@@ -269,10 +269,10 @@ def test_the_limits_are_those_that_are_shown() -> None:
     upstream = inspect.signature(Upstream).parameters
     most, most_tunnels = upstream["limit"].default, upstream["most_tunnels"].default
     assert limits == {
-        "Request line": f"{server.LONGEST_LINE // 1024} KiB",
-        "One header line": f"{server.LONGEST_FIELD // 1024} KiB",
-        "All headers": f"{server.LONGEST_FIELDS // 1024} KiB in {server.MOST_FIELDS} lines",
         "Cookies in one request, ours among them": f"{cookies.MOST_PAIRS}",
+        "Request line": f"{reading.LONGEST_LINE // 1024} KiB",
+        "One header line": f"{reading.LONGEST_FIELD // 1024} KiB",
+        "All headers": f"{reading.LONGEST_FIELDS // 1024} KiB in {reading.MOST_FIELDS} lines",
         "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
         "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
         "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",

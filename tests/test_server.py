@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest
-from oauth_proxy.server import Handler, Refusal, Server
+from oauth_proxy.protocol import Handler, Refusal
+from oauth_proxy.server import Server
 from tests.cast import PATIENCE, serving
 
 

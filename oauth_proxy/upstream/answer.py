@@ -12,6 +12,8 @@ from oauth_proxy.upstream import head as heads
 from oauth_proxy.upstream.head import Head
 
 _MOST_INTERIM = 32
+_SMALL = 1024
+"""Bytes below which a piece of body is joined with those before it."""
 
 
 class AnswerReader:
@@ -19,6 +21,7 @@ class AnswerReader:
 
     __slots__ = (
         "_body",
+        "_crumbs",
         "_interim",
         "_left",
         "_parser",
@@ -35,6 +38,8 @@ class AnswerReader:
         self._parser = httptools.HttpResponseParser(self)
         self._raw = b""
         self._body: list[bytes] = []
+        self._crumbs = bytearray()
+        """Small pieces that came after those in `_body`."""
         self._left: float | None = None
         """Bytes of body still to come that llhttp is not shown, to save a copy; None while it is."""
         self._to_head = False
@@ -54,10 +59,11 @@ class AnswerReader:
         self._raw, self._left, self._interim = b"", None, 0
         self._to_head, self._upgrading = to_head, upgrading
         self.head, self.complete = None, False
-        self._body, self.buffered = [], 0  # what the last visitor left is nobody's
+        self.take()  # what the last visitor left is nobody's
 
     def take(self) -> list[bytes]:
         """What has come of the body since the last call."""
+        self._join()
         pieces, self._body, self.buffered = self._body, [], 0
         return pieces
 
@@ -109,8 +115,18 @@ class AnswerReader:
             raise UpstreamNonsense("bytes after a complete answer")
 
     def _add(self, data: bytes) -> None:
-        self._body.append(data)
+        """Keep a piece of body. Small ones become one: an object weighs more than the byte that it holds."""
         self.buffered += len(data)
+        if self._body and len(data) < _SMALL:
+            self._crumbs += data
+        else:
+            self._join()
+            self._body.append(data)
+
+    def _join(self) -> None:
+        if self._crumbs:
+            self._body.append(bytes(self._crumbs))
+            self._crumbs = bytearray()
 
     # What llhttp calls, in the middle of feed_data.
 

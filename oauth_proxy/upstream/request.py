@@ -3,6 +3,7 @@
 import asyncio
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp.http import HttpProcessingError
 
 from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout
 from oauth_proxy.upstream.connection import Connection
@@ -92,8 +93,8 @@ class Body:
             await self._send(connection)
         except (BadRequest, RequestTooSlow, UpstreamTimeout) as error:
             connection.fail(error)
-        except (web.RequestPayloadError, OSError) as error:
-            connection.fail(BadRequest(f"the request's body broke off: {error}"))
+        except (web.RequestPayloadError, HttpProcessingError, OSError) as error:  # aiohttp's two parsers differ
+            connection.fail(BadRequest(f"the request's body broke off: {type(error).__name__}"))
 
     async def _send(self, connection: Connection) -> None:
         coming = _Coming(self._request.content, self._rate)

@@ -6,14 +6,13 @@ that no visitor takes the part for the whole.
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import formatdate
 
 from aiohttp import HttpVersion11, web
 
+from oauth_proxy.stall import reset
 from oauth_proxy.upstream.claims import settle
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
@@ -24,7 +23,6 @@ STALL = 60.0
 """Seconds a visitor may take to send, or to accept, the next bytes."""
 _JOINED = 16384
 """Bytes of body up to which copying is cheaper than writing in pieces."""
-_RESET = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +67,9 @@ async def pass_on(
     except CutShort as cut:
         _log.warning("an answer was cut short: %s", cut)
         response.force_close()
-        _reset(request.transport)
+        _cut(request.transport)
     except BaseException:
-        _reset(request.transport)  # whoever catches this must not add an error page
+        _cut(request.transport)  # whoever catches this must not add an error page
         raise
     return response
 
@@ -156,10 +154,6 @@ async def _drain(request: web.BaseRequest) -> None:
         await request.writer.drain()
 
 
-def _reset(transport: asyncio.Transport | None) -> None:
-    """End a visitor's connection so that it cannot be taken for the end of a body."""
+def _cut(transport: asyncio.Transport | None) -> None:
     if transport is not None:
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+        reset(transport)

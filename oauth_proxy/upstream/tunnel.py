@@ -14,6 +14,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http import WebSocketReader
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
+from oauth_proxy.stall import StallWatch
 from oauth_proxy.upstream.claims import settle
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
@@ -136,7 +137,7 @@ class End(asyncio.Protocol):
     `before` had the socket until now. It learns of the socket's loss, so that its owner's books stay right.
     """
 
-    __slots__ = ("_before", "_other", "_over", "_own", "_silent")
+    __slots__ = ("_before", "_other", "_over", "_own", "_silent", "_unread")
 
     def __init__(
         self,
@@ -151,6 +152,7 @@ class End(asyncio.Protocol):
         self._other = other
         self._over = over
         self._silent = silent
+        self._unread: StallWatch | None = None
 
     def data_received(self, data: bytes) -> None:
         """What this side said, said on."""
@@ -158,11 +160,14 @@ class End(asyncio.Protocol):
             self._other.write(data)
 
     def pause_writing(self) -> None:
-        """This side is slower than the other, which waits."""
+        """This side is slower than the other, which waits; when it takes nothing for long, both end."""
+        self._unread = StallWatch()
+        self._unread.start(self._own)
         self._other.pause_reading()
 
     def resume_writing(self) -> None:
         """This side has caught up."""
+        self._stop_watching()
         self._other.resume_reading()
 
     def eof_received(self) -> bool:
@@ -177,8 +182,14 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """This side is gone; what it said last is still said on."""
+        self._stop_watching()
         self._end()
         self._before.connection_lost(exc)
+
+    def _stop_watching(self) -> None:
+        if self._unread is not None:
+            self._unread.stop()
+            self._unread = None
 
     def _end(self) -> None:
         if not self._over.done():

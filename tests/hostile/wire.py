@@ -62,6 +62,9 @@ class Tool:
         self.says = saying()
         self.with_101: tuple[str, ...] = ()
         """Lines in its answer to a handshake beside what belongs there."""
+        self.may_answer = asyncio.Event()
+        """Cleared, whoever asks has to wait."""
+        self.may_answer.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -90,6 +93,7 @@ class Tool:
             while True:
                 request = await self._hear(reader)
                 self.heard.append(request)
+                await self.may_answer.wait()
                 if request.all("upgrade") == ["websocket"]:
                     writer.write(_switching(request, self.with_101))
                     await reader.read()

@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from oauth_proxy import stall
 from oauth_proxy.upstream.pool import Address
 from tests.upstream.handshake import HANDSHAKE, SWITCH, switching
 from tests.upstream.stage import Door, Peer, Tool, a_door, a_stage, until
@@ -173,4 +174,56 @@ async def test_a_side_that_does_not_listen_stops_the_other_from_speaking(slow: s
         assert 0 < held < size // 2
         listen.set()
         await task
+        await visitor.close()
+
+
+@pytest.mark.parametrize("deaf", ["visitor", "tool"])
+async def test_a_side_that_takes_nothing_while_bytes_wait_for_it_ends_the_tunnel(
+    deaf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides are let go; until then an unread WebSocket held two connections, for ever."""
+    monkeypatch.setattr(stall, "STALL", 0.3)
+    over = asyncio.Event()
+
+    async def speak_on(peer: Peer) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await peer.send(b"x" * 65536)
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(SWITCH)
+        await (over.wait() if deaf == "tool" else speak_on(peer))
+
+    async with a_stage(play) as (tool, door):
+        visitor = await door.visitor()
+        await visitor.send(HANDSHAKE)
+        await visitor.head()
+        speaking = asyncio.create_task(speak_on(visitor) if deaf == "tool" else over.wait())
+        await until(lambda: door.upstream.tunnels == 0 and not door.tasks)
+        over.set()
+        await speaking
+        await until(lambda: tool.open == 0)
+        await visitor.close()
+
+
+async def test_a_side_that_reads_slowly_keeps_its_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is that something is taken in every such time, not how much."""
+    monkeypatch.setattr(stall, "STALL", 0.2)
+    size = 40 * 1_048_576
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(SWITCH)
+        await peer.send(b"x" * size)
+        await peer.reader.read()
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(HANDSHAKE)
+        await visitor.head()
+        for _ in range(40):
+            assert len(await visitor.exactly(size // 40)) == size // 40
+            await asyncio.sleep(0.02)
+        assert door.upstream.tunnels == 1
         await visitor.close()

@@ -1,0 +1,170 @@
+"""One visitor's connection: aiohttp's, with our limits and our error answers.
+
+The law: what a stranger sends is refused in one line and never echoed; what is sent to them has to be taken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.http import StreamWriter
+from aiohttp.web_protocol import ERROR, _ErrInfo
+
+from oauth_proxy.errors import BadRequest
+from oauth_proxy.reading import Message, Reading, named
+from oauth_proxy.requests import Request
+from oauth_proxy.stall import StallWatch
+
+log = logging.getLogger(__name__)
+
+LINGER = 2.0
+"""Seconds for which a visitor may go on sending what was refused, so that the refusal reaches them."""
+
+Answered = Callable[[Request, web.StreamResponse, float], None]
+"""Is told of each answer that has been sent, and how many seconds it took."""
+Handler = Callable[[Request], Awaitable[web.StreamResponse]]
+Refusal = Callable[[Request, BadRequest], web.StreamResponse]
+"""Makes the answer to bytes that are not a request; all that is known of the request is who sent it."""
+
+
+class Connection(Reading):
+    """One visitor's connection."""
+
+    __slots__ = ("_answered", "_handler", "_refusal", "_unread")
+
+    def __init__(self, server: web.Server, *, refusal: Refusal, answered: Answered, **kwargs: Any) -> None:
+        super().__init__(server, **kwargs)
+        self._answered = answered
+        self._handler: Handler = cast(Handler, server.request_handler)
+        self._refusal = refusal
+        self._unread = StallWatch()
+
+    async def start(self) -> None:
+        """Answer one request after another, all of them in this task.
+
+        aiohttp's own makes a task for each, to give every handler context variables of its own. Ours have none,
+        and a task costs a tenth of a small request.
+        """
+        try:
+            while not self._force_close and not self._close:
+                if self._paused:
+                    await self._drain_helper()  # the answers so far are not taken yet
+                message, payload = await self._next()
+                may_go_on = await self._answer(message, payload)
+                if not (may_go_on and (payload.is_eof() or await self._discard(payload))):
+                    await self._linger()
+                    break
+                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:  # it came while we were busy
+                    self._keepalive_handle = self._loop.call_at(
+                        self._next_keepalive_close_time, self._process_keepalive
+                    )
+        except Exception as error:  # noqa: BLE001 - an answer failed: there is none left to give, only the line
+            self.log_exception(exc_info=error)
+        finally:
+            self._task_handler = None
+            if self.transport is not None:
+                self._unread.start(self.transport)
+                self.transport.close()
+
+    async def _answer(self, message: Message, payload: StreamReader) -> bool:
+        """Whether another request may come after this one."""
+        started, handler = monotonic(), self._handler  # uvloop's own time stands still for a whole turn
+        if isinstance(message, _ErrInfo):
+            handler, message = self._make_error_handler(message), ERROR
+        task: Any = self._task_handler  # this one
+        request = Request(message, payload, self, StreamWriter(self, self._loop), task, self._loop)
+        self._request_in_progress, self._current_request = True, request
+        try:
+            response, is_lost = await handler(request), False
+            if response.prepared and not self._upgraded:  # all of it has been sent
+                self.log_access(request, response, started)
+            else:
+                response, is_lost = await self.finish_response(request, response, started)
+        except ConnectionError:
+            return False
+        finally:
+            self._request_in_progress, self._current_request = False, None
+            if self._handler_waiter is not None:
+                self._handler_waiter.set_result(None)
+        self._keepalive = bool(response.keep_alive)
+        return self._keepalive and not is_lost
+
+    async def _discard(self, payload: StreamReader) -> bool:
+        """Read what is left of a body that nobody wanted, for a while: the visitor reads the answer after it.
+
+        Whether that was all of it.
+        """
+        with suppress(TimeoutError, web.RequestPayloadError):
+            async with asyncio.timeout(self._lingering_time):
+                while not payload.is_eof() and not self._force_close:
+                    await payload.readany()
+        return payload.is_eof()
+
+    async def _linger(self) -> None:
+        """After a refusal, let the visitor send on for a moment, to nobody.
+
+        The system resets a connection that is closed over unread bytes, and our answer is lost (RFC 9112 9.6).
+        """
+        transport = self.transport
+        if self._parser is not None or transport is None:
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._resume_transport_reading()
+        await asyncio.sleep(LINGER)  # the end of the connection cancels it
+
+    def pause_writing(self) -> None:
+        """The visitor is slower than we are."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._unread.start(self.transport)
+
+    def resume_writing(self) -> None:
+        """The visitor has caught up."""
+        super().resume_writing()
+        self._unread.stop()
+
+    def eof_received(self) -> None:
+        """The visitor has said its last: the event loop closes once our answers are taken."""
+        if self.transport is not None:
+            self._unread.start(self.transport)
+
+    def force_close(self) -> None:
+        """Close once our answers are taken."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None:
+            self._unread.start(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed, by whomever."""
+        super().connection_lost(exc)
+        self._unread.stop()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that could not be parsed; the connection closes after it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        response = self._refusal(cast(Request, request), exc if isinstance(exc, BadRequest) else named(exc))
+        response.force_close()
+        return response
+
+    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
+        """An answer has been sent, to a request that came at that time of the monotonic clock."""
+        self._answered(cast(Request, request), response, monotonic() - (time or 0))
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """One line instead of the traceback that aiohttp writes for every visitor who hangs up."""
+        error = kwargs.get("exc_info")
+        log.warning("a connection failed: %s", type(error).__name__ if error else "unknown")

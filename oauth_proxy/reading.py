@@ -1,0 +1,133 @@
+"""What a visitor sends, parsed as far as it can be answered now.
+
+The law: parsed is the request that is being answered, and the next head as far as it has come. All else waits as
+the bytes it came as; beyond `PIECE` of them the socket is not read. Behind an error nothing is parsed.
+
+This leans on private names of aiohttp's: `_messages` and `_waiter` (the queue of requests, and who waits for one),
+`_parser`, `_request_count`, `_upgraded`, `_buffer_paused` with the two methods that set it. aiohttp bounds 32
+requests and no bytes; without these names there would be no other bound.
+"""
+
+from typing import Any
+
+from aiohttp import EMPTY_PAYLOAD, StreamReader, http_exceptions, web
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import _ErrInfo
+
+from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
+
+Message = RawRequestMessage | _ErrInfo
+"""A request's head, or what was wrong with it: then `exc` is a BadRequest."""
+
+LONGEST_LINE = 16 * 1024
+LONGEST_FIELD = 64 * 1024
+LONGEST_FIELDS = 96 * 1024
+"""Of all header fields together, names and values: nobody's cookies may keep the loop busy."""
+LONGEST_HEAD = LONGEST_LINE + LONGEST_FIELDS
+MOST_FIELDS = 128
+PIECE = 32 * 1024
+"""Bytes that are parsed at once, and that may wait behind a request before the visitor is no longer read."""
+
+BODY_HELD = 32 * 1024
+"""Bytes; twice as many of a body, or a sixteenth as many chunks, are held before the visitor is no longer read."""
+
+
+class Reading(web.RequestHandler):
+    """The half of a connection that reads."""
+
+    __slots__ = ("_body", "_head_size", "_held")
+
+    def __init__(self, server: web.Server, **kwargs: Any) -> None:
+        super().__init__(server, **kwargs)
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """Of the last head that was parsed."""
+        self._head_size = 0
+        """Bytes of a head whose end has not come."""
+        self._held = b""
+        """What came behind a request that is being answered."""
+
+    async def _next(self) -> tuple[Message, StreamReader]:
+        """The next request's head, and its body as it comes."""
+        while (self._held or self._buffer_paused) and not self._messages:
+            self._parse(b"")  # the parser may have stopped between two requests, and kept the rest
+            self._read_on()
+        if not self._messages:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        taken = self._messages.popleft()
+        if self._parser is not None:  # else the connection was lost, or this is the last that is read
+            self._parser.message_consumed()
+        return taken
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the visitor's; also called with none, when the reader of a body has room again."""
+        if self._parser is None:
+            return  # refused already
+        if self._is_open():
+            self._parse(data)
+            return
+        self._held += data
+        if self._waiter is not None and not self._messages:
+            self._read_on()
+        elif len(self._held) > PIECE:
+            self._pause_reading_for_buffer()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """The reader of a body has room; aiohttp says so after every piece, also of those who never were paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _is_open(self) -> bool:
+        """What comes next is no head: it is the rest of a body, or goes through a tunnel."""
+        return self._upgraded or not self._body.is_eof()
+
+    def _read_on(self) -> None:
+        """Parse as much of what is held as makes one request, with all that is here of its body."""
+        while self._held and not self._messages:
+            piece, self._held = self._held[:PIECE], self._held[PIECE:]
+            self._parse(piece)
+        if self._held and self._is_open():
+            rest, self._held = self._held, b""
+            self._parse(rest)
+        if self._buffer_paused and not (self._held or self._messages):
+            self._resume_reading_for_buffer()
+
+    def _parse(self, data: bytes) -> None:
+        """Hand `data` to aiohttp's parser, unless there was an error before, and see what has come of it."""
+        count, body, was_open = self._request_count, self._body, self._is_open()
+        super().data_received(data)
+        if self._request_count != count:
+            message, self._body = self._messages[-1]
+            self._head_size = 0
+            if isinstance(message, _ErrInfo):
+                self._messages.pop()  # its traceback's frames hold what was read
+                self._refuse(named(message.exc), body)
+        elif was_open:
+            self._head_size = 0
+        else:
+            self._head_size += len(data)
+            if self._head_size > LONGEST_HEAD:
+                self._refuse(FieldsTooLarge("a head without end"), EMPTY_PAYLOAD)
+
+    def _refuse(self, error: BadRequest, body: StreamReader) -> None:
+        """Answer so when it is its turn. What follows is no request, and the rest of `body` does not come."""
+        self._messages.append((_ErrInfo(error.status, error, ""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._parser = None
+        self._held = b""
+        if not body.is_eof():
+            body.set_exception(web.RequestPayloadError("bytes that are no body"))
+        self._pause_reading_for_buffer()
+
+
+def named(exc: BaseException | None) -> BadRequest:
+    """What is wrong with bytes of which aiohttp's parser says this. Nothing of them is kept."""
+    cause = f"bytes that are not a request: {type(exc).__name__}"
+    if isinstance(exc, http_exceptions.LineTooLong):
+        # Only the request line is bounded lower than a field: what is larger than that is a header.
+        return LineTooLong(cause) if exc.args[1] == LONGEST_LINE else FieldsTooLarge(cause)
+    return BadRequest(cause)
