@@ -60,7 +60,13 @@ class Reading(web.RequestHandler):
         taken = self._messages.popleft()
         if self._parser is not None:  # else the connection was lost, or this is the last that is read
             self._parser.message_consumed()
+            self._read_again()
         return taken
+
+    def _read_again(self) -> None:
+        """Read the socket on, where it was held for what waited behind a request and nothing waits any more."""
+        if self._buffer_paused and not (self._held or self._messages):
+            self._resume_reading_for_buffer()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the visitor's; also called with none, when the reader of a body has room again."""
@@ -76,7 +82,7 @@ class Reading(web.RequestHandler):
             self._pause_reading_for_buffer()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """The reader of a body has room; aiohttp says so after every piece, also of those who never were paused."""
+        """The reader of a body has room; aiohttp says so after every piece, paused or not."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
@@ -92,8 +98,7 @@ class Reading(web.RequestHandler):
         if self._held and self._is_open():
             rest, self._held = self._held, b""
             self._parse(rest)
-        if self._buffer_paused and not (self._held or self._messages):
-            self._resume_reading_for_buffer()
+        self._read_again()
 
     def _parse(self, data: bytes) -> None:
         """Hand `data` to aiohttp's parser, unless there was an error before, and see what has come of it."""

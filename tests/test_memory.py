@@ -93,4 +93,5 @@ async def _transfer(visitor: Visitor, demo: Demo, direction: str, size: int) -> 
             yield PIECE
 
     async with visitor.session.post(f"{demo.url}/upload", data=pieces(), timeout=endless) as answer:
+        assert answer.status == 200, await answer.text()
         return int((await answer.json())["size"])

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from oauth_proxy.errors import ProxyError
+from oauth_proxy.errors import TooManyAtOnce
 
 _PARTS = 8
 _FEWEST = 8
@@ -18,15 +18,6 @@ requests under way: of the 1024 connections to a tool, an eighth is enough for t
 """
 
 T = TypeVar("T")
-
-
-class TooManyAtOnce(ProxyError):
-    """One visitor has as much under way, and as much waiting, as one visitor may (RFC 6585 4)."""
-
-    status = 429
-    title = "Too much at once"
-    sentence = "Too many requests of yours are still under way. Please try again when some of them have ended."
-    retry_after = 5
 
 
 class Shares:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from oauth_proxy.errors import BadRequest, BodyTooLarge, ProxyError, RequestTooSlow
+from oauth_proxy.errors import BadRequest, BodyTooLarge, RequestTooSlow, TooMuchHeld
 from oauth_proxy.requests import Request
 from oauth_proxy.upstream.request import WHOLE, welcome
 
@@ -22,15 +22,6 @@ MOST_HELD = 16 * LONGEST
 """Bytes of all bodies that are held at a time."""
 MOST_OF_ONE = MOST_HELD // 4
 """Of that, bytes of one client's: a stranger leaves room for Frame.io."""
-
-
-class TooMuchHeld(ProxyError):
-    """No room is left for another body that has to be read whole."""
-
-    status = 503
-    title = "Too many calls at once"
-    sentence = "Too many calls to this address are being read right now. Please try again shortly."
-    retry_after = 5
 
 
 class WholeBodies:

@@ -192,3 +192,23 @@ async def test_pipelined_requests_wait_in_the_visitors_own_kernel(wire: Wire) ->
             assert held.size < STRANGERS * 500 * KIB
         wire.tool.may_answer.set()
     assert len(wire.tool.heard) <= 2 * STRANGERS
+
+
+async def test_a_large_body_behind_a_request_that_is_still_answered_arrives_whole(
+    wire: Wire, editor: Login
+) -> None:
+    """Once: the socket was held for what waited, and nobody read it on when the waiting was over."""
+    wire.tool.may_answer.clear()
+    first = wire.request("/page", editor.cookie)
+    head = f"POST /upload HTTP/1.1\r\nHost: {wire.host}\r\n{editor.cookie}\r\nContent-Length: {MIB}\r\n\r\n"
+    async with wire.connected() as (reader, writer):
+        writer.write(first)
+        await asyncio.sleep(0.05)  # the first has begun
+        writer.write(head.encode() + bytes(MIB))
+        await asyncio.sleep(0.05)  # as much of it as waits behind the first is here
+        wire.tool.may_answer.set()
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                await reader.readuntil(TOOL_BYTES)
+    assert len(wire.tool.heard[-1].body) == MIB

@@ -82,7 +82,7 @@ def test_the_file_that_init_writes_loads(api: Api) -> None:
 def test_the_commented_lines_that_init_writes_are_the_defaults(api: Api) -> None:
     written = template(api, KEY)
     uncommented, count = re.subn(r"^( *)#( {2})?(?=[A-Za-z_-]+:)", r"\1\2", written, flags=re.MULTILINE)
-    assert count == 19
+    assert count == 20
     assert read(uncommented, ENVIRON) == read(written, ENVIRON)
 
 

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from oauth_proxy.errors import TooManyAtOnce
 from oauth_proxy.upstream import request as request_module
-from oauth_proxy.upstream.shares import Shares, TooManyAtOnce
+from oauth_proxy.upstream.shares import Shares
 from tests.upstream.stage import Door, Peer, Tool, a_stage, until
 
 OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
@@ -176,13 +177,13 @@ async def test_a_body_at_the_floor_may_take_as_long_as_it_takes(monkeypatch: pyt
 
 async def test_a_tool_that_is_slow_to_read_is_not_the_visitors_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of the body wants through at once, and waits for the tool for much longer than the visitor may take."""
-    monkeypatch.setattr(request_module, "STALL", 0.1)
+    monkeypatch.setattr(request_module, "STALL", 1.0)
     size = 32 * 1_048_576
 
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             await peer.exactly(size // 8)
         await peer.send(OK)
 

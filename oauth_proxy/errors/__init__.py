@@ -1,0 +1,97 @@
+"""Everything that can go wrong, as a tree: a status, words for the visitor, words for the log.
+
+The law: `sentence` and `title` are fixed text of ours and may be shown to anybody; `cause` may hold what a
+peer or a visitor sent and goes to the log only.
+"""
+
+from oauth_proxy.errors.base import (
+    ConfigurationError,
+    ProxyError,
+)
+from oauth_proxy.errors.logins import (
+    AttemptUnknown,
+    CodeRefused,
+    ConsentRefused,
+    CookieNotReturned,
+    GrantEnded,
+    LoginLoop,
+    LoginRefused,
+)
+from oauth_proxy.errors.provider import (
+    ProviderAway,
+    ProviderBusy,
+    ProviderNonsense,
+    ProviderPaused,
+    ProviderRefusedUs,
+    ProviderUnavailable,
+)
+from oauth_proxy.errors.requests import (
+    BadRequest,
+    BodyTooLarge,
+    FieldsTooLarge,
+    LineTooLong,
+    MethodNotAllowed,
+    Misdirected,
+    NotFound,
+    RequestTooSlow,
+    TooMuchHeld,
+    VersionNotSupported,
+)
+from oauth_proxy.errors.tool import (
+    UpstreamNonsense,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from oauth_proxy.errors.visitors import (
+    NotAllowed,
+    SessionsUnavailable,
+    SessionTooLarge,
+    SignatureRefused,
+    SignInRequired,
+    SignOutUnconfirmed,
+    TokenMalformed,
+    TokenRefused,
+    TooManyAtOnce,
+    TooManyWrongTokens,
+)
+
+__all__ = [
+    "AttemptUnknown",
+    "BadRequest",
+    "BodyTooLarge",
+    "CodeRefused",
+    "ConfigurationError",
+    "ConsentRefused",
+    "CookieNotReturned",
+    "FieldsTooLarge",
+    "GrantEnded",
+    "LineTooLong",
+    "LoginLoop",
+    "LoginRefused",
+    "MethodNotAllowed",
+    "Misdirected",
+    "NotAllowed",
+    "NotFound",
+    "ProviderAway",
+    "ProviderBusy",
+    "ProviderNonsense",
+    "ProviderPaused",
+    "ProviderRefusedUs",
+    "ProviderUnavailable",
+    "ProxyError",
+    "RequestTooSlow",
+    "SessionTooLarge",
+    "SessionsUnavailable",
+    "SignInRequired",
+    "SignOutUnconfirmed",
+    "SignatureRefused",
+    "TokenMalformed",
+    "TokenRefused",
+    "TooManyAtOnce",
+    "TooManyWrongTokens",
+    "TooMuchHeld",
+    "UpstreamNonsense",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+    "VersionNotSupported",
+]

@@ -1,0 +1,33 @@
+"""The root of the tree: a status, words for the visitor, words for the log."""
+
+import re
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; `problems` holds one sentence for each thing to mend."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ProxyError(Exception):
+    """A request that ends in an answer of our own instead of the tool's."""
+
+    status = 500
+    title = "Something went wrong"
+    sentence = "This page could not be shown because of a fault on our side."
+    retry_after: int | None = None
+    """Seconds after which trying again makes sense (RFC 9110 10.2.3)."""
+    challenge: str | None = None
+    """What credentials would have helped (RFC 9110 11.6.1)."""
+
+    def __init__(self, cause: str, *, retry_after: int | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.retry_after = retry_after or self.retry_after
+
+    @property
+    def name(self) -> str:
+        """The failure's name for programs, such as `sign_in_required`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
