@@ -24,25 +24,25 @@ class TokenEndpoint:
         self._busy_until = elapsed()
 
     async def exchange(self, headers: Mapping[str, str], form: str) -> Answer:
-        """The answer to a login's code, asked in any case: somebody waits. Raises what `Calls` raises."""
+        """The answer to a login's code, asked in any case: somebody waits. Raises what `Calls` raises.
+
+        Being asked for patience here stops no refresh: strangers can send as many codes as they like.
+        """
         async with self._shares.logins.turn():
             with self._breaker.call(LOGIN, held=False):
-                return await self._post(headers, form)
+                return await self._calls.post(self._url, headers, form)
 
     async def refresh(self, headers: Mapping[str, str], form: str, owner: str) -> Answer:
         """The answer to a refresh token. Raises what `Calls` raises, and ProviderPaused."""
         self._check()
         async with self._shares.refreshes.turn():
             self._check()
-            with self._breaker.call(owner):
-                return await self._post(headers, form)
-
-    async def _post(self, headers: Mapping[str, str], form: str) -> Answer:
-        try:
-            return await self._calls.post(self._url, headers, form)
-        except ProviderBusy as error:
-            self._busy_until = max(self._busy_until, self._elapsed() + (error.retry_after or 0))
-            raise
+            try:
+                with self._breaker.call(owner):
+                    return await self._calls.post(self._url, headers, form)
+            except ProviderBusy as error:
+                self._busy_until = max(self._busy_until, self._elapsed() + (error.retry_after or 0))
+                raise
 
     def _check(self) -> None:
         left = ceil(self._busy_until - self._elapsed())

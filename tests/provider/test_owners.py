@@ -129,6 +129,16 @@ async def test_a_429_of_the_token_endpoint_pauses_every_refresh_until_its_time_i
         await asked.provider.refresh(tokens, owner="one")
 
 
+async def test_a_429_that_strangers_get_for_their_codes_stops_nobodys_refresh() -> None:
+    async with asking() as asked:
+        tokens = await asked.tokens()
+        asked.frameio.faults.plan("token:authorization_code", Fault.TOO_MANY_REQUESTS)
+        for _ in range(5):
+            failure = await outcome(asked.provider.exchange("bogus", Attempt.start(STATE, asked.clock())))
+            assert isinstance(failure, ProviderBusy)
+        await asked.provider.refresh(tokens, owner="one")
+
+
 async def away(asked: Asked, call: str, owners: list[str]) -> list[type[ProxyError]]:
     """How one call each ends for these owners."""
     found = []
