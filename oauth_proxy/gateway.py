@@ -8,7 +8,6 @@ from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import SignInRequired
 from oauth_proxy.headers import is_navigation
-from oauth_proxy.identity import Session
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
 from oauth_proxy.session import Attempts, Live, Sessions, Visit
@@ -56,9 +55,9 @@ class Gateway:
         if call is not None:  # a call of Frame.io's own is verified before anything else is asked
             async with self._bodies.of(request) as body:
                 call.verify(body)
-                return await self._forward(request, target, None, received)
+                return await self._upstreams.forward(request, target, None, received.others)
         if self._access.is_public(request.method, target):
-            return await self._forward(request, target, None, received)
+            return await self._upstreams.forward(request, target, None, received.others)
         visit = self._sessions.at_hand(received)
         if visit is None:
             visit = await self._visit(request, received)
@@ -77,25 +76,18 @@ class Gateway:
             ]
             request.return_to = self._site.back_to(target)
             return self._answers.not_allowed(request, visit.session.identity)
-        return await self._forward(request, target, visit.session, received)
+        self._live.enter(
+            visit.session, stream=request.fields.for_stream
+        )  # whatever it is, it ends with its session
+        try:
+            return await self._upstreams.forward(request, target, visit.session, received.others)
+        finally:
+            self._live.leave()
 
     async def _visit(self, request: Request, received: Received) -> Visit:
         """Whose request it is: a program's by its own token, a browser's by its cookie."""
         own = await self._bearers.session(request, received)
         return Visit(own) if own is not None else await self._sessions.resume(received)
-
-    async def _forward(
-        self, request: Request, target: Target, session: Session | None, received: Received
-    ) -> web.StreamResponse:
-        """The tool's answer; whatever it is, it ends with its session."""
-        forwarding = self._upstreams.forward(request, target, session, received.others)
-        if session is None:
-            return await forwarding
-        self._live.enter(session, stream=request.fields.for_stream)
-        try:
-            return await forwarding
-        finally:
-            self._live.leave(session)
 
     def _stranger(self, request: Request, target: Target, received: Received) -> web.StreamResponse:
         """A person goes to the login and comes back here; a program is told where the login is."""

@@ -39,6 +39,7 @@ class Watch:
 
     async def look(self) -> None:
         """Do all of it now."""
+        self._clock.wake()
         await self._memory.follow()
         opened = list(self._live.sessions())
         visitors = [session for session in opened if not session.program]
@@ -68,10 +69,11 @@ class Watch:
     async def seen(self) -> list[Seen]:
         """Who is signed in, as far as it is known."""
         found = []
+        connections = self._live.connections()
         for note in await self._memory.notes():
             last = max(note.seen, self._live.last_used(note.session_id))
             dates = self._clock.date(note.created), self._clock.date(last)
-            found.append(Seen(note.user, note.email, *dates, self._live.connections(note.session_id)))
+            found.append(Seen(note.user, note.email, *dates, connections[note.session_id]))
         return found
 
     def _is_over(self, session: Session) -> bool:

@@ -56,6 +56,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def slept(self) -> float:
+        return 0.0
+
 
 @dataclass
 class Stage:

@@ -1,24 +1,16 @@
 """Requests under way, so that a session's end reaches everything it has open, and what is open counts as use."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from oauth_proxy.identity import Session
 
 _REMEMBERED = 65_536
-"""Sessions whose last use is remembered."""
+"""Sessions whose last use is remembered, at least."""
 
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    """What one session has open; the session as it was when that began."""
-
-    session: Session
-    tasks: dict["asyncio.Task[object]", bool] = field(default_factory=dict)
-    """Each with whether it is a stream, which does not end by itself."""
+Task = asyncio.Task[object]
 
 
 class Live:
@@ -26,40 +18,39 @@ class Live:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._open: dict[str, _Open] = {}
-        self._used: OrderedDict[str, float] = OrderedDict()
-        self._held: OrderedDict[str, float] = OrderedDict()
+        self._open: dict[Task, Session] = {}
+        self._streams: set[Task] = set()
+        self._used: dict[str, float] = {}
+        self._held: dict[str, float] = {}
 
     def enter(self, session: Session, *, stream: bool) -> None:
-        """The current task carries an exchange of this session, until `leave`; `sweep` may cancel it."""
-        opened = self._open.get(session.id)
-        if opened is None:
-            opened = self._open[session.id] = _Open(session)
-        # a request is always answered in a task
-        opened.tasks[cast("asyncio.Task[object]", asyncio.current_task())] = stream
+        """The current task carries an exchange of this session, until `leave`; `sweep` may cancel it.
 
-    def leave(self, session: Session) -> None:
+        A `stream` does not end by itself.
+        """
+        task = cast(Task, asyncio.current_task())  # a request is always answered in a task
+        self._open[task] = session
+        self._used[session.id] = self._clock()
+        if stream:
+            self._streams.add(task)
+
+    def leave(self) -> None:
         """The current task is done with it."""
-        opened = self._open[session.id]
-        del opened.tasks[cast("asyncio.Task[object]", asyncio.current_task())]
-        if not opened.tasks:
-            del self._open[session.id]
-        _remember(self._used, session.id, self._clock())
+        task = cast(Task, asyncio.current_task())
+        del self._open[task]
+        self._streams.discard(task)
 
-    def sessions(self) -> Iterator[Session]:
-        """Those with something open."""
-        return (opened.session for opened in list(self._open.values()))
+    def sessions(self) -> Iterable[Session]:
+        """Those with something open, each once."""
+        return {session.id: session for session in self._open.values()}.values()
 
-    def connections(self, session_id: str) -> int:
-        """How many exchanges a session has open."""
-        opened = self._open.get(session_id)
-        return len(opened.tasks) if opened else 0
+    def connections(self) -> Counter[str]:
+        """How many exchanges each session has open, by its id."""
+        return Counter(session.id for session in self._open.values())
 
     def last_used(self, session_id: str) -> float:
-        """When a session was last used here, in seconds since the epoch: now, if anything is open; 0 for never."""
-        if session_id in self._open:
-            return self._clock()
-        return self._used.get(session_id, 0.0)
+        """When a session made a request here, or had something open, in seconds since the epoch; 0 for never."""
+        return max(self._used.get(session_id, 0.0), self.held(session_id))
 
     def held(self, session_id: str) -> float:
         """When a session last had something open for longer than a moment; 0 for never.
@@ -70,22 +61,24 @@ class Live:
 
     def sweep(self, is_over: Callable[[Session], bool]) -> None:
         """Cut whatever belongs to a session that is over; to be called about once a second."""
-        for opened in list(self._open.values()):
-            _remember(self._held, opened.session.id, self._clock())
-            if is_over(opened.session):
-                for task in opened.tasks:
-                    task.cancel("the session is over")
+        now, opened = self._clock(), self.sessions()
+        self._held.update((session.id, now) for session in opened)
+        over = {session.id for session in opened if is_over(session)}
+        for task, session in list(self._open.items()) if over else ():
+            if session.id in over:
+                task.cancel("the session is over")
+        _forget_oldest(self._used)
+        _forget_oldest(self._held)
 
     def close(self) -> None:
         """Cut every stream: none of them ends by itself, and a stop does not wait for that."""
-        for opened in list(self._open.values()):
-            for task, stream in opened.tasks.items():
-                if stream:
-                    task.cancel("the proxy stops")
+        for task in list(self._streams):
+            task.cancel("the proxy stops")
 
 
-def _remember(times: OrderedDict[str, float], session_id: str, now: float) -> None:
-    times[session_id] = now
-    times.move_to_end(session_id)
-    if len(times) > _REMEMBERED:
-        times.popitem(last=False)
+def _forget_oldest(times: dict[str, float]) -> None:
+    """Half of them, where they are twice as many as are remembered."""
+    if len(times) > 2 * _REMEMBERED:
+        oldest = sorted(times, key=lambda session_id: times[session_id])
+        for session_id in oldest[:_REMEMBERED]:
+            del times[session_id]
