@@ -9,7 +9,7 @@ BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys
 # In CI a skipped test is a failed one.
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
-.PHONY: help demo test hostile check format lint types floors bench lock clean
+.PHONY: help demo test hostile fuzz check format lint types floors bench lock clean
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -21,6 +21,9 @@ test: $(VENV)/dev.stamp  ## the whole test suite
 
 hostile: $(VENV)/dev.stamp  ## the attacks of docs/hostile.md alone: what was tried, and what got through
 	$(BIN)/python -m pytest -n auto -q -p tests.tally tests/hostile $(ARGS)
+
+fuzz: $(VENV)/fuzz.stamp  ## any bytes for whatever reads what others send (ARGS="--seconds 60"; finds are kept as tests)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: format lint types floors  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 	$(BIN)/coverage erase
@@ -49,6 +52,8 @@ lock:  ## resolve the dependencies again, with hashes, for every platform and Py
 		--extra redis -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
+		-c requirements-dev.txt --group fuzz --no-deps -o requirements-fuzz.txt
 	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements-dev.txt -o requirements-build.txt -
 
@@ -66,4 +71,8 @@ $(VENV)/run.stamp: requirements.txt pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/fuzz.stamp: requirements-fuzz.txt $(VENV)/dev.stamp
+	$(BIN)/pip install -q --require-hashes -r requirements-fuzz.txt
 	@touch $@

@@ -186,7 +186,7 @@ def granted_tokens(
         described = _quoted(answer.get("error_description", ""), sent)
         cause = f"the token endpoint answered {status}: {_quoted(error.error, sent)} {described}"
         raise _refusal(error.error, cause, refreshing=previous is not None) from None
-    except (ValueError, OverflowError, TypeError, AttributeError):
+    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError):
         raise ProviderNonsense("the token endpoint's answer is not a token answer") from None
     access, refresh = _usable(answer.get("access_token")), _usable(answer.get("refresh_token"))
     if status != 200 or access is None or (refresh is None and answer.get("refresh_token") is not None):
@@ -221,7 +221,9 @@ def _scope(scope: object) -> str:
 
 def _quoted(text: object, secrets: Sequence[str] = ()) -> str:
     """What a stranger wrote, fit for a log line: short, quoted, and without our secrets."""
-    shown = str(text)
+    if not isinstance(text, str):
+        return f"a {type(text).__name__}"  # its repr may be nested too deeply even to be made
+    shown = text
     for secret in secrets:
         shown = shown.replace(secret, "…")
     return repr(shown[:_LONGEST_QUOTE])
