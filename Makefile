@@ -11,7 +11,7 @@ NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
 SDK := .venv-sdk
 
-.PHONY: help demo test hostile check sdk format lint types floors bench lock clean
+.PHONY: help demo test hostile fuzz check sdk format lint types floors bench lock clean
 help:  ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -23,6 +23,9 @@ test: $(VENV)/dev.stamp  ## the whole test suite
 
 hostile: $(VENV)/dev.stamp  ## the attacks of docs/hostile.md alone: what was tried, and what got through
 	$(BIN)/python -m pytest -n auto -q -p tests.tally tests/hostile $(ARGS)
+
+fuzz: $(VENV)/fuzz.stamp  ## any bytes for whatever reads what others send (ARGS="--seconds 60"; finds are kept as tests)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: format lint types floors sdk  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 	$(BIN)/coverage erase
@@ -53,6 +56,8 @@ lock:  ## resolve the dependencies again, with hashes, for every platform and Py
 		--extra redis -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
+		-c requirements-dev.txt --group fuzz --no-deps -o requirements-fuzz.txt
 	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements-dev.txt -o requirements-build.txt -
 	echo frameio | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -77,4 +82,8 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 $(SDK)/run.stamp: requirements-sdk.txt
 	$(PYTHON) -m venv $(SDK) || { rm -rf $(SDK); exit 1; }
 	$(SDK)/bin/pip install -q --require-hashes -r requirements-sdk.txt
+	@touch $@
+
+$(VENV)/fuzz.stamp: requirements-fuzz.txt $(VENV)/dev.stamp
+	$(BIN)/pip install -q --require-hashes -r requirements-fuzz.txt
 	@touch $@

@@ -189,7 +189,7 @@ def granted_tokens(
     except OAuth2Error as error:
         cause = f"the token endpoint answered {status}: {_explained(answer, [*sent, *_granted(answer)])}"
         raise _refusal(error.error, cause, refreshing=previous is not None) from None
-    except (ValueError, OverflowError, TypeError, AttributeError):
+    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError):
         raise ProviderNonsense("the token endpoint's answer is not a token answer") from None
     access, refresh = _usable(answer.get("access_token")), _usable(answer.get("refresh_token"))
     if status != 200 or access is None or (refresh is None and answer.get("refresh_token") is not None):

@@ -185,6 +185,18 @@ def test_a_provider_that_repeats_our_secrets_in_its_error_does_not_put_them_into
     assert "No code … for …." in caught.value.cause
 
 
+@pytest.mark.parametrize("key", ["error", "error_description"])
+@pytest.mark.parametrize("nests", ["[", '{"a":'])
+def test_an_error_nested_as_deep_as_can_be_read_is_a_named_failure(key: str, nests: str) -> None:
+    """What JSON's reader bears, Python's repr does not always: the answer takes a place between the two."""
+    closes = "]" if nests == "[" else "}"
+    for depth in range(500, 1100):
+        nested = f"{nests * depth}1{closes * depth}"
+        body = json.dumps({"error": "x", key: "HERE"}).replace('"HERE"', nested).encode()
+        with pytest.raises(ProviderNonsense):
+            oauth.granted_tokens(400, body, now=NOW)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

@@ -101,8 +101,16 @@ class AnswerReader:
         if head is None:
             if len(self._raw) > heads.MAX_BYTES:
                 raise UpstreamNonsense(f"the head is longer than {heads.MAX_BYTES} bytes")
-        elif before is None and not (self.complete or head.chunked):
+        elif before is None:
+            self._begin_body(head)
+
+    def _begin_body(self, head: Head) -> None:
+        """The head is read; what came behind it llhttp has read too, but it passes over line ends."""
+        behind, self._raw = len(self._raw), b""
+        if not (self.complete or head.chunked):
             self._left = inf if head.length is None else head.length - self.buffered
+        if head.length is not None and behind > head.length and head.status != 101:
+            raise UpstreamNonsense("bytes after a complete answer")
 
     def _count(self, data: bytes) -> None:
         over = len(data) - (self._left or 0)
@@ -164,5 +172,4 @@ class AnswerReader:
         if head.status == 101 and not self._upgrading:
             raise UpstreamNonsense("101 to a request that asked for no other protocol")
         self.head = head
-        self._raw = b""
         self.complete = head.length == 0 and head.status != 101

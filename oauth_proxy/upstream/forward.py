@@ -21,6 +21,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 async def forward(
     pool: Pool,
     request: web.BaseRequest,
+    owner: str,
     *,
     target: bytes,
     headers: Lines,
@@ -34,7 +35,7 @@ async def forward(
         raise BadRequest("CONNECT asks for a tunnel to somewhere")
     body = Body(request, body_rate)
     wire = request_head(method, target, headers, body.framing, ours)
-    connection = pool.at_rest() or await pool.connect()
+    connection = pool.at_rest(owner) or await pool.connect()
     try:
         if body.in_hand is None:
             return await _while_sending(request, body, connection, wire, added)
@@ -53,7 +54,7 @@ async def forward(
             keep_alive=request.keep_alive and not body.chunked,
         )
     finally:
-        pool.give_back(connection)
+        pool.give_back(connection, owner)
 
 
 async def _while_sending(

@@ -1,17 +1,22 @@
 """The connections to one tool: how many there may be, which is used next, and when an idle one is let go.
 
 The law: every connection is counted from the moment it is made until the loop says it is lost, so the counts are
-the truth; what was promised to a request that went away goes to the next in the queue.
+the truth; what was promised to a request that went away goes to the next in the queue. Another visitor asks on a
+connection only when the tool has been silent there for a moment, unless there is no other way.
 """
 
 import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.outbox import Outbox
+
+QUIET = 0.1
+"""Seconds of silence after which another visitor may use a connection: by then a tool's late bytes have come."""
 
 
 class UpstreamBusy(UpstreamUnreachable):
@@ -35,6 +40,14 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"unix:{self.unix}" if self.unix else f"{host}:{self.port}"
+
+
+class _AtRest(NamedTuple):
+    """A connection that nobody uses, whom it served last, and the loop's time at which that was over."""
+
+    connection: Connection
+    owner: str | None
+    since: float
 
 
 class Pool:
@@ -65,7 +78,7 @@ class Pool:
         self._tick = min(1.0, timeout, idle) / 4
         self._outbox = Outbox()
         self._open: set[Connection] = set()
-        self._idle: list[Connection] = []
+        self._idle: list[_AtRest] = []
         self._tunnels: set[Connection] = set()
         self._connecting = 0
         self._dialling = 0
@@ -92,13 +105,17 @@ class Pool:
         """Requests waiting for a connection."""
         return len(self._waiters)
 
-    def at_rest(self) -> Connection | None:
-        """The connection that came to rest last, if one is idle: it is the least likely to be stale."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.silent:
-                return connection
-            connection.abort()
+    def at_rest(self, owner: str) -> Connection | None:
+        """Of the idle connections that `owner` may use, the last to come to rest: the least likely to be stale."""
+        may_grow = len(self._open) + self._connecting < self._limit
+        quiet_since = asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
+        for at in range(len(self._idle) - 1, -1, -1):
+            connection, last_owner, since = self._idle[at]
+            if last_owner == owner or since <= quiet_since:
+                del self._idle[at]
+                if connection.silent:
+                    return connection
+                connection.abort()
         return None
 
     async def connect(self) -> Connection:
@@ -151,14 +168,14 @@ class Pool:
             self._watch = loop.call_later(self._tick, self._look_after)
         return connection
 
-    def give_back(self, connection: Connection) -> None:
-        """An exchange is over: keep its connection for the next, or cut it."""
+    def give_back(self, connection: Connection, owner: str | None) -> None:
+        """An exchange of the owner's is over, or there was none: keep its connection for the next, or cut it."""
         if not connection.reusable:
             connection.abort()
             return
         connection.rest(self._idle_time)
         if not self._promise(connection):
-            self._idle.append(connection)
+            self._idle.append(_AtRest(connection, owner, asyncio.get_running_loop().time()))
 
     def close(self) -> None:
         """Cut every connection."""
@@ -174,8 +191,7 @@ class Pool:
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)
         self._tunnels.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self._idle = [each for each in self._idle if each.connection is not connection]
         self._offer_slot()
 
     def _take_place(self) -> bool:
@@ -222,7 +238,7 @@ class Pool:
             self._connecting -= 1
             self._offer_slot()
         else:
-            self.give_back(freed)
+            self.give_back(freed, None)
 
     def _look_after(self) -> None:
         """End whatever has outlived its deadline. One timer for all: a request costs no timer of its own."""

@@ -60,7 +60,8 @@ class Upstream:
     ) -> Coroutine[None, None, Forwarded]:
         """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
 
-        `owner` is whose share it counts for: any text that is one visitor's alone. `target` goes into the request
+        `owner` is whose share it counts for, and who may go on where one's own last answer ended: any text that is
+        one visitor's alone. `target` goes into the request
         line as it is (RFC 9112 3.2). `headers` are the lines for the tool, in order
         and without any that frame the message or belong to one hop; `ours`, from `whole_lines`, come before them.
         `added` are lines for the visitor, put after the tool's own.
@@ -72,6 +73,7 @@ class Upstream:
         exchange = forward(
             self._pool,
             request,
+            owner,
             target=target,
             headers=headers,
             ours=ours,

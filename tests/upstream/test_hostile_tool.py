@@ -140,6 +140,8 @@ async def test_malformed_in_two_pieces_is_malformed(answer: bytes, cut: int) -> 
     [
         (b"GET", KIND + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"),
         (b"GET", KIND + b"EVIL"),
+        (b"GET", KIND + b"\r\n"),
+        (b"GET", KIND.replace(b"4\r\n\r\nkind", b"0\r\n\r\n") + b"\n"),
         (b"GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nEVIL"),
         (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nEVIL"),
         (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"),
@@ -149,13 +151,14 @@ async def test_malformed_in_two_pieces_is_malformed(answer: bytes, cut: int) -> 
 )
 async def test_bytes_behind_an_answer_are_nobodys(request_method: bytes, answer: bytes) -> None:
     """The answer itself stands; what came with it must not become the next visitor's."""
-    async with a_stage(once(answer)) as (tool, door):
+    async with a_stage(once(answer), idle=60) as (tool, door):
         first = await door.ask(request_method + b" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert first.startswith(b"HTTP/1.1 ")
         assert b"EVIL" not in first
         await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
         second = await door.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert second.endswith(b"\r\n\r\nkind")
+        assert tool.connections == 2
         assert not door.errors
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from oauth_proxy.upstream import pool as pool_module
 from oauth_proxy.upstream.pool import Pool
-from tests.upstream.stage import Peer, Tool, a_stage, a_tool, until
+from tests.upstream.stage import Peer, Tool, a_stage, a_tool, saying, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 KIND = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nkind"
@@ -101,6 +102,48 @@ async def test_a_connection_whose_answer_began_before_the_body_had_gone_is_not_u
         await visitor.close()
 
 
+async def twice(tool: Tool, peer: Peer) -> None:
+    """A tool that answers twice: the second time when the next request is there already."""
+    await tool.asked(peer)
+    await peer.send(KIND)
+    while True:
+        await tool.asked(peer)
+        await peer.send(STRAY)
+        await peer.send(KIND)
+
+
+def asked_by(owner: int) -> bytes:
+    return b"GET / HTTP/1.1\r\nHost: a\r\nX-Owner: %d\r\nConnection: close\r\n\r\n" % owner
+
+
+async def test_a_second_answer_reaches_no_other_visitor_while_it_may_still_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "QUIET", 1000.0)
+    async with a_stage(twice) as (tool, door):
+        heard = [await door.ask(asked_by(number)) for number in range(ROUNDS)]
+        assert [answer for answer in heard if not answer.endswith(b"kind")] == []
+        assert tool.connections == ROUNDS
+
+
+async def test_where_the_tool_was_silent_another_visitor_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "QUIET", 0.0)
+    async with a_stage(saying(KIND)) as (tool, door):
+        for number in range(5):
+            assert (await door.ask(asked_by(number))).endswith(b"kind")
+        assert tool.connections == 1
+
+
+async def test_nobody_waits_for_silence_where_there_can_be_no_other_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "QUIET", 1000.0)
+    async with a_stage(saying(KIND), limit=2) as (tool, door):
+        for number in range(5):
+            assert (await door.ask(asked_by(number))).endswith(b"kind")
+        assert tool.connections == 2
+
+
 def says(data: bytes) -> Callable[[int], Any]:
     """Bytes that are in the proxy's socket when this returns, though its loop has not seen them."""
     return lambda fileno: os.write(fileno, data)
@@ -131,9 +174,9 @@ async def test_a_connection_that_is_readable_before_it_is_used_is_dropped(
             await connection.ask(GET)
             waiting = asyncio.create_task(pool.connect()) if way == "promised" else None
             await until(lambda: pool.waiting == (1 if way == "promised" else 0))
-            pool.give_back(connection)
+            pool.give_back(connection, "")
             does(sockets[-1])
-            given = await waiting if waiting else pool.at_rest() or await pool.connect()
+            given = await waiting if waiting else pool.at_rest("") or await pool.connect()
             assert given is not connection
             assert pool.open == 1, "the one that was dropped has left its place to the new one"
             await given.ask(GET)

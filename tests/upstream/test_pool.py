@@ -163,8 +163,8 @@ async def test_what_one_visitor_left_behind_is_not_given_to_the_next() -> None:
         first = await pool.connect()
         await first.ask(b"GET /0 HTTP/1.1\r\n\r\n")
         await until(lambda: first.complete)
-        pool.give_back(first)
-        second = pool.at_rest()
+        pool.give_back(first, "")
+        second = pool.at_rest("")
         assert second is first
         answer = second.ask(b"GET /1 HTTP/1.1\r\n\r\n")
         assert not answer.done()
@@ -185,7 +185,7 @@ async def test_what_was_promised_to_a_request_that_went_away_goes_to_the_next(pr
         first, second = (asyncio.create_task(pool.connect()) for _ in range(2))
         await until(lambda: pool.waiting == 2)
         if promised == "a connection":
-            pool.give_back(busy[0])
+            pool.give_back(busy[0], "")
         else:
             busy[0].abort()
             await asyncio.sleep(0)  # in which the loop reports it lost
@@ -206,7 +206,7 @@ async def test_a_connection_that_dies_on_its_way_to_the_next_request_is_replaced
         await first.ask(GET)
         waiting = asyncio.create_task(pool.connect())
         await until(lambda: pool.waiting == 1)
-        pool.give_back(first)
+        pool.give_back(first, "")
         first.abort()
         second = await waiting
         assert second is not first
