@@ -20,6 +20,7 @@ from aiohttp.web_protocol import ERROR, _ErrInfo
 from oauth_proxy.errors import BadRequest, ConfigurationError, FieldsTooLarge, LineTooLong
 from oauth_proxy.requests import Request
 from oauth_proxy.settings import Listen, Tls
+from oauth_proxy.sockets import unix_socket
 
 log = logging.getLogger(__name__)
 
@@ -186,13 +187,14 @@ async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tl
     context = _context(tls) if tls is not None else None
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site: web.BaseSite
-    if at.path:
-        site = web.UnixSite(runner, at.path, ssl_context=context)
-    else:
-        site = web.TCPSite(runner, at.host, at.port, ssl_context=context)
     try:
+        sock = stack.enter_context(unix_socket(at)) if at.path else None  # its file goes after its last connection
+        stack.push_async_callback(runner.cleanup)
+        site: web.BaseSite
+        if sock is not None:
+            site = web.SockSite(runner, sock, ssl_context=context)
+        else:
+            site = web.TCPSite(runner, at.host, at.port, ssl_context=context)
         await site.start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -111,7 +112,7 @@ def cookie_domain(domain: str, info: ValidationInfo) -> str:
     host = urlsplit(public_url).hostname if public_url else None
     if "." not in domain or is_ip(domain):
         raise Refused("a cookie's domain has a dot in it and is not an address")
-    suffixes = PublicSuffixList()
+    suffixes = _suffixes()
     if suffixes.is_public(domain):
         raise Refused(
             "anybody may have hosts in this domain, a public suffix (publicsuffix.org): browsers drop the cookie",
@@ -194,6 +195,12 @@ def admin_apart(admin: Listen, public: Listen | None) -> None:
     """Nothing; Refused where the admin pages would stand on the public listener."""
     if admin == public and (admin.path or admin.port):
         raise Refused("admin.listen is the public listener; the two must differ")
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """The list of publicsuffix.org, read where it is asked for: that takes a twentieth of a second."""
+    return PublicSuffixList()
 
 
 def _reading(info: ValidationInfo) -> Reading:

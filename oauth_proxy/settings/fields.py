@@ -5,12 +5,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, SecretBytes, SecretStr, WithJsonSchema
 
-from oauth_proxy.settings import addresses, checks, keys, rules, units
+from oauth_proxy.settings import addresses, checks, keys, listeners, rules, units
 from oauth_proxy.settings.written import Written
 
 Duration = Annotated[float, Written(units.duration, units.written_duration, {"pattern": units.DURATION_PATTERN})]
 Flag = Annotated[bool, Written(checks.flag, bool, {"type": ["boolean", "string"], "pattern": "^(true|false)$"})]
-Listener = Annotated[addresses.Listen, Written(addresses.listen)]
+Listener = Annotated[
+    addresses.Listen,
+    PlainValidator(listeners.listener),
+    PlainSerializer(listeners.written, when_used="json"),
+    WithJsonSchema(listeners.SCHEMA),
+]
 Url = Annotated[str, Written(addresses.url, schema={"pattern": "^https?://"})]
 Folder = Annotated[Path, Written(Path), AfterValidator(checks.folder)]
 File = Annotated[Path, Written(Path), AfterValidator(checks.file)]

@@ -169,7 +169,7 @@ class Admin(_Model):
     """The listener for /metrics, /healthz and /readyz, apart from the public one."""
 
     listen: Listener = addresses.Listen("127.0.0.1", 4181)
-    """host:port or unix:/path."""
+    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
 
 
 class Log(_Model):
@@ -196,7 +196,7 @@ class Settings(_Model):
     public_url: Annotated[str, Written(addresses.public_url, schema={"pattern": "^https?://"})]
     """What visitors type, such as https://review.example.com. The callback is {public_url}/oauth2/callback."""
     listen: Listener = addresses.Listen("127.0.0.1", 4180)
-    """host:port or unix:/path."""
+    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
     tls: Tls | None = None
     frameio: Frameio
     session: Session
