@@ -17,6 +17,7 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.protocol import LINGER, Answered, Connection, Handler, Refusal
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
+from oauth_proxy.sockets import unix_socket
 
 HEAD_DEADLINE = 60.0
 """Seconds a connection may sit idle or be in the middle of a request's head."""
@@ -57,13 +58,14 @@ async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tl
     context = _context(tls) if tls is not None else None
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site: web.BaseSite
-    if at.path:
-        site = web.UnixSite(runner, at.path, ssl_context=context)
-    else:
-        site = web.TCPSite(runner, at.host, at.port, ssl_context=context)
     try:
+        sock = stack.enter_context(unix_socket(at)) if at.path else None  # its file goes after its last connection
+        stack.push_async_callback(runner.cleanup)
+        site: web.BaseSite
+        if sock is not None:
+            site = web.SockSite(runner, sock, ssl_context=context)
+        else:
+            site = web.TCPSite(runner, at.host, at.port, ssl_context=context)
         await site.start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -4,12 +4,14 @@ The law: an address is read in one way or refused. No user information, no query
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from oauth_proxy.settings.refusal import Refused
 
 Network = IPv4Network | IPv6Network
+
+OWNER_ONLY = 0o600
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -27,11 +29,16 @@ _LONGEST_SOCKET = 107
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen: `path` of a Unix socket, else `host` (no brackets) and `port` (0 takes a free one)."""
+    """Where to listen: `path` of a Unix socket, else `host` (no brackets) and `port` (0 takes a free one).
+
+    `mode` and `group` say who may connect to the socket: by default this process's user alone.
+    """
 
     host: str = ""
     port: int = 0
     path: str | None = None
+    mode: int = field(default=OWNER_ONLY, compare=False)
+    group: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.path else f"{bracketed(self.host)}:{self.port}"
@@ -80,9 +87,8 @@ def listen(text: str) -> Listen:
     return Listen(_host(host), int(port))
 
 
-def local_listen(text: str) -> Listen:
-    """A listener as `listen` reads it that nothing outside this machine reaches; else Refused."""
-    where = listen(text)
+def local(where: Listen) -> Listen:
+    """The listener; Refused where anything outside this machine reaches it."""
     if not where.path and not is_loopback(where.host):
         raise Refused(
             "the tool API answers on this machine only: unix:/path, or a port of 127.0.0.1",

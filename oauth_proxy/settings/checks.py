@@ -4,6 +4,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -136,7 +137,7 @@ def cookie_domain(domain: str, info: ValidationInfo) -> str:
     host = urlsplit(public_url).hostname if public_url else None
     if "." not in domain or is_ip(domain):
         raise Refused("a cookie's domain has a dot in it and is not an address")
-    suffixes = PublicSuffixList()
+    suffixes = _suffixes()
     if suffixes.is_public(domain):
         raise Refused(
             "anybody may have hosts in this domain, a public suffix (publicsuffix.org): browsers drop the cookie",
@@ -227,6 +228,12 @@ def handles(headers: Mapping[str, str], *, useful: bool) -> Mapping[str, str]:
     if not useful and any("handle" in placeholders(template) for template in headers.values()):
         raise Refused("the placeholder {handle} needs tool_api, where tools exchange it for a fresh token")
     return headers
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """The list of publicsuffix.org, read where it is asked for: that takes a twentieth of a second."""
+    return PublicSuffixList()
 
 
 def _reading(info: ValidationInfo) -> Reading:

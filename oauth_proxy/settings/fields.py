@@ -5,14 +5,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, SecretBytes, SecretStr, WithJsonSchema
 
-from oauth_proxy.settings import addresses, checks, keys, rules, stores, units
+from oauth_proxy.settings import addresses, checks, keys, listeners, rules, stores, units
 from oauth_proxy.settings.written import Written
 
 Duration = Annotated[float, Written(units.duration, units.written_duration, {"pattern": units.DURATION_PATTERN})]
 Flag = Annotated[bool, Written(checks.flag, bool, {"type": ["boolean", "string"], "pattern": "^(true|false)$"})]
 Recheck = Annotated[float, Written(checks.recheck, units.written_duration, {"pattern": units.DURATION_PATTERN})]
-Listener = Annotated[addresses.Listen, Written(addresses.listen)]
-LocalListener = Annotated[addresses.Listen, Written(addresses.local_listen)]
+Listener = Annotated[
+    addresses.Listen,
+    PlainValidator(listeners.listener),
+    PlainSerializer(listeners.written, when_used="json"),
+    WithJsonSchema(listeners.SCHEMA),
+]
+LocalListener = Annotated[Listener, AfterValidator(addresses.local)]
 Url = Annotated[str, Written(addresses.url, schema={"pattern": "^https?://"})]
 Store = Annotated[
     stores.Store, Written(stores.store, schema={"pattern": stores.PATTERN}), AfterValidator(checks.stored)

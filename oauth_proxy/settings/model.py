@@ -45,7 +45,7 @@ class Settings(Part):
     public_url: Annotated[str, Written(addresses.public_url, schema={"pattern": "^https?://"})]
     """What visitors type, such as https://review.example.com. The callback is {public_url}/oauth2/callback."""
     listen: Listener = addresses.Listen("127.0.0.1", 4180)
-    """host:port or unix:/path."""
+    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
     tls: Tls | None = None
     frameio: Frameio
     session: Session

@@ -173,14 +173,14 @@ class Admin(Part):
     """The listener for /metrics, /healthz and /readyz, apart from the public one."""
 
     listen: Listener = addresses.Listen("127.0.0.1", 4181)
-    """host:port or unix:/path."""
+    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
 
 
 class ToolApi(Part):
     """Where a tool asks for a fresh token of a visitor, by the handle it received; off unless set."""
 
     listen: LocalListener
-    """unix:/path, or a port of this machine alone: 127.0.0.1:4182."""
+    """unix:/path, {path: …, mode: "0660", group: …}, or a port of this machine alone: 127.0.0.1:4182."""
 
 
 class Log(Part):
