@@ -19,12 +19,18 @@ class Troubled(Protocol):
 
 
 class Admin:
-    """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other."""
+    """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other.
 
-    def __init__(self, metrics: Metrics, is_ready: Callable[[], bool], memory: Troubled) -> None:
+    `capacity` is in trouble while newcomers are turned away.
+    """
+
+    def __init__(
+        self, metrics: Metrics, is_ready: Callable[[], bool], memory: Troubled, capacity: Troubled
+    ) -> None:
         self._metrics = metrics
         self._is_ready = is_ready
         self._memory = memory
+        self._capacity = capacity
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """/metrics in Prometheus's text format, /healthz and /readyz as Kubernetes asks for them."""
@@ -44,4 +50,6 @@ class Admin:
         """Ready with Redis down too: it is down for all replicas at once, and each goes on alone."""
         if not self._is_ready():
             return web.Response(status=503, text="draining\n")
+        if self._capacity.trouble:
+            return web.Response(status=503, text=f"{self._capacity.trouble}\n")
         return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")

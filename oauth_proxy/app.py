@@ -18,6 +18,7 @@ from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
 from oauth_proxy.bearers import Bearers
+from oauth_proxy.capacity import Capacity
 from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
@@ -65,7 +66,8 @@ class Proxy:
         self._site = site
         self._peers = Peers(settings.trusted_proxies)
         self._readings = Readings()
-        self.metrics = Metrics()
+        self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts)
+        self.metrics = Metrics(lambda: self.capacity.open)
         self.provider = _provider(settings, http, clock, self.metrics)
         self.memory = memory_for(settings, clock)
         if settings.session.store != "cookie":
@@ -161,10 +163,7 @@ class Proxy:
         return (self._endpoints if ours else self._gateway).handle(request, target)
 
     def _failure(
-        self,
-        request: Request,
-        error: ProxyError,
-        answer: Callable[[Request, ProxyError], web.StreamResponse],
+        self, request: Request, error: ProxyError, answer: Callable[[Request, ProxyError], web.StreamResponse]
     ) -> web.StreamResponse:
         if not isinstance(error, SignInRequired | NotFound):  # the access log tells those
             log.warning(
@@ -200,13 +199,15 @@ async def running(settings: Settings, log_to: TextIO, clock: Clock = time.time) 
         stack.push_async_callback(proxy.memory.close)
         stack.push_async_callback(proxy.refresher.close)
         await proxy.look()
-        watching = asyncio.create_task(proxy.watch())
-        stack.callback(watching.cancel)
+        stack.callback(asyncio.create_task(proxy.watch()).cancel)
         stack.push_async_callback(proxy.upstreams.close)
         access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
-        public = server.Server(proxy.handle, refusal=proxy.refuse, answered=access_log.answered)
+        public = server.Server(
+            proxy.handle, refusal=proxy.refuse, answered=access_log.answered, capacity=proxy.capacity
+        )
         draining = False
-        admin = web.Server(Admin(proxy.metrics, lambda: not draining, proxy.memory).handle, access_log=None)
+        asked = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.capacity)
+        admin = web.Server(asked.handle, access_log=None)
         # The admin listener outlives the public one, to say that it is draining.
         admin_listen = await server.listen(stack, admin, settings.admin.listen, None, 0.1)
         listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
@@ -225,8 +226,7 @@ def _cookies(settings: Settings) -> Cookies:
 
 
 def _journal(settings: Settings) -> Journal | None:
-    path = settings.session.revocations
-    return Journal(path) if path else None
+    return Journal(path) if (path := settings.session.revocations) else None
 
 
 def _provider(settings: Settings, http: aiohttp.ClientSession, clock: Clock, metrics: Metrics) -> Provider:

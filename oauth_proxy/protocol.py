@@ -14,7 +14,9 @@ from aiohttp import StreamReader, web
 from aiohttp.http import StreamWriter
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
+from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import BadRequest
+from oauth_proxy.handshakes import Handshakes
 from oauth_proxy.reading import Message, Reading, named
 from oauth_proxy.requests import Request
 from oauth_proxy.stall import StallWatch
@@ -34,10 +36,23 @@ Refusal = Callable[[Request, BadRequest], web.StreamResponse]
 class Connection(Reading):
     """One visitor's connection."""
 
-    __slots__ = ("_answered", "_handler", "_refusal", "_unread")
+    __slots__ = ("_answered", "_capacity", "_handler", "_handshakes", "_refusal", "_socket", "_unread")
+    _socket: asyncio.Transport
+    """Where the bytes go, below TLS."""
 
-    def __init__(self, server: web.Server, *, refusal: Refusal, answered: Answered, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        *,
+        refusal: Refusal,
+        answered: Answered,
+        capacity: Capacity,
+        handshakes: Handshakes | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(server, **kwargs)
+        self._capacity = capacity
+        self._handshakes = handshakes
         self._answered = answered
         self._handler: Handler = cast(Handler, server.request_handler)
         self._refusal = refusal
@@ -53,7 +68,9 @@ class Connection(Reading):
             while not self._force_close and not self._close:
                 if self._paused:
                     await self._drain_helper()  # the answers so far are not taken yet
+                self._capacity.rest(self)
                 message, payload = await self._next()
+                self._capacity.wake(self)
                 may_go_on = await self._answer(message, payload)
                 if not (may_go_on and (payload.is_eof() or await self._discard(payload))):
                     await self._linger()
@@ -118,6 +135,21 @@ class Connection(Reading):
         self._resume_transport_reading()
         await asyncio.sleep(LINGER)  # the end of the connection cancels it
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has come. They are let in while there is room, after a handshake where we speak TLS."""
+        self._socket = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        peer = transport.get_extra_info("peername")
+        if not self._capacity.admit(self, peer[0] if isinstance(peer, tuple) else ""):
+            self._socket.abort()
+        elif self._handshakes is None:
+            super().connection_made(transport)
+        else:
+            self._handshakes.begin(self._socket, self, super().connection_made)
+
+    def give_way(self) -> None:
+        """End at once: this connection is idle, and there is no room for another one."""
+        self._socket.abort()
+
     def pause_writing(self) -> None:
         """The visitor is slower than we are."""
         super().pause_writing()
@@ -145,6 +177,7 @@ class Connection(Reading):
         """The socket is closed, by whomever."""
         super().connection_lost(exc)
         self._unread.stop()
+        self._capacity.leave(self)
 
     def handle_error(
         self,

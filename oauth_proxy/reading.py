@@ -76,7 +76,7 @@ class Reading(web.RequestHandler):
             self._pause_reading_for_buffer()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """The reader of a body has room; aiohttp says so after every piece, also of those who never were paused."""
+        """The reader of a body has room; aiohttp says so after every piece, paused or not."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

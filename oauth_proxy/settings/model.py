@@ -23,6 +23,7 @@ from pydantic import (
 
 from oauth_proxy.settings import addresses, checks, keys, rules, stores
 from oauth_proxy.settings.fields import Duration, File, Flag, Folder, Issued, Listener, Rule, SessionKey, Url
+from oauth_proxy.settings.limits import Limits
 from oauth_proxy.settings.written import Written
 
 DEFAULT_SCOPES: Mapping[str, tuple[str, ...]] = {
@@ -220,6 +221,7 @@ class Settings(_Model):
     admin: Annotated[Admin, Field(validate_default=True)] = Admin()
     log: Log = Log()
     pages: Pages = Pages()
+    limits: Limits = Limits()
 
     @property
     def host(self) -> str:

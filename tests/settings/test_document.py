@@ -62,6 +62,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
         "admin": {"listen": "127.0.0.1:4181"},
         "log": {"format": "text", "access": True},
         "pages": {"name": "review.example.com"},
+        "limits": {},
     }
 
 
