@@ -16,13 +16,14 @@ from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import BadRequest
-from oauth_proxy.handshakes import Handshakes
 from oauth_proxy.reading import Message, Reading, named
 from oauth_proxy.requests import Request
 from oauth_proxy.stall import StallWatch
 
 log = logging.getLogger(__name__)
 
+UNSENT = 65_536
+"""Bytes for a slow visitor, beyond which the next have to wait; for TLS the event loop would take half a MiB."""
 LINGER = 2.0
 """Seconds for which a visitor may go on sending what was refused, so that the refusal reaches them."""
 
@@ -36,23 +37,15 @@ Refusal = Callable[[Request, BadRequest], web.StreamResponse]
 class Connection(Reading):
     """One visitor's connection."""
 
-    __slots__ = ("_answered", "_capacity", "_handler", "_handshakes", "_refusal", "_socket", "_unread")
-    _socket: asyncio.Transport
-    """Where the bytes go, below TLS."""
+    __slots__ = ("_answered", "_capacity", "_end", "_handler", "_refusal", "_unread")
 
     def __init__(
-        self,
-        server: web.Server,
-        *,
-        refusal: Refusal,
-        answered: Answered,
-        capacity: Capacity,
-        handshakes: Handshakes | None = None,
-        **kwargs: Any,
+        self, server: web.Server, *, refusal: Refusal, answered: Answered, capacity: Capacity, **kwargs: Any
     ) -> None:
         super().__init__(server, **kwargs)
         self._capacity = capacity
-        self._handshakes = handshakes
+        self._end: Callable[[], None] | None = None
+        """How to end it at once; None before it is admitted."""
         self._answered = answered
         self._handler: Handler = cast(Handler, server.request_handler)
         self._refusal = refusal
@@ -135,20 +128,30 @@ class Connection(Reading):
         self._resume_transport_reading()
         await asyncio.sleep(LINGER)  # the end of the connection cancels it
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody has come. They are let in while there is room, after a handshake where we speak TLS."""
-        self._socket = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+    def admit(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether there is room for this one, who is at the other side of `transport`."""
         peer = transport.get_extra_info("peername")
-        if not self._capacity.admit(self, peer[0] if isinstance(peer, tuple) else ""):
-            self._socket.abort()
-        elif self._handshakes is None:
-            super().connection_made(transport)
-        else:
-            self._handshakes.begin(self._socket, self, super().connection_made)
+        self._end = cast(asyncio.Transport, transport).abort  # uvloop's is one in all but name
+        return self._capacity.admit(self, peer[0] if isinstance(peer, tuple) else "")
+
+    def on_giving_way(self, end: Callable[[], None]) -> None:
+        """What ends the connection until it is made, which is after its handshake."""
+        self._end = end
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has come, who is admitted already where we speak TLS."""
+        through = cast(asyncio.Transport, transport)
+        if self._end is None and not self.admit(transport):
+            through.abort()
+            return
+        self._end = through.abort
+        through.set_write_buffer_limits(UNSENT)
+        super().connection_made(transport)
 
     def give_way(self) -> None:
         """End at once: this connection is idle, and there is no room for another one."""
-        self._socket.abort()
+        if self._end is not None:
+            self._end()
 
     def pause_writing(self) -> None:
         """The visitor is slower than we are."""

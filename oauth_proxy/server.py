@@ -15,7 +15,7 @@ from aiohttp import web
 
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.handshakes import Handshakes
+from oauth_proxy.handshakes import Arrival, Handshakes
 from oauth_proxy.protocol import LINGER, Answered, Connection, Handler, Refusal
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
@@ -53,7 +53,10 @@ class Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
-        return Connection(self, handshakes=self.handshakes, **self._ours, **self._limits)
+        connection = Connection(self, **self._ours, **self._limits)
+        if self.handshakes is None:
+            return connection
+        return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop sees it
 
 
 async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tls | None, drain: float) -> Listen:
