@@ -6,6 +6,7 @@ The law: anybody who reaches it may ask for metrics, alive and ready; who comman
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -47,16 +48,26 @@ class Desk(Protocol):
 
 
 class Admin:
-    """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other."""
+    """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other.
+
+    `capacity` is in trouble while newcomers are turned away; `desk` and `inbox` are for commands.
+    """
 
     def __init__(
-        self, metrics: Metrics, is_ready: Callable[[], bool], memory: Troubled, desk: Desk, inbox: Inbox
+        self,
+        metrics: Metrics,
+        is_ready: Callable[[], bool],
+        memory: Troubled,
+        capacity: Troubled,
+        desk: Desk,
+        inbox: Inbox,
     ) -> None:
         self._metrics = metrics
         self._is_ready = is_ready
         self._memory = memory
         self._desk = desk
         self._inbox = inbox
+        self._capacity = capacity
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """/metrics in Prometheus's text format, /healthz and /readyz as Kubernetes asks for them, and /command."""
@@ -80,6 +91,8 @@ class Admin:
         """Ready with Redis down too: it is down for all replicas at once, and each goes on alone."""
         if not self._is_ready():
             return web.Response(status=503, text="draining\n")
+        if self._capacity.trouble:
+            return web.Response(status=503, text=f"{self._capacity.trouble}\n")
         return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")
 
     async def _command(self, request: web.BaseRequest) -> web.Response:
@@ -111,11 +124,18 @@ class Admin:
 
     async def _end(self, user: str | None) -> dict[str, Any]:
         """Whether the user was known is told too: a name with a slip in it ends nothing."""
-        names = {name.lower() for each in await self._desk.seen() for name in (each.id, each.email) if name}
+        known = user is None or await self._is_known(user)
         untold = await self._desk.end_user(user)
         log.info("a command ended all sessions of %s", user if user is not None else "everybody")
-        known = user is None or untold is not None or user.lower() in names  # else nobody can tell
-        return {"untold": untold, "known": known}
+        return {"untold": untold, "known": known or untold is not None}
+
+    async def _is_known(self, user: str) -> bool:
+        """Whether somebody of that name is signed in; asking must not keep anybody from being signed out."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DEADLINE / 5):
+                seen = await self._desk.seen()
+                return user.lower() in {name.lower() for each in seen for name in (each.id, each.email) if name}
+        return True  # nobody can tell
 
 
 async def _body(request: web.BaseRequest) -> str:

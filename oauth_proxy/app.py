@@ -18,6 +18,7 @@ from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
 from oauth_proxy.assembly import cookies_for, logout_for, provider_for, route_for
 from oauth_proxy.bearers import Bearers
+from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.commands import Inbox
 from oauth_proxy.cookies import SealedCookie
@@ -65,7 +66,8 @@ class Proxy:
         self._site = site
         self._peers = Peers(settings.trusted_proxies)
         self._readings = Readings()
-        self.metrics = Metrics()
+        self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts)
+        self.metrics = Metrics(lambda: self.capacity.open)
         self.provider = provider_for(settings, http, clock, system, self.metrics)
         self.memory = memory_for(settings, clock)
         if self.memory.lasting:
@@ -193,10 +195,7 @@ class Proxy:
         return (self._endpoints if ours else self._gateway).handle(request, target)
 
     def _failure(
-        self,
-        request: Request,
-        error: ProxyError,
-        answer: Callable[[Request, ProxyError], web.StreamResponse],
+        self, request: Request, error: ProxyError, answer: Callable[[Request, ProxyError], web.StreamResponse]
     ) -> web.StreamResponse:
         if not isinstance(error, SignInRequired | NotFound):  # the access log tells those
             log.warning(
@@ -230,14 +229,15 @@ async def running(settings: Settings, log_to: TextIO, system: System = MACHINE) 
         proxy = Proxy(settings, http, system)
         stack.push_async_callback(proxy.close)
         await proxy.look()
-        watching = asyncio.create_task(proxy.watch.forever())
-        stack.callback(watching.cancel)
+        stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
         stack.push_async_callback(proxy.upstreams.close)
         access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
-        public = server.Server(proxy.handle, refusal=proxy.refuse, answered=access_log.answered)
+        public = server.Server(
+            proxy.handle, refusal=proxy.refuse, answered=access_log.answered, capacity=proxy.capacity
+        )
         draining = False
         inbox = Inbox(settings.session.keys, settings.public_url, system.wall)
-        admin = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.watch, inbox)
+        admin = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.capacity, proxy.watch, inbox)
         asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
         # The admin listener outlives the public one, to say that it is draining.
         admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)

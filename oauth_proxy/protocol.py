@@ -14,6 +14,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http import StreamWriter
 from aiohttp.web_protocol import ERROR, _ErrInfo
 
+from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.reading import Message, Reading, named
 from oauth_proxy.requests import Request
@@ -21,6 +22,8 @@ from oauth_proxy.stall import StallWatch
 
 log = logging.getLogger(__name__)
 
+UNSENT = 65_536
+"""Bytes for a slow visitor, beyond which the next have to wait; for TLS the event loop would take half a MiB."""
 LINGER = 2.0
 """Seconds for which a visitor may go on sending what was refused, so that the refusal reaches them."""
 
@@ -34,10 +37,15 @@ Refusal = Callable[[Request, BadRequest], web.StreamResponse]
 class Connection(Reading):
     """One visitor's connection."""
 
-    __slots__ = ("_answered", "_handler", "_refusal", "_unread")
+    __slots__ = ("_answered", "_capacity", "_end", "_handler", "_refusal", "_unread")
 
-    def __init__(self, server: web.Server, *, refusal: Refusal, answered: Answered, **kwargs: Any) -> None:
+    def __init__(
+        self, server: web.Server, *, refusal: Refusal, answered: Answered, capacity: Capacity, **kwargs: Any
+    ) -> None:
         super().__init__(server, **kwargs)
+        self._capacity = capacity
+        self._end: Callable[[], None] | None = None
+        """How to end it at once; None before it is admitted."""
         self._answered = answered
         self._handler: Handler = cast(Handler, server.request_handler)
         self._refusal = refusal
@@ -53,7 +61,9 @@ class Connection(Reading):
             while not self._force_close and not self._close:
                 if self._paused:
                     await self._drain_helper()  # the answers so far are not taken yet
+                self._capacity.rest(self)
                 message, payload = await self._next()
+                self._capacity.wake(self)
                 may_go_on = await self._answer(message, payload)
                 if not (may_go_on and (payload.is_eof() or await self._discard(payload))):
                     await self._linger()
@@ -118,6 +128,31 @@ class Connection(Reading):
         self._resume_transport_reading()
         await asyncio.sleep(LINGER)  # the end of the connection cancels it
 
+    def admit(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether there is room for this one, who is at the other side of `transport`."""
+        peer = transport.get_extra_info("peername")
+        self._end = cast(asyncio.Transport, transport).abort  # uvloop's is one in all but name
+        return self._capacity.admit(self, peer[0] if isinstance(peer, tuple) else "")
+
+    def on_giving_way(self, end: Callable[[], None]) -> None:
+        """What ends the connection until it is made, which is after its handshake."""
+        self._end = end
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody has come, who is admitted already where we speak TLS."""
+        through = cast(asyncio.Transport, transport)
+        if self._end is None and not self.admit(transport):
+            through.abort()
+            return
+        self._end = through.abort
+        through.set_write_buffer_limits(UNSENT)
+        super().connection_made(transport)
+
+    def give_way(self) -> None:
+        """End at once: this connection is idle, and there is no room for another one."""
+        if self._end is not None:
+            self._end()
+
     def pause_writing(self) -> None:
         """The visitor is slower than we are."""
         super().pause_writing()
@@ -145,6 +180,7 @@ class Connection(Reading):
         """The socket is closed, by whomever."""
         super().connection_lost(exc)
         self._unread.stop()
+        self._capacity.leave(self)
 
     def handle_error(
         self,

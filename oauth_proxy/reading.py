@@ -49,7 +49,7 @@ class Reading(web.RequestHandler):
     async def _next(self) -> tuple[Message, StreamReader]:
         """The next request's head, and its body as it comes."""
         while (self._held or self._buffer_paused) and not self._messages:
-            self._parse(b"")  # the parser may have stopped between two requests, and kept the rest
+            self._parse(b"", is_open=False)  # the parser may have stopped between two requests, and kept the rest
             self._read_on()
         if not self._messages:
             self._waiter = self._loop.create_future()
@@ -72,14 +72,18 @@ class Reading(web.RequestHandler):
         """Bytes of the visitor's; also called with none, when the reader of a body has room again."""
         if self._parser is None:
             return  # refused already
-        if self._is_open():
-            self._parse(data)
-            return
-        self._held += data
-        if self._waiter is not None and not self._messages:
-            self._read_on()
-        elif len(self._held) > PIECE:
-            self._pause_reading_for_buffer()
+        if self._waiter is not None and not self._messages:  # nothing is being answered
+            if len(data) <= PIECE:
+                self._parse(data, is_open=False)
+            else:
+                self._held = data
+                self._read_on()
+        elif self._is_open():
+            self._parse(data, is_open=True)
+        else:
+            self._held += data
+            if len(self._held) > PIECE:
+                self._pause_reading_for_buffer()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The reader of a body has room; aiohttp says so after every piece, paused or not."""
@@ -94,15 +98,15 @@ class Reading(web.RequestHandler):
         """Parse as much of what is held as makes one request, with all that is here of its body."""
         while self._held and not self._messages:
             piece, self._held = self._held[:PIECE], self._held[PIECE:]
-            self._parse(piece)
+            self._parse(piece, is_open=self._is_open())
         if self._held and self._is_open():
             rest, self._held = self._held, b""
-            self._parse(rest)
+            self._parse(rest, is_open=True)
         self._read_again()
 
-    def _parse(self, data: bytes) -> None:
-        """Hand `data` to aiohttp's parser, unless there was an error before, and see what has come of it."""
-        count, body, was_open = self._request_count, self._body, self._is_open()
+    def _parse(self, data: bytes, *, is_open: bool) -> None:
+        """Hand `data` to aiohttp's parser and see what has come of it: the rest of a body, or heads."""
+        count, body = self._request_count, self._body
         super().data_received(data)
         if self._request_count != count:
             message, self._body = self._messages[-1]
@@ -110,7 +114,7 @@ class Reading(web.RequestHandler):
             if isinstance(message, _ErrInfo):
                 self._messages.pop()  # its traceback's frames hold what was read
                 self._refuse(named(message.exc), body)
-        elif was_open:
+        elif is_open:
             self._head_size = 0
         else:
             self._head_size += len(data)

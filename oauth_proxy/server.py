@@ -13,7 +13,9 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.handshakes import Arrival, Handshakes
 from oauth_proxy.protocol import LINGER, Answered, Connection, Handler, Refusal
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
@@ -26,13 +28,18 @@ HEAD_DEADLINE = 60.0
 class Server(web.Server):
     """Makes a Connection for each visitor. `handler` answers a request and raises nothing."""
 
-    def __init__(self, handler: Handler, *, refusal: Refusal, answered: Answered) -> None:
+    def __init__(
+        self, handler: Handler, *, refusal: Refusal, answered: Answered, capacity: Capacity | None = None
+    ) -> None:
         # A visitor who hangs up cancels the handler: the tool's connection is let go at once.
         super().__init__(
             cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], handler),  # it gets what we make
             handler_cancellation=True,
         )
-        self._ours: dict[str, Any] = {"refusal": refusal, "answered": answered}
+        self.capacity = capacity or Capacity()
+        self.handshakes: Handshakes | None = None
+        """Set where we speak TLS."""
+        self._ours: dict[str, Any] = {"refusal": refusal, "answered": answered, "capacity": self.capacity}
         self._limits: dict[str, Any] = {
             "access_log": None,
             "loop": asyncio.get_running_loop(),
@@ -47,7 +54,10 @@ class Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
-        return Connection(self, **self._ours, **self._limits)
+        connection = Connection(self, **self._ours, **self._limits)
+        if self.handshakes is None:
+            return connection
+        return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop sees it
 
 
 async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tls | None, drain: float) -> Listen:
@@ -55,17 +65,15 @@ async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tl
 
     Raises ConfigurationError for a place or a certificate that cannot be used.
     """
-    context = _context(tls) if tls is not None else None
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
+    if tls is not None and isinstance(handler, Server):
+        handler.handshakes = Handshakes(_context(tls), HEAD_DEADLINE)
+        stack.callback(handler.handshakes.cut)
     try:
         sock = stack.enter_context(unix_socket(at)) if at.path else None  # its file goes after its last connection
         stack.push_async_callback(runner.cleanup)
-        site: web.BaseSite
-        if sock is not None:
-            site = web.SockSite(runner, sock, ssl_context=context)
-        else:
-            site = web.TCPSite(runner, at.host, at.port, ssl_context=context)
+        site = web.TCPSite(runner, at.host, at.port) if sock is None else web.SockSite(runner, sock)
         await site.start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
@@ -76,6 +84,7 @@ async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tl
 def _context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs us more than the visitor
     try:
         context.load_cert_chain(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:

@@ -75,7 +75,7 @@ class Desk:
 @asynccontextmanager
 async def listening(desk: Desk, inbox: Inbox, *, ready: bool = True) -> AsyncIterator[str]:
     """An admin listener in front of that desk; its URL."""
-    async with serving(web.Server(Admin(Metrics(), lambda: ready, Well(), desk, inbox).handle)) as url:
+    async with serving(web.Server(Admin(Metrics(), lambda: ready, Well(), Well(), desk, inbox).handle)) as url:
         yield url
 
 

@@ -273,6 +273,8 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Request line": f"{reading.LONGEST_LINE // 1024} KiB",
         "One header line": f"{reading.LONGEST_FIELD // 1024} KiB",
         "All headers": f"{reading.LONGEST_FIELDS // 1024} KiB in {reading.MOST_FIELDS} lines",
+        "Connections of visitors": "`limits.connections`",
+        "Connections from one address": "half of them",
         "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
         "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
         "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",

@@ -67,7 +67,7 @@ async def strangers(wire: Wire, number: int = STRANGERS) -> AsyncIterator[list[s
         for each in sockets:
             each.setblocking(False)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)  # the kernel shall not take it all
-            await loop.sock_connect(each, ("127.0.0.1", wire.stage.port))
+            await loop.sock_connect(each, ("127.0.0.1", wire.stage.listens_on))
         yield sockets
     finally:
         for each in sockets:
