@@ -60,13 +60,9 @@ class Reading(web.RequestHandler):
         taken = self._messages.popleft()
         if self._parser is not None:  # else the connection was lost, or this is the last that is read
             self._parser.message_consumed()
-            self._read_again()
+            if self._buffer_paused and self._is_open():  # it was held for what waited, which was a body's beginning
+                self._resume_reading_for_buffer()
         return taken
-
-    def _read_again(self) -> None:
-        """Read the socket on, where it was held for what waited behind a request and nothing waits any more."""
-        if self._buffer_paused and not (self._held or self._messages):
-            self._resume_reading_for_buffer()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the visitor's; also called with none, when the reader of a body has room again."""
@@ -102,7 +98,8 @@ class Reading(web.RequestHandler):
         if self._held and self._is_open():
             rest, self._held = self._held, b""
             self._parse(rest, is_open=True)
-        self._read_again()
+        if self._buffer_paused and not (self._held or self._messages):
+            self._resume_reading_for_buffer()
 
     def _parse(self, data: bytes, *, is_open: bool) -> None:
         """Hand `data` to aiohttp's parser and see what has come of it: the rest of a body, or heads."""
