@@ -1,7 +1,7 @@
 """Failures have an owner: one visitor's trouble is nobody else's, and only Frame.io being away concerns all."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, NAVIGATING, bearer, refreshes, signed_in
 from tests.visitor import Visitor
 
-LONG = {"session": {"lifetime": "30d", "idle": "30d"}}
+LONG: dict[str, Any] = {"session": {"lifetime": "30d", "idle": "30d"}}
 ENDS = ["invalid_grant", "invalid_token", "access_denied", "ride_AdobeID_acct_actreq", "ride_AdobeID_acct_terms"]
 PAUSES = ["temporarily_unavailable", "invalid_client", "invalid_request", "server_error", "x" * 4000, "ri\u202ede"]
 
@@ -65,6 +65,7 @@ async def test_the_limit_that_somebody_uses_up_by_themselves_stops_nobody_else(v
         for _ in range(12):
             stage.clock.advance(HOUR)
             token = bearer(await busy.ask(stage))
+            last = 0
             for _ in range(10):
                 async with visitor.session.get(
                     f"{stage.frameio_url}/v2/me", headers={"Authorization": token}

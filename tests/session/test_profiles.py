@@ -1,6 +1,7 @@
 """Who somebody is, read after each refresh and on a clock of its own, and what happens when that fails."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.session.crowd import Alive, living_only
 from tests.session.test_refresh import HOUR, bearer, refreshes, signed_in
 from tests.visitor import Visitor
 
-STUDIO = {"access": {"allow": [{"email": "*@studio.example.com"}]}}
+STUDIO: dict[str, Any] = {"access": {"allow": [{"email": "*@studio.example.com"}]}}
 FAILURES = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.HTML, Fault.NOT_AN_OBJECT]
 
 
