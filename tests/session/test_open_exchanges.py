@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,8 +128,11 @@ async def opened(stage: Stage, kind: str, credential: str) -> AsyncIterator[Exch
 async def are_open(*counts: tuple[Stage, int]) -> None:
     """So many exchanges are open at each stage."""
     for stage, count in counts:
-        live = stage.proxy._live
-        await until(lambda live=live, count=count: sum(len(each.tasks) for each in live._open.values()) == count)
+        await until(partial(has_open, stage, count))
+
+
+def has_open(stage: Stage, count: int) -> bool:
+    return sum(len(each.tasks) for each in stage.proxy._live._open.values()) == count
 
 
 @pytest.mark.parametrize("kind", EXCHANGES)
