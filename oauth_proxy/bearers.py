@@ -29,8 +29,8 @@ from oauth_proxy.requests import Request
 
 GOOD_FOR, WRONG_FOR = 60.0, 30.0
 """Seconds for which an answer about a token is believed."""
-RECHECK = 300.0
-"""Seconds after which a token is asked about again while something of its program is open."""
+RECHECK, RECHECK_AGAIN = 300.0, 15.0
+"""Seconds after which a token is asked about again while its program has something open; and if that failed."""
 MOST_WRONG, PAUSE = 10, 6.0
 """Wrong tokens a client may bring at once, and the seconds after which it may bring one more."""
 PROVEN_FOR = 86_400.0
@@ -79,6 +79,7 @@ class Bearers:
         self._wrong = _Memory[str](clock)
         self._busy = _Memory[str](clock)
         self._proven = _Memory[bool](clock)
+        self._unanswered = _Memory[str](clock)
         self._limit = _Limit(clock)
         self._flights: dict[bytes, _Flight] = {}
         self._rechecks: dict[str, asyncio.Task[None]] = {}
@@ -106,9 +107,9 @@ class Bearers:
     def tend(self, open_sessions: Iterable[Session]) -> None:
         """Ask again about the tokens of programs that have something open; to be called about once a second."""
         for session in open_sessions:
-            if not session.program or session.id in self._rechecks or len(self._rechecks) >= _AT_ONCE:
+            if session.id in self._rechecks or len(self._rechecks) >= _AT_ONCE:
                 continue
-            if self._clock() >= self._known_at(session) + RECHECK and not self.is_refused(session):
+            if self._is_due(session):
                 task = self._rechecks[session.id] = asyncio.create_task(self._recheck(session))
                 task.add_done_callback(partial(self._rechecked, session.id))
 
@@ -123,16 +124,23 @@ class Bearers:
 
     async def _recheck(self, session: Session) -> None:
         key = _key(session)
-        with suppress(TokenRefused, ProviderUnavailable, TooManyWrongTokens):
-            if self._busy.get(key) is None:
+        try:
+            with suppress(TokenRefused):
                 await self._shared(key, session.tokens.access, session.id)
+        except (ProviderUnavailable, TooManyWrongTokens) as error:
+            wait = max(RECHECK_AGAIN, error.retry_after or 0)
+            self._unanswered.keep(key, error.cause, self._clock() + wait)
 
     def _rechecked(self, session_id: str, task: "asyncio.Task[None]") -> None:
         del self._rechecks[session_id]
 
-    def _known_at(self, session: Session) -> float:
-        known = self._good.last(_key(session))
-        return max(session.profile_at, known.at if known else 0.0)
+    def _is_due(self, session: Session) -> bool:
+        """Whether a program's token is to be asked about again."""
+        key = _key(session)
+        if self._busy.get(key) or self._unanswered.get(key) or self.is_refused(session):
+            return False
+        known = self._good.last(key)
+        return self._clock() >= max(session.profile_at, known.at if known else 0.0) + RECHECK
 
     async def _whose(self, key: bytes, token: str, client: str) -> _Known:
         if (known := self._good.get(key)) is not None:

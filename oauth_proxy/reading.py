@@ -60,7 +60,7 @@ class Reading(web.RequestHandler):
         taken = self._messages.popleft()
         if self._parser is not None:  # else the connection was lost, or this is the last that is read
             self._parser.message_consumed()
-            if self._buffer_paused and self._is_open():  # it was held for what waited, which was a body's beginning
+            if self._buffer_paused and self._is_open():  # what waited was its beginning
                 self._resume_reading_for_buffer()
         return taken
 

@@ -101,8 +101,9 @@ class Sessions:
         loaded = await self._store.load(received)
         if loaded is None or self._memory.has_ended(loaded.session):
             return Visit(None)
-        if not self._allows(self._refresher.newest(loaded.session).identity):
-            return Visit(loaded.session)  # about to be refused: nothing more is asked for them
+        newest = self._refresher.newest(loaded.session)
+        if not self._allows(newest.identity):
+            return Visit(newest)  # about to be refused, as who they are now: nothing more is asked for them
         try:
             session = await self._refresher.fresh(loaded.session)
         except GrantEnded:

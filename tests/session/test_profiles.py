@@ -1,0 +1,108 @@
+"""Who somebody is, read after each refresh and on a clock of its own, and what happens when that fails."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from oauth_proxy.demo.faults import Fault
+from oauth_proxy.demo.people import EDITOR
+from tests.cast import on_stage
+from tests.session.crowd import Alive, living_only
+from tests.session.test_refresh import HOUR, bearer, refreshes, signed_in
+from tests.visitor import Visitor
+
+STUDIO: dict[str, Any] = {"access": {"allow": [{"email": "*@studio.example.com"}]}}
+FAILURES = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.HTML, Fault.NOT_AN_OBJECT]
+
+
+@pytest.mark.parametrize("fault", FAILURES)
+@pytest.mark.parametrize("left", [30, 0])
+async def test_five_of_five_who_wait_for_a_refresh_whose_profile_call_fails_reach_the_tool_with_a_living_token(
+    visitor: Visitor, fault: Fault, left: int
+) -> None:
+    alive = Alive()
+    async with on_stage(tool=living_only(alive), **STUDIO) as stage:
+        alive.stage = stage
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.faults.plan("me", fault)
+        stage.frameio.faults.delay("token", 0.05)
+        stage.clock.advance(HOUR - left)
+        answers = await asyncio.gather(*(stage.ask(f"/{n}", cookie) for n in range(5)))
+        assert [answer.status for answer in answers] == [200] * 5
+        assert all(answer.all("Set-Cookie") for answer in answers)
+        assert refreshes(stage) == 1
+        stage.frameio.faults.clear()
+        stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
+        asked = stage.frameio.calls["me"]
+        for _ in range(20):  # nobody asks for anything meanwhile
+            stage.clock.advance(1)
+            await stage.proxy.look()
+            await stage.proxy.refresher._readings.close()
+        assert stage.frameio.calls["me"] == asked + 1, "by itself, and once it is known no more"
+        assert (await stage.ask("/", cookie)).status == 403
+        assert refreshes(stage) == 1
+
+
+async def test_a_profile_that_never_comes_holds_up_nobody_for_longer_than_a_moment(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oauth_proxy.session.flights.PATIENCE", 0.05)
+    async with on_stage(**STUDIO) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
+        stage.frameio.faults.plan("me", Fault.HANG)
+        stage.clock.advance(HOUR)
+        for _ in range(3):
+            bearer(await stage.ask("/echo", cookie))
+        assert refreshes(stage) == 1
+        stage.frameio.faults.clear()
+        await stage.proxy.refresher._readings.close()
+        assert (await stage.ask("/echo", cookie)).status == 403
+
+
+async def test_a_demotion_counts_after_an_hour_without_any_refresh(visitor: Visitor) -> None:
+    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, **STUDIO) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
+        asked = stage.frameio.calls["me"]
+        stage.clock.advance(HOUR - 1)
+        bearer(await stage.ask("/echo", cookie))
+        assert stage.frameio.calls["me"] == asked
+        stage.clock.advance(1)
+        answers = await asyncio.gather(*(stage.ask(f"/echo?{n}", cookie) for n in range(20)))
+        assert {answer.status for answer in answers} == {403}
+        assert stage.frameio.calls["me"] == asked + 1
+        assert refreshes(stage) == 0
+
+
+async def test_access_recheck_says_how_often_and_is_asked_with_the_present_token(visitor: Visitor) -> None:
+    async with on_stage(api="v4", access={"recheck": "5m"}, session={"lifetime": "7d"}) as stage:
+        cookie = await signed_in(stage, visitor)
+        asked = stage.frameio.calls["me"]
+        for count in range(1, 6):
+            stage.clock.advance(300)
+            bearer(await stage.ask("/echo", cookie))
+            assert stage.frameio.calls["me"] == asked + count
+        assert refreshes(stage) == 0
+
+
+async def test_a_recheck_that_fails_leaves_who_they_were_and_is_repeated(visitor: Visitor) -> None:
+    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, **STUDIO) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
+        stage.frameio.faults.plan("me", Fault.SERVER_ERROR, 1)
+        stage.clock.advance(HOUR)
+        bearer(await stage.ask("/echo", cookie))
+        stage.clock.advance(1)
+        assert (await stage.ask("/echo", cookie)).status == 403
+
+
+async def test_a_recheck_that_finds_the_token_dead_ends_the_session(visitor: Visitor) -> None:
+    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.revoke_all(EDITOR)
+        bearer(await stage.ask("/echo", cookie))
+        stage.clock.advance(HOUR)
+        assert (await stage.ask("/echo", cookie)).status == 401
+        assert refreshes(stage) == 0
