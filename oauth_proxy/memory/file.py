@@ -9,13 +9,16 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from oauth_proxy.errors import ConfigurationError
 
 VERSION = 1
 _APPLICATION = 0x4F504658  # what file(1) and SQLite know the file by
-_WAIT = 0.5
+_WAIT = 2.0
 """Seconds to wait for another process that writes."""
+_LARGEST_LOG = 16 * 1024 * 1024
+"""Bytes of the write-ahead log that stay on disk once it has been written over to the file."""
 
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -25,7 +28,7 @@ CREATE TABLE record (
 CREATE INDEX record_expires ON record (expires);
 CREATE TABLE ended (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    site TEXT NOT NULL, key TEXT NOT NULL UNIQUE, expires REAL NOT NULL, sealed TEXT NOT NULL
+    site TEXT NOT NULL, key TEXT NOT NULL UNIQUE, at REAL NOT NULL, expires REAL NOT NULL, sealed TEXT NOT NULL
 );
 CREATE INDEX ended_expires ON ended (expires);
 CREATE TABLE turn (key TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
@@ -41,24 +44,56 @@ class Unusable(Exception):
     """The file, or its folder, cannot be a store; the sentence says why and what helps."""
 
 
+class Identity(NamedTuple):
+    """What tells a file from one that was put in its place."""
+
+    device: int
+    inode: int
+
+
 def prepared(path: Path) -> None:
-    """Make sure that the file is there and can be used. Raises ConfigurationError."""
+    """Make sure that the file is there and can be used. Raises ConfigurationError.
+
+    A file that another process holds at the moment may be good; it is as a store that is away for a while.
+    """
     try:
+        made(path)
         with closing(opened(path)) as database:
-            database.execute("UPDATE epoch SET name = name")  # a full disk or a read-only one says so here
+            tried(database)
     except Unusable as error:
         raise ConfigurationError([f"session.store: {path}: {error}"]) from None
     except (sqlite3.Error, OSError) as error:
-        raise ConfigurationError([f"session.store: {path} cannot be used: {error}"]) from None
+        if not _is_busy(error):
+            raise ConfigurationError([f"session.store: {path} cannot be used: {error}"]) from None
+
+
+def tried(database: sqlite3.Connection) -> None:
+    """Write nothing new: a disk that is full, or can only be read, says so here. Raises sqlite3.Error."""
+    database.execute("UPDATE epoch SET name = name")
+
+
+def made(path: Path) -> Identity:
+    """The file at the path, made where there is none. Raises Unusable and OSError."""
+    _check_folder(path.parent)
+    _make(path)
+    return _identity(path.stat())
+
+
+def found(path: Path) -> Identity | None:
+    """The file at the path; None where there is none, or one that somebody has emptied."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return _identity(stat) if stat.st_size else None
 
 
 def opened(path: Path) -> sqlite3.Connection:
-    """A connection to the file, made where it is not there. Raises Unusable, sqlite3.Error and OSError.
+    """A connection to the file that was made. Raises Unusable, sqlite3.Error and OSError.
 
     Every statement is a transaction of its own.
     """
-    _check_folder(path.parent)
-    _make(path)
+    # Nobody else in this process may open the file: closing it would give up SQLite's locks (fcntl(2)).
     database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
     try:
         _check_content(database)
@@ -70,10 +105,15 @@ def opened(path: Path) -> sqlite3.Connection:
 
 
 def _set_journal(database: sqlite3.Connection) -> None:
-    """WAL: readers do not wait for a writer. FULL: what was written is there after a power cut, too."""
+    """WAL: readers do not wait for a writer. NORMAL: a commit is written, not synced, unless it asks for that.
+
+    No cache: what others do to the file is noticed soon.
+    """
     if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise Unusable("it cannot have a write-ahead log there; is this a network drive?")
-    database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA journal_size_limit = {_LARGEST_LOG}")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("PRAGMA cache_size = 0")
 
 
 def _check_folder(folder: Path) -> None:
@@ -112,8 +152,8 @@ def _check_file(path: Path) -> None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise Unusable("it is not a file")
-    if found.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
-        raise Unusable("the file belongs to somebody else")
+    if found.st_uid != os.geteuid() and path.parent.stat().st_mode & stat.S_IWOTH:
+        raise Unusable("the file belongs to somebody else, and anybody could have put it there")
     if not os.access(path, os.R_OK | os.W_OK):
         raise Unusable("the file cannot be read and written by the user the proxy runs as")
 
@@ -128,7 +168,7 @@ def _check_content(database: sqlite3.Connection) -> None:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise Unusable("the file is not a database") from None
         raise
-    if not tables and not version:
+    if not tables and not version and not application:
         _make_tables(database)
     elif application != _APPLICATION:
         raise Unusable("the file is the database of another program")
@@ -148,3 +188,12 @@ def _make_tables(database: sqlite3.Connection) -> None:
         # Another process that started in the same moment has made them.
         if database.execute("PRAGMA user_version").fetchone() == (0,):
             raise
+
+
+def _identity(stat: os.stat_result) -> Identity:
+    return Identity(stat.st_dev, stat.st_ino)
+
+
+def _is_busy(error: Exception) -> bool:
+    code = error.sqlite_errorcode if isinstance(error, sqlite3.OperationalError) else 0
+    return code & 0xFF == sqlite3.SQLITE_BUSY

@@ -13,7 +13,11 @@ TURN = 15.0
 LOOK_AGAIN = 0.05
 """Seconds between two tries to get a turn."""
 BATCH = 500
-"""Ends that are read or told at a time."""
+"""Records that are read or told at a time."""
+NONSENSE: tuple[type[Exception], ...] = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, RuntimeError),
+)
+"""What an answer that is none may lead to, in the client's code or in ours."""
 
 
 class Record(NamedTuple):
@@ -23,18 +27,6 @@ class Record(NamedTuple):
     sealed: str
     at: float
     lasts: float
-
-
-class Turn(Protocol):
-    """Something that one process at a time may do."""
-
-    async def acquire(self) -> bool:
-        """Whether it is ours now; False when others kept it for TURN seconds and more."""
-        ...
-
-    async def release(self) -> bool:
-        """The next one's turn; whether it had still been ours."""
-        ...
 
 
 class Home(Protocol):
@@ -55,8 +47,8 @@ class Home(Protocol):
         """The sealed text under the key."""
         ...
 
-    async def put(self, record: Record) -> None:
-        """Keep it, unless there is a later one."""
+    async def put(self, *records: Record) -> None:
+        """Keep each, unless there is a later one."""
         ...
 
     async def add(self, record: Record) -> bool:
@@ -71,8 +63,12 @@ class Home(Protocol):
         """Keys that begin with `kind` and a colon, each with its sealed text."""
         ...
 
-    def turn(self, key: str) -> Turn:
-        """The turn of this key, not ours yet."""
+    async def take(self, key: str, owner: str, lasts: float) -> bool:
+        """Take the turn of this key for `lasts` seconds; False while another owner has it."""
+        ...
+
+    async def give(self, key: str, owner: str) -> bool:
+        """Give the turn back; False where it was this owner's no more."""
         ...
 
     async def tell(self, ends: Sequence[Record]) -> None:

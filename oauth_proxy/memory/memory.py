@@ -1,10 +1,11 @@
 """What the processes of one proxy know together: newest tokens, whose turn it is, what has ended, who was seen."""
 
-import json
 import logging
+import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 from oauth_proxy.clock import Clock
@@ -13,6 +14,7 @@ from oauth_proxy.identity import Session, decode, encode
 from oauth_proxy.memory.ends import End, Ends
 from oauth_proxy.memory.home import TURN, Home
 from oauth_proxy.memory.link import Link
+from oauth_proxy.memory.records import Entry, read, written
 from oauth_proxy.oauth import digest
 from oauth_proxy.seal import Sealer
 
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 
 LARGEST = 1024 * 1024
 """Bytes of a record: two tokens of the longest answer we read, and more."""
-_MOST_RETOLD = 4096
+_MOST_RETOLD, _RETOLD_AT_ONCE = 4096, 64
 
 
 class Note(NamedTuple):
@@ -31,6 +33,9 @@ class Note(NamedTuple):
     email: str | None
     created: float
     seen: float
+
+
+_read_note = partial(read, Note)
 
 
 class Memory:
@@ -72,8 +77,7 @@ class Memory:
 
     async def newest(self, session_id: str) -> Session | None:
         """The session as last told anywhere; None where nobody has, or nobody can be asked."""
-        content = await self._link.get(f"session:{digest(session_id)}")
-        return decode(content) if content else None
+        return await self._link.get(f"session:{digest(session_id)}", decode)
 
     async def remember(self, session: Session) -> bool:
         """Tell the others; whether they can learn of it now. What they cannot, they are told later."""
@@ -82,32 +86,32 @@ class Memory:
             self._told[session.id] = session
             if len(self._told) > _MOST_RETOLD:
                 self._told.popitem(last=False)
-        return await self._put(session)
+        return await self._link.put(self._entry(session))
 
     async def note(self, session: Session, seen: float) -> None:
         """Somebody was seen."""
         who = session.identity
-        note = json.dumps(Note(session.id, who.id, who.email, session.created, seen))
-        await self._link.put(f"seen:{digest(session.id)}", note.encode(), seen, self._lasts(session))
+        note = written(Note(session.id, who.id, who.email, session.created, seen))
+        await self._link.put(Entry(f"seen:{digest(session.id)}", note, seen, self._lasts(session)))
 
     async def noted(self, session_id: str) -> Note | None:
         """What was last noted of a session."""
-        content = await self._link.get(f"seen:{digest(session_id)}")
-        return Note(*json.loads(content)) if content else None
+        return await self._link.get(f"seen:{digest(session_id)}", _read_note)
 
     async def hold(self, session: Session, now: float) -> None:
         """The session has something open, which is use without a new cookie."""
-        await self._link.put(f"held:{digest(session.id)}", repr(now).encode(), now, self._lasts(session))
+        await self._link.put(Entry(f"held:{digest(session.id)}", repr(now).encode(), now, self._lasts(session)))
 
     async def held(self, session_id: str) -> float:
         """When it last had, in any process; 0 for never."""
-        content = await self._link.get(f"held:{digest(session_id)}")
-        return float(content) if content else 0.0
+        return await self._link.get(f"held:{digest(session_id)}", float) or 0.0
 
     async def notes(self) -> list[Note]:
         """Everybody who was seen and may still be signed in."""
-        notes = [Note(*json.loads(content)) async for content in self._link.every("seen")]
-        return [note for note in notes if not self._ends.has(note.session_id, note.created, note.user, note.email)]
+        # Of what is written meanwhile a home may tell twice.
+        notes = {note.session_id: note async for note in self._link.every("seen", _read_note)}
+        ended = self._ends.has
+        return [each for each in notes.values() if not ended(each.session_id, each.created, each.user, each.email)]
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncIterator[None]:
@@ -115,33 +119,32 @@ class Memory:
 
         Raises ProviderUnavailable when others take too long.
         """
-        turn = self._link.home.turn(f"turn:{digest(session_id)}")
-        is_mine = await self._link.acquire(turn)
-        if is_mine is False:
-            raise ProviderUnavailable("other processes have been refreshing this session for too long")
+        key, owner = f"turn:{digest(session_id)}", secrets.token_hex(8)
+        is_mine = None
         try:
+            is_mine = await self._link.take(key, owner)
+            if is_mine is False:
+                raise ProviderUnavailable("other processes have been refreshing this session for too long")
             yield
-        finally:
-            if is_mine:
-                with self._link.forgiving():
-                    if not await turn.release():
-                        log.warning("a refresh took longer than its turn of %.0f s", TURN)
+        finally:  # also when asking was broken off: it may have become ours
+            if await self._link.give(key, owner) is False and is_mine:
+                log.warning("a refresh took longer than its turn of %.0f s", TURN)
 
     async def claim(self, what: str, lasts: float) -> float | None:
         """How many seconds ago somebody claimed this, within the last `lasts`; None if nobody did, until now."""
         key, now = f"claim:{digest(what)}", self._clock()
-        if await self._link.add(key, repr(now).encode(), lasts):
+        if await self._link.add(Entry(key, repr(now).encode(), now, lasts)):
             return None
-        claimed = await self._link.get(key)
-        return now - float(claimed) if claimed else lasts
+        claimed = await self._link.get(key, float)
+        return lasts if claimed is None else now - claimed
 
     async def leave(self, what: str, content: bytes, lasts: float) -> None:
         """Something for whoever comes to `find` it within `lasts` seconds."""
-        await self._link.put(f"left:{digest(what)}", content, self._clock(), lasts)
+        await self._link.put(Entry(f"left:{digest(what)}", content, self._clock(), lasts))
 
     async def find(self, what: str) -> bytes | None:
         """What was left."""
-        return await self._link.get(f"left:{digest(what)}")
+        return await self._link.get(f"left:{digest(what)}", bytes)
 
     async def end(self, session: Session) -> None:
         """This session is over, here at once, and for the others as soon as they can be told."""
@@ -168,15 +171,16 @@ class Memory:
 
     async def _end(self, end: End) -> bool:
         self._ends.learn([end])
-        return await self._link.tell([end])
-
-    async def _put(self, session: Session) -> bool:
-        at = max(session.tokens.granted_at, session.profile_at)
-        return await self._link.put(f"session:{digest(session.id)}", encode(session), at, self._lasts(session))
+        return await self._link.tell(end)
 
     async def _retell(self) -> None:
-        for session in list(self._told.values()):
-            await self._put(session)
+        entries = [self._entry(session) for session in self._told.values() if not self.has_ended(session)]
+        for at in range(0, len(entries), _RETOLD_AT_ONCE):
+            await self._link.put(*entries[at : at + _RETOLD_AT_ONCE])
+
+    def _entry(self, session: Session) -> Entry:
+        at = max(session.tokens.granted_at, session.profile_at)
+        return Entry(f"session:{digest(session.id)}", encode(session), at, self._lasts(session))
 
     def _lasts(self, session: Session) -> float:
         """Seconds: the idle time, because older cookies are not good for longer, so nobody asks after that."""

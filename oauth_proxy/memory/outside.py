@@ -16,14 +16,14 @@ async def end_user(settings: Settings, user: str | None) -> None:
 
     Raises ConfigurationError where the store cannot be told.
     """
-    async with _open(settings) as memory:
+    async with _open(settings, "told") as memory:
         if not await memory.end_user(user):
             raise _failed(settings, memory, "told")
 
 
 async def seen(settings: Settings) -> list[Seen]:
     """Who was seen. Raises ConfigurationError where the store cannot be asked."""
-    async with _open(settings) as memory:
+    async with _open(settings, "asked") as memory:
         notes = await memory.notes()
         if memory.trouble:
             raise _failed(settings, memory, "asked")
@@ -31,12 +31,12 @@ async def seen(settings: Settings) -> list[Seen]:
 
 
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[Memory]:
+async def _open(settings: Settings, what: str) -> AsyncIterator[Memory]:
     memory = memory_for(settings, Clock())
     try:
         await memory.follow()
         if memory.trouble:
-            raise _failed(settings, memory, "told")
+            raise _failed(settings, memory, what)
         yield memory
     finally:
         await memory.close()

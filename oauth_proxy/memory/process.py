@@ -11,20 +11,8 @@ _OVERHEAD = 300
 """Bytes that a record takes besides its text, roughly."""
 
 
-class _Nobody:
-    """The turn where nobody else is."""
-
-    async def acquire(self) -> bool:
-        """At once."""
-        return True
-
-    async def release(self) -> bool:
-        """It was ours."""
-        return True
-
-
 class _Shelf:
-    """The records of one kind, bounded in bytes: what was kept longest ago goes first.
+    """The records of one kind, bounded in bytes: what was kept longest ago, or is over, goes first.
 
     Each kind has its own, so that strangers' login attempts push no visitor's tokens out.
     """
@@ -44,8 +32,11 @@ class _Shelf:
         self.drop(record.key)
         self._records[record.key] = record, self._clock() + record.lasts
         self._bytes += len(record.sealed) + _OVERHEAD
-        while self._bytes > MOST_BYTES:
-            self.drop(next(iter(self._records)))
+        while self._records:
+            oldest = next(iter(self._records))
+            if self._bytes <= MOST_BYTES and self.get(oldest):
+                break
+            self.drop(oldest)
 
     def drop(self, key: str) -> None:
         """Forget it."""
@@ -77,11 +68,12 @@ class ProcessHome:
         record = self._shelf(key).get(key)
         return record.sealed if record else None
 
-    async def put(self, record: Record) -> None:
-        """Keep it, unless there is a later one."""
-        before = self._shelf(record.key).get(record.key)
-        if before is None or before.at <= record.at:
-            self._shelf(record.key).keep(record)
+    async def put(self, *records: Record) -> None:
+        """Keep each, unless there is a later one."""
+        for record in records:
+            before = self._shelf(record.key).get(record.key)
+            if before is None or before.at <= record.at:
+                self._shelf(record.key).keep(record)
 
     async def add(self, record: Record) -> bool:
         """Keep it, unless there is one."""
@@ -100,9 +92,13 @@ class ProcessHome:
         for record in self._shelves[kind].every():
             yield record.key, record.sealed
 
-    def turn(self, key: str) -> _Nobody:
-        """Within the process nobody refreshes a session twice at a time."""
-        return _Nobody()
+    async def take(self, key: str, owner: str, lasts: float) -> bool:
+        """At once: no other process is here, and within this one nobody refreshes a session twice at a time."""
+        return True
+
+    async def give(self, key: str, owner: str) -> bool:
+        """It was ours."""
+        return True
 
     async def tell(self, ends: Sequence[Record]) -> None:
         """There is nobody to tell."""

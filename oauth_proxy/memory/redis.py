@@ -1,21 +1,23 @@
 """The memory in Redis: one server, one that Sentinels watch, or a cluster; for proxies on several machines."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster, Sentinel, SSLConnection
+from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.lock import Lock
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import LockNotOwnedError, RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
-from oauth_proxy.memory import home
-from oauth_proxy.memory.home import BATCH, DEADLINE, Record
+from oauth_proxy.memory.home import BATCH, DEADLINE, NONSENSE, Record
 from oauth_proxy.settings import Redis as Where
 
-_CONNECTIONS, _QUEUE = 32, 5.0
+_AT_ONCE = 32
+"""Questions on their way, each on a connection of its own."""
+_PATIENCE = 5.0
+"""Seconds for one answer, the wait for a connection and for the node to ask included."""
 _EPOCH_BYTES = 8
 
 # A process that was cut off for a while may not put an older record in a newer one's place.
@@ -39,6 +41,10 @@ local oldest = redis.call('TIME')[1] * 1000 - tonumber(ARGV[1])
 redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), '*', 'sealed', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
+_GIVE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
 
 
 class RedisHome:
@@ -49,10 +55,7 @@ class RedisHome:
 
     name = "redis"
     lasting = True
-    # How the client fails: in its own words, in the network's, and in whatever nonsense for an answer leads to.
-    failures: tuple[type[Exception], ...] = (
-        *(RedisError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError),
-    )
+    failures: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, *NONSENSE)
 
     def __init__(self, where: Where, site: str, lifetime: float) -> None:
         # In braces: a cluster keeps all keys of a site on one node, so one question may be about several of them.
@@ -60,13 +63,14 @@ class RedisHome:
         self._epoch, self._ended = self._full("epoch"), self._full("ended")
         self._lifetime = lifetime
         self._read_to = b"0"
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._client: Any = _client(where)  # its types do not know that answers are bytes here
 
     async def open(self) -> object:
         """A name that stands in it until it is emptied."""
-        name = secrets.token_hex(_EPOCH_BYTES)
-        await self._client.set(self._epoch, name, nx=True, px=_milliseconds(self._lifetime))
-        epoch = await self._client.get(self._epoch)
+        name, lasts = secrets.token_hex(_EPOCH_BYTES), _milliseconds(self._lifetime)
+        await self._asked(self._client.set, self._epoch, name, nx=True, px=lasts)
+        epoch = await self._asked(self._client.get, self._epoch)
         if not isinstance(epoch, bytes) or len(epoch) != 2 * _EPOCH_BYTES:
             raise RedisError("it does not keep what it is told")
         self._read_to = b"0"
@@ -74,53 +78,59 @@ class RedisHome:
 
     async def get(self, key: str) -> str | None:
         """The sealed text under the key."""
-        sealed = await self._client.hget(self._full(key), "sealed")
+        sealed = await self._asked(self._client.hget, self._full(key), "sealed")
         return None if sealed is None else _text(sealed)
 
-    async def put(self, record: Record) -> None:
-        """Keep it, unless there is a later one."""
-        await self._run(_PUT, record)
+    async def put(self, *records: Record) -> None:
+        """Keep each, unless there is a later one."""
+        async with self._client.pipeline(transaction=False) as put:
+            for record in records:
+                put.eval(_PUT, *self._arguments(record))
+            await self._asked(put.execute)
 
     async def add(self, record: Record) -> bool:
         """Keep it, unless there is one."""
-        return bool(await self._run(_ADD, record) == 1)
+        return bool(await self._asked(self._client.eval, _ADD, *self._arguments(record)) == 1)
 
     async def delete(self, *keys: str) -> None:
         """Forget these."""
-        await self._client.delete(*map(self._full, keys))
+        await self._asked(self._client.delete, *map(self._full, keys))
 
     async def every(self, kind: str) -> AsyncIterator[tuple[str, str]]:
-        """Keys of this kind, each with its sealed text; what is added meanwhile may be missing."""
+        """Keys of this kind, each with its sealed text; some twice, and what is added meanwhile may be missing."""
         before = self._full("")
-        async for full in self._client.scan_iter(match=f"{_literal(before)}{kind}:*", count=BATCH):
-            key = _text(full).removeprefix(before)
-            if (sealed := await self.get(key)) is not None:
-                yield key, sealed
+        keys: list[bytes] = []
+        async for key in self._client.scan_iter(match=f"{_literal(before)}{kind}:*", count=BATCH):
+            keys.append(key)
+            if len(keys) == BATCH:
+                for found in await self._texts(keys):
+                    yield found
+                keys = []
+        for found in await self._texts(keys):
+            yield found
 
-    def turn(self, key: str) -> "_Turn":
-        """Held by one at a time; whoever dies with it delays the others by TURN seconds."""
-        lock = self._client.lock(
-            self._full(key),
-            timeout=home.TURN,
-            sleep=home.LOOK_AGAIN,
-            blocking_timeout=home.TURN + home.DEADLINE,
-        )
-        return _Turn(lock)
+    async def take(self, key: str, owner: str, lasts: float) -> bool:
+        """Take the turn; by Redis' clock it is over by itself."""
+        how = {"nx": True, "px": _milliseconds(lasts)}
+        return bool(await self._asked(self._client.set, self._full(key), owner, **how))
+
+    async def give(self, key: str, owner: str) -> bool:
+        """Give the turn back; False where it was this owner's no more."""
+        return bool(await self._asked(self._client.eval, _GIVE, 1, self._full(key), owner) == 1)
 
     async def tell(self, ends: Sequence[Record]) -> None:
         """These have ended; those that the lifetime has ended since are dropped."""
-        for at in range(0, len(ends), BATCH):
-            async with self._client.pipeline(transaction=False) as told:
-                for end in ends[at : at + BATCH]:
-                    told.eval(_TELL, 1, self._ended, str(_milliseconds(self._lifetime)), end.sealed)
-                await told.execute()
+        async with self._client.pipeline(transaction=False) as told:
+            for end in ends:
+                told.eval(_TELL, 1, self._ended, str(_milliseconds(self._lifetime)), end.sealed)
+            await self._asked(told.execute)
 
     async def news(self) -> tuple[object, list[str], bool]:
         """The epoch, what has ended since the last call, and whether there may be more."""
         async with self._client.pipeline(transaction=False) as asked:
             asked.get(self._epoch)
             asked.xread({self._ended: self._read_to}, count=BATCH)
-            epoch, streams = await asked.execute()
+            epoch, streams = await self._asked(asked.execute)
         items: list[Any] = streams[0][1] if streams else []
         sealed = []
         for at, fields in items:
@@ -134,27 +144,27 @@ class RedisHome:
         """Hang up."""
         await self._client.aclose()
 
-    async def _run(self, script: str, record: Record) -> object:
-        arguments = (repr(record.at), record.sealed, str(_milliseconds(record.lasts)))
-        return await self._client.eval(script, 1, self._full(record.key), *arguments)
+    async def _asked(self, ask: Callable[..., Awaitable[Any]], *arguments: object, **options: object) -> Any:
+        """The answer. Raises TimeoutError where there is none in time."""
+        async with asyncio.timeout(_PATIENCE), self._slots:
+            return await ask(*arguments, **options)
+
+    async def _texts(self, keys: Sequence[bytes]) -> list[tuple[str, str]]:
+        """What stands under these keys, without those that are gone."""
+        async with self._client.pipeline(transaction=False) as asked:
+            for key in keys:
+                asked.hget(key, "sealed")
+            found = await self._asked(asked.execute)
+        before = self._full("")
+        pairs = zip(keys, found, strict=True)
+        return [(_text(key).removeprefix(before), _text(text)) for key, text in pairs if text is not None]
+
+    def _arguments(self, record: Record) -> tuple[object, ...]:
+        """The number of keys of a script, the key, and what it is told of the record."""
+        return 1, self._full(record.key), repr(record.at), record.sealed, str(_milliseconds(record.lasts))
 
     def _full(self, key: str) -> str:
         return f"{self._prefix}:{key}"
-
-
-class _Turn:
-    def __init__(self, lock: Lock) -> None:
-        self._lock = lock
-
-    async def acquire(self) -> bool:
-        return bool(await self._lock.acquire())
-
-    async def release(self) -> bool:
-        try:
-            await self._lock.release()
-        except LockNotOwnedError:
-            return False
-        return True
 
 
 def _client(where: Where) -> Redis | RedisCluster:
@@ -171,22 +181,15 @@ def _client(where: Where) -> Redis | RedisCluster:
     if where.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in where.nodes]
         return RedisCluster(startup_nodes=nodes, ssl=where.tls, cluster_error_retry_attempts=1, **how)
+    how["ssl"] = where.tls
     if where.mode == "sentinel":
-        sentinels = Sentinel(  # type: ignore[no-untyped-call]
-            where.nodes, sentinel_kwargs={**how, "ssl": where.tls}, **how, ssl=where.tls
-        )
+        sentinels = Sentinel(where.nodes, sentinel_kwargs=how, **how)  # type: ignore[no-untyped-call]
+        if where.password:  # it may be the servers' only: sentinels without one refuse whoever tells them one
+            open_to_all = {**how, "username": None, "password": None}
+            sentinels.sentinels += Sentinel(where.nodes, sentinel_kwargs=open_to_all).sentinels  # type: ignore[no-untyped-call]
         master: Redis = sentinels.master_for(where.service or "", db=where.db)
         return master
-    pool = BlockingConnectionPool(
-        _CONNECTIONS,
-        _QUEUE,
-        connection_class=SSLConnection if where.tls else Connection,
-        host=where.host,
-        port=where.port,
-        db=where.db,
-        **how,
-    )
-    return Redis.from_pool(pool)
+    return Redis(host=where.host, port=where.port, db=where.db, **how)
 
 
 def _text(answer: object) -> str:

@@ -4,7 +4,6 @@ The law: SQLite is asked in a thread of its own, so that a slow disk holds up no
 """
 
 import asyncio
-import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from oauth_proxy.memory import home
-from oauth_proxy.memory.file import Unusable, opened, prepared
-from oauth_proxy.memory.home import BATCH, Record
+from oauth_proxy.clock import MOST_AHEAD
+from oauth_proxy.memory.file import Identity, Unusable, found, made, opened, prepared, tried
+from oauth_proxy.memory.home import BATCH, NONSENSE, Record
 
 T = TypeVar("T")
 
@@ -31,14 +30,22 @@ _ADD = """
 INSERT INTO record VALUES (:key, :at, :expires, :sealed) ON CONFLICT (key)
 DO UPDATE SET at = :at, expires = :expires, sealed = :sealed WHERE expires <= :now
 """
-# An end that is told again gets a new number, so that everybody reads it.
-_TELL = "INSERT OR REPLACE INTO ended (site, key, expires, sealed) VALUES (?, ?, ?, ?)"
+# An end that is told again gets a new number, so that everybody reads it; an older one changes nothing.
+_UNTELL = "DELETE FROM ended WHERE key = :key AND at <= :at"
+_TELL = """
+INSERT INTO ended (site, key, at, expires, sealed) VALUES (:site, :key, :at, :expires, :sealed)
+ON CONFLICT (key) DO NOTHING
+"""
 _NEWS = "SELECT number, sealed FROM ended WHERE number > ? AND site = ? ORDER BY number LIMIT ?"
+_TOLD = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'ended'"
 # The machine's monotonic clock begins anew with the machine: what lies too far ahead is from before that.
 _TURN = """
 INSERT INTO turn VALUES (:key, :owner, :until) ON CONFLICT (key)
 DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :until
 """
+_CLEAN = "DELETE FROM record WHERE key IN (SELECT key FROM record WHERE expires <= ? LIMIT ?)"
+_CLEAN_TURNS = "DELETE FROM turn WHERE until <= ?"
+_MOST_CLEANED = 5000
 
 
 class SqliteHome:
@@ -49,7 +56,7 @@ class SqliteHome:
 
     name = "sqlite"
     lasting = True
-    failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError, Unusable, ValueError, TypeError)
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError, Unusable, *NONSENSE)
 
     def __init__(self, path: Path, site: str, clock: Callable[[], float]) -> None:
         prepared(path)
@@ -58,16 +65,16 @@ class SqliteHome:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._database: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: Identity | None = None
         self._read_to = 0
         self._clean_at = 0.0
 
     async def open(self) -> object:
-        """The name that the file got when it was made."""
+        """The name that the file got when it was made, and which file it is: a copy has the same name."""
         self._read_to = 0
 
         def asked(file: sqlite3.Connection) -> object:
-            file.execute("UPDATE epoch SET name = name")  # a file that can only be read is of no use
+            tried(file)  # a file that can only be read is of no use
             return self._epoch(file)
 
         return await self.asked(asked)
@@ -78,9 +85,15 @@ class SqliteHome:
         row = await self.asked(lambda file: file.execute(query, (self._full(key), self._clock())).fetchone())
         return row[0] if row else None
 
-    async def put(self, record: Record) -> None:
-        """Keep it, unless there is a later one."""
-        await self.asked(lambda file: file.execute(_PUT, self._row(record)))
+    async def put(self, *records: Record) -> None:
+        """Keep each, unless there is a later one."""
+        rows = [self._row(record) for record in records]
+        if any(
+            record.key.startswith("session:") for record in records
+        ):  # their refresh tokens of before are spent
+            await self.asked(lambda file: self._write(file, rows, _PUT))
+        else:
+            await self.asked(lambda file: file.executemany(_PUT, rows))
 
     async def add(self, record: Record) -> bool:
         """Keep it, unless there is one."""
@@ -102,28 +115,34 @@ class SqliteHome:
                 return
             after = rows[-1][0]
 
-    def turn(self, key: str) -> "_Turn":
-        """The turn of this key, not ours yet."""
-        return _Turn(self, self._full(key))
+    async def take(self, key: str, owner: str, lasts: float) -> bool:
+        """Take the turn; by the machine's monotonic clock it is over by itself."""
+
+        def take(file: sqlite3.Connection) -> int:
+            now = time.monotonic()
+            row = {"key": self._full(key), "owner": owner, "now": now, "until": now + lasts}
+            return file.execute(_TURN, row).rowcount
+
+        return await self.asked(take) == 1
+
+    async def give(self, key: str, owner: str) -> bool:
+        """Give the turn back; False where it was this owner's no more."""
+        query, row = "DELETE FROM turn WHERE key = ? AND owner = ?", (self._full(key), owner)
+        return await self.asked(lambda file: file.execute(query, row).rowcount) == 1
 
     async def tell(self, ends: Sequence[Record]) -> None:
         """These have ended."""
-        now = self._clock()
-        rows = [(self._site, self._full(end.key), now + end.lasts, end.sealed) for end in ends]
-
-        def told(file: sqlite3.Connection) -> None:
-            file.execute("BEGIN IMMEDIATE")
-            with file:  # commits, or rolls back
-                file.executemany(_TELL, rows)
-
-        if rows:
-            await self.asked(told)
+        rows = [{**self._row(end), "site": self._site} for end in ends]
+        await self.asked(lambda file: self._write(file, rows, _UNTELL, _TELL))
 
     async def news(self) -> tuple[object, list[str], bool]:
-        """The file's name, and what has ended since the last call."""
+        """The file's name, what has ended since the last call, and whether there may be more."""
 
         def asked(file: sqlite3.Connection) -> tuple[object, list[tuple[int, str]]]:
             self._clean(file)
+            [told] = file.execute(_TOLD).fetchone()
+            if told < self._read_to:  # an older copy was written over it
+                return None, []
             return self._epoch(file), file.execute(_NEWS, (self._read_to, self._site, BATCH)).fetchall()
 
         epoch, rows = await self.asked(asked)
@@ -147,21 +166,14 @@ class SqliteHome:
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """In the thread: the work, on the file that is at the path now."""
         try:
-            if self._database is None or self._file != self._found():
+            if self._database is None or self._file != found(self._path):
                 self._let_go()  # the file was replaced or removed: what is written to the old one is lost
+                self._file = made(self._path)
                 self._database = opened(self._path)
-                self._file = self._found()
             return work(self._database)
         except (sqlite3.Error, OSError):
             self._let_go()
             raise
-
-    def _found(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _let_go(self) -> None:
         database, self._database = self._database, None
@@ -169,18 +181,29 @@ class SqliteHome:
             database.close()
 
     def _epoch(self, file: sqlite3.Connection) -> object:
-        return file.execute("SELECT name FROM epoch").fetchone()
+        return self._file, file.execute("SELECT name FROM epoch").fetchone()
 
     def _page(self, after: str, end: str, file: sqlite3.Connection) -> list[tuple[str, str]]:
         query = "SELECT key, sealed FROM record WHERE key > ? AND key < ? AND expires > ? ORDER BY key LIMIT ?"
         return file.execute(query, (after, end, self._clock(), BATCH)).fetchall()
 
+    def _write(self, file: sqlite3.Connection, rows: Sequence[dict[str, object]], *statements: str) -> None:
+        """All of it or nothing; it is on the disk when this returns, and survives a power cut."""
+        file.execute("PRAGMA synchronous = FULL")
+        file.execute("BEGIN IMMEDIATE")
+        with file:  # commits, or rolls back
+            for statement in statements:
+                file.executemany(statement, rows)
+        file.execute("PRAGMA synchronous = NORMAL")
+
     def _clean(self, file: sqlite3.Connection) -> None:
+        """A piece at a time, because others wait. Ends a day late: a clock may be ahead."""
         now = self._clock()
         if now >= self._clean_at:
-            self._clean_at = now + _CLEAN_EVERY
-            file.execute("DELETE FROM record WHERE expires <= ?", (now,))
-            file.execute("DELETE FROM ended WHERE expires <= ?", (now,))
+            file.execute("DELETE FROM ended WHERE expires <= ?", (now - MOST_AHEAD,))
+            file.execute(_CLEAN_TURNS, (time.monotonic(),))
+            if file.execute(_CLEAN, (now, _MOST_CLEANED)).rowcount < _MOST_CLEANED:
+                self._clean_at = now + _CLEAN_EVERY
 
     def _full(self, key: str) -> str:
         return f"{self._site}:{key}"
@@ -189,30 +212,3 @@ class SqliteHome:
         now = self._clock()
         values = {"key": self._full(record.key), "at": record.at, "sealed": record.sealed}
         return {**values, "expires": now + record.lasts, "now": now}
-
-
-class _Turn:
-    """A row that says whose turn it is, and until when by the machine's monotonic clock."""
-
-    def __init__(self, home: SqliteHome, key: str) -> None:
-        self._home = home
-        self._row = {"key": key, "owner": secrets.token_hex(8)}
-
-    async def acquire(self) -> bool:
-        """Whether it is ours now; others are waited for."""
-        give_up = time.monotonic() + home.TURN + home.DEADLINE
-        while not await self._home.asked(self._try):
-            if time.monotonic() >= give_up:
-                return False
-            await asyncio.sleep(home.LOOK_AGAIN)
-        return True
-
-    async def release(self) -> bool:
-        """The next one's turn; whether it had still been ours."""
-        query = "DELETE FROM turn WHERE key = :key AND owner = :owner"
-        return await self._home.asked(lambda file: file.execute(query, self._row).rowcount) == 1
-
-    def _try(self, file: sqlite3.Connection) -> bool:
-        now = time.monotonic()
-        row = {**self._row, "until": now + home.TURN, "now": now}
-        return file.execute(_TURN, row).rowcount == 1
