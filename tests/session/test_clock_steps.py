@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import Clock, Stage, on_stage, replica
+from tests.cast import WANTED, Clock, Stage, on_stage, replica
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
 from tests.visitor import Visitor
@@ -23,12 +23,12 @@ async def revoke(stage: Stage, user: str) -> None:
 async def test_a_step_of_the_clock_loses_nobody_and_revives_nobody(step: float) -> None:
     async with on_stage() as stage:
         people = await crowd(stage, 6)
-        await stage.ask("/oauth2/sign_out", people[0].cookie)
+        await stage.ask("/oauth2/sign_out", people[0].cookie, WANTED)
         await revoke(stage, people[1].person.id)
         stage.clock.wrong += step
         assert await statuses(stage, people) == [401] * 2 + [200] * 4
         await revoke(stage, people[2].person.email)
-        await stage.ask("/oauth2/sign_out", people[3].cookie)
+        await stage.ask("/oauth2/sign_out", people[3].cookie, WANTED)
         assert await statuses(stage, people) == [401] * 4 + [200] * 2
         for _ in range(3):
             stage.clock.advance(HOUR)
@@ -88,7 +88,7 @@ async def test_after_a_step_and_a_restart_a_store_loses_nobody_and_revives_nobod
     session = {**LONG, "store": f"sqlite:{tmp_path}/sessions.db"}
     async with on_stage(session=session) as stage:
         people = await crowd(stage, 4)
-        await stage.ask("/oauth2/sign_out", people[0].cookie)
+        await stage.ask("/oauth2/sign_out", people[0].cookie, WANTED)
         await stage.proxy.look()
         stage.clock.wrong += step
         async with replica(stage) as restarted:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, Stage, on_stage, replica
+from tests.cast import PATIENCE, WANTED, Stage, on_stage, replica
 from tests.session.test_refresh import HOUR, signed_in
 from tests.upstream.stage import until
 from tests.visitor import Visitor
@@ -132,7 +132,7 @@ async def are_open(*counts: tuple[Stage, int]) -> None:
 
 
 def has_open(stage: Stage, count: int) -> bool:
-    return sum(len(each.tasks) for each in stage.proxy._live._open.values()) == count
+    return stage.proxy._live.connections().total() == count
 
 
 @pytest.mark.parametrize("kind", EXCHANGES)
@@ -155,7 +155,7 @@ async def test_signing_out_cuts_what_is_open_here_and_at_a_replica_and_nothing_o
             opened(b, "stream that is public", "Accept-Language: en") as a_strangers,
         ):
             await are_open((a, 2), (b, 2))
-            assert (await a.ask("/oauth2/sign_out", theirs)).status == 200
+            assert (await a.ask("/oauth2/sign_out", theirs, WANTED)).status == 200
             for stage in (a, b):
                 await stage.proxy.look()
             await asyncio.gather(cut_here.ends(), cut_there.ends())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import Stage, on_stage, replica
+from tests.cast import WANTED, Stage, on_stage, replica
 from tests.redis_server import BINARY, redis_server
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
@@ -101,7 +101,7 @@ async def test_who_hangs_up_during_a_refresh_just_before_a_restart_keeps_the_ses
 async def test_who_signed_out_stays_out_after_restarts_and_others_stay_in(restarting: Restarting) -> None:
     people = await crowd(restarting.first, 6)
     for each in people[:3]:
-        await restarting.now.ask("/oauth2/sign_out", each.cookie)
+        await restarting.now.ask("/oauth2/sign_out", each.cookie, WANTED)
     for _ in range(2):
         assert await statuses(await restarting.again(), people) == [401] * 3 + [200] * 3
         restarting.first.clock.advance(29 * 60)

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import Stage, on_stage, serving
+from tests.cast import WANTED, Stage, on_stage, serving
 from tests.flow import complaints, query
 from tests.session.test_refresh import HOUR, NAVIGATING, bearer, signed_in
 from tests.upstream.stage import until
@@ -54,9 +54,9 @@ async def test_sign_out_revokes_the_access_token_and_then_the_refresh_token(visi
         cookie = await signed_in(stage, visitor)
         stage.clock.advance(HOUR)
         bearer(await stage.ask("/echo", cookie))
-        await stage.ask("/oauth2/sign_out", cookie)
+        await stage.ask("/oauth2/sign_out", cookie, WANTED)
         assert revoked.told == tokens(stage)
-        await stage.ask("/oauth2/sign_out", cookie)
+        await stage.ask("/oauth2/sign_out", cookie, WANTED)
         await settled(stage)
         assert revoked.told == tokens(stage), "once"
 
@@ -68,7 +68,7 @@ async def test_each_revocation_that_fails_is_logged_and_the_other_is_tried(
     revoked.status = 400
     async with serving(revoked.app()) as url, on_stage(app={"revoke_url": f"{url}/revoke"}) as stage:
         cookie = await signed_in(stage, visitor)
-        assert (await stage.ask("/oauth2/sign_out", cookie)).status == 200
+        assert (await stage.ask("/oauth2/sign_out", cookie, WANTED)).status == 200
         assert revoked.told == tokens(stage)
         [line] = [line for line in complaints(caplog) if "were not revoked" in line]
         assert line.index("access_token") < line.index("refresh_token")
@@ -82,9 +82,8 @@ async def test_a_sign_out_is_finished_although_the_connection_breaks(visitor: Vi
     async with serving(revoked.app()) as url, on_stage(app={"revoke_url": f"{url}/revoke"}) as stage:
         cookie = await signed_in(stage, visitor)
         _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
-        writer.write(
-            f"POST /oauth2/sign_out HTTP/1.1\r\nHost: localhost:{stage.port}\r\n{cookie}\r\n\r\n".encode()
-        )
+        lines = ["POST /oauth2/sign_out HTTP/1.1", f"Host: localhost:{stage.port}", cookie, WANTED, "", ""]
+        writer.write("\r\n".join(lines).encode())
         await until(lambda: len(revoked.told) == 1)
         writer.transport.abort()
         assert (await stage.ask("/echo", cookie)).status == 401, "here it is over at once"
@@ -101,7 +100,7 @@ async def test_a_sign_out_while_a_refresh_is_under_way_revokes_what_that_brings(
         stage.clock.advance(HOUR)
         asking = asyncio.create_task(stage.ask("/echo", cookie))
         await stage.frameio.faults.hanging(1)
-        leaving = asyncio.create_task(stage.ask("/oauth2/sign_out", cookie))
+        leaving = asyncio.create_task(stage.ask("/oauth2/sign_out", cookie, WANTED))
         await until(lambda: bool(stage.proxy.sessions._tasks))
         stage.frameio.faults.release()
         assert (await leaving).status == 200
@@ -151,7 +150,7 @@ async def test_whoever_the_door_refuses_has_their_tokens_revoked_once_and_nothin
         await settled(stage)
         assert revoked.told == tokens(stage)
         for _ in range(1000):
-            await stage.ask("/oauth2/sign_out", cookie)
+            await stage.ask("/oauth2/sign_out", cookie, WANTED)
         await settled(stage)
         memory = stage.proxy.memory
         assert memory._ends.known() == []
