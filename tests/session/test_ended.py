@@ -9,7 +9,7 @@ import websockets
 from aiohttp import ClientPayloadError
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import Stage
+from tests.cast import PATIENCE, Stage
 from tests.session.test_refresh import signed_in
 from tests.visitor import Visitor
 
@@ -17,7 +17,7 @@ DAY = 86_400.0
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await true():  # noqa: ASYNC110 another process's file has no event to wait for
             await asyncio.sleep(0.05)
 
@@ -28,7 +28,7 @@ async def refused(stage: Stage, cookie: str) -> bool:
 
 async def closes(socket: websockets.ClientConnection) -> None:
     """Whatever still comes, it ends."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for _ in socket:
             pass
 
@@ -70,7 +70,7 @@ async def test_an_event_stream_ends_with_its_session(stage: Stage, visitor: Visi
     async with visitor.session.get(f"{stage.url}/feed", headers={"Accept": "text/event-stream"}) as feed:
         await feed.content.readany()
         await visitor.get(f"{stage.url}/oauth2/sign_out")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises((ClientPayloadError, ConnectionError)):
                 await feed.content.read()
 
