@@ -74,21 +74,25 @@ async def sentinel() -> AsyncIterator[tuple[str, RedisServer, RedisServer]]:
         async with replica.client(password="sesame") as client:
             await client.replicaof("127.0.0.1", str(master.port))
             async with asyncio.timeout(PATIENCE):
-                while (await client.info("replication"))["master_link_status"] != "up":
+                while (await client.info("replication"))["master_link_status"] != "up":  # noqa: ASYNC110 another process
                     await asyncio.sleep(0.05)
         with tempfile.TemporaryDirectory() as folder:
-            async with _watching(Path(folder) / "sentinel.conf", master.port) as port:
+            async with _watching(_configured(Path(folder), port := free_port(), master.port)):
                 yield f"redis+sentinel://:sesame@127.0.0.1:{port}/studio", master, replica
 
 
-@asynccontextmanager
-async def _watching(file: Path, master: int) -> AsyncIterator[int]:
-    port = free_port()
+def _configured(folder: Path, port: int, master: int) -> Path:
+    file = folder / "sentinel.conf"
     file.write_text(
         f"bind 127.0.0.1\nport {port}\n"
         f"sentinel monitor studio 127.0.0.1 {master} 1\nsentinel auth-pass studio sesame\n"
         "sentinel down-after-milliseconds studio 500\nsentinel failover-timeout studio 2000\n"
     )
+    return file
+
+
+@asynccontextmanager
+async def _watching(file: Path) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         BINARY, file, "--sentinel", stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
     )
@@ -100,7 +104,7 @@ async def _watching(file: Path, master: int) -> AsyncIterator[int]:
                     break
             else:
                 pytest.fail("the sentinel did not start")
-        yield port
+        yield
     finally:
         process.kill()
         await process.communicate()
@@ -112,6 +116,6 @@ async def cluster() -> AsyncIterator[str]:
     async with redis_server("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         async with node.client() as client, asyncio.timeout(PATIENCE):
             await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":
+            while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110 idem
                 await asyncio.sleep(0.05)
         yield f"redis+cluster://127.0.0.1:{node.port}"

@@ -1,12 +1,11 @@
 """What each home promises, whatever it is made of: one suite for the process, a file, and Redis in three forms."""
 
 import asyncio
-import time
 
 import pytest
 
 from oauth_proxy.memory.home import BATCH, Home, Record
-from tests.memory.homes import SHARED, Place, cluster, sentinel
+from tests.memory.homes import SHARED, Place
 from tests.redis_server import needs_redis
 
 pytestmark = needs_redis
@@ -158,7 +157,7 @@ async def test_ends_are_read_in_pieces(place: Place) -> None:
     await other.open()
     texts = [f"{number}" for number in range(2 * BATCH)]
     await one.tell([record(f"ended:{text}", text) for text in texts])
-    epoch, first, more = await other.news()
+    _, first, more = await other.news()
     assert (first, more) == (texts[:BATCH], True)
     assert await news(other) == texts[BATCH:]
 

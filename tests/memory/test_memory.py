@@ -1,8 +1,7 @@
 """What processes know together, wherever it is kept: two of them on one home."""
 
 import asyncio
-import logging
-from dataclasses import replace
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -148,16 +147,17 @@ async def test_a_turn_that_is_never_given_back_is_waited_for_and_no_longer(
 @shared
 async def test_a_refresh_that_is_broken_off_gives_its_turn_back(place: Place) -> None:
     one, other = await processes(place)
+
+    async def refresh() -> None:
+        async with one.turn("session-a"):
+            await asyncio.sleep(3600)
+
     for broken_off_after in (0.0, 0.001, 0.01):
-
-        async def refresh() -> None:
-            async with one.turn("session-a"):
-                await asyncio.sleep(3600)
-
         refreshing = asyncio.create_task(refresh())
         await asyncio.sleep(broken_off_after)
-        refreshing.cancel()
-        await asyncio.wait([refreshing])
+        while not refreshing.done():  # Redis' client sometimes overhears the first time
+            refreshing.cancel()
+            await asyncio.wait([refreshing], timeout=0.1)
         async with asyncio.timeout(home.TURN / 3), other.turn("session-a"):
             pass
 
@@ -208,10 +208,10 @@ async def test_another_versions_records_are_read_over_and_told_of_once(
     [one] = await processes(place, 1)
     sealer, other = Sealer([KEY], "memory"), place.home()
     await other.open()
-    strange = [b"", b"2", b"[]", b"{}", b"null", b'[2,"new"]', b"[1]", b'["session x"]', b'[1,"x",2,3,4,5]', b"\xff"]
+    strange = [b"", b"2", b"[]", b"{}", b"null", b'[2,"new"]', b"[1]", b'["session x"]', b"\xff"]
     session = a_session(place)
     await one.note(session, session.seen)
-    kinds = {"session": session.id, "seen": session.id, "held": session.id, "claim": "x"}
+    kinds = ("session", "seen", "held", "claim")
     [seen] = [key async for key, _ in other.every("seen")]
     name = seen.partition(":")[2]
     for number, content in enumerate(strange):
@@ -281,19 +281,16 @@ async def test_what_ends_while_the_home_is_read_anew_is_told(
 
 
 async def test_nothing_that_is_asked_of_a_home_that_is_away_fails(
-    tmp_path: object, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from contextlib import AsyncExitStack
-
     async with AsyncExitStack() as stack:
-        caplog.set_level(logging.WARNING)
         one = a_memory(Place("redis+cluster://127.0.0.1:9", stack))
         place = Place("cookie", stack)
         session = a_session(place)
         for _ in range(3):
             await one.follow()
             assert one.trouble == "redis unreachable"
-            assert not await one.remember(replace(session))
+            assert not await one.remember(session)
             assert await one.newest(session.id) is None
             assert await one.claim("x", 60.0) is None
             async with one.turn(session.id):
