@@ -7,6 +7,7 @@ not read it.
 import os
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +43,10 @@ COMMIT;
 
 class Unusable(Exception):
     """The file, or its folder, cannot be a store; the sentence says why and what helps."""
+
+
+_LOGS = ("-wal", "-shm")
+"""What SQLite writes beside the file, by the file's name."""
 
 
 class Identity(NamedTuple):
@@ -81,11 +86,24 @@ def made(path: Path) -> Identity:
 
 def found(path: Path) -> Identity | None:
     """The file at the path; None where there is none, or one that somebody has emptied."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return _identity(stat) if stat.st_size else None
+    found = _stat(path)
+    return _identity(found) if found and found.st_size else None
+
+
+def logs(path: Path) -> list[Identity]:
+    """The logs beside the file, which stay the same while anybody has it open."""
+    return [_identity(found) for suffix in _LOGS if (found := _stat(_beside(path, suffix)))]
+
+
+def abandon(path: Path, file: Identity, its_logs: Sequence[Identity]) -> None:
+    """Remove what is left of a file that was replaced, removed or emptied while it was open.
+
+    SQLite would write its log over whatever is at the path now.
+    """
+    beside = [_beside(path, suffix) for suffix in _LOGS]
+    for each in (path, *beside):
+        if (found := _stat(each)) and _identity(found) in (file, *its_logs):
+            each.unlink(missing_ok=True)
 
 
 def opened(path: Path) -> sqlite3.Connection:
@@ -98,6 +116,7 @@ def opened(path: Path) -> sqlite3.Connection:
     try:
         _check_content(database)
         _set_journal(database)
+        database.execute("SELECT name FROM epoch").fetchone()  # from now on there are logs
     except BaseException:
         database.close()
         raise
@@ -188,6 +207,17 @@ def _make_tables(database: sqlite3.Connection) -> None:
         # Another process that started in the same moment has made them.
         if database.execute("PRAGMA user_version").fetchone() == (0,):
             raise
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _identity(stat: os.stat_result) -> Identity:

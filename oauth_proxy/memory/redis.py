@@ -64,7 +64,8 @@ class RedisHome:
         self._lifetime = lifetime
         self._read_to = b"0"
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._client: Any = _client(where)  # its types do not know that answers are bytes here
+        self._sentinels = _sentinels(where) if where.mode == "sentinel" else None
+        self._client: Any = _client(where, self._sentinels)  # its types do not know that answers are bytes here
 
     async def open(self) -> object:
         """A name that stands in it until it is emptied."""
@@ -143,6 +144,8 @@ class RedisHome:
     async def close(self) -> None:
         """Hang up."""
         await self._client.aclose()
+        for sentinel in self._sentinels.sentinels if self._sentinels else ():
+            await sentinel.aclose()
 
     async def _asked(self, ask: Callable[..., Awaitable[Any]], *arguments: object, **options: object) -> Any:
         """The answer. Raises TimeoutError where there is none in time."""
@@ -167,10 +170,30 @@ class RedisHome:
         return f"{self._prefix}:{key}"
 
 
-def _client(where: Where) -> Redis | RedisCluster:
-    how: dict[str, Any] = {
+def _client(where: Where, sentinels: Sentinel | None) -> Redis | RedisCluster:
+    if sentinels is not None:
+        master: Redis = sentinels.master_for(where.service or "", db=where.db)
+        return master
+    if where.mode == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in where.nodes]
+        return RedisCluster(startup_nodes=nodes, **_how(where))
+    return Redis(host=where.host, port=where.port, db=where.db, **_how(where))
+
+
+def _sentinels(where: Where) -> Sentinel:
+    how = _how(where)
+    sentinels = Sentinel(where.nodes, sentinel_kwargs=how, **how)  # type: ignore[no-untyped-call]
+    if where.password:  # it may be the servers' only: a sentinel that has none refuses whoever tells it one
+        silent = {**how, "username": None, "password": None}
+        sentinels.sentinels += [Redis(host=host, port=port, **silent) for host, port in where.nodes]
+    return sentinels
+
+
+def _how(where: Where) -> dict[str, Any]:
+    return {
         "username": where.user,
         "password": where.password,
+        "ssl": where.tls,
         "protocol": 2,
         "driver_info": None,
         "socket_timeout": DEADLINE,
@@ -178,18 +201,6 @@ def _client(where: Where) -> Redis | RedisCluster:
         # A second try would hide that Redis was gone, and may have come back empty.
         "retry": Retry(NoBackoff(), 0),
     }
-    if where.mode == "cluster":
-        nodes = [ClusterNode(host, port) for host, port in where.nodes]
-        return RedisCluster(startup_nodes=nodes, ssl=where.tls, cluster_error_retry_attempts=1, **how)
-    how["ssl"] = where.tls
-    if where.mode == "sentinel":
-        sentinels = Sentinel(where.nodes, sentinel_kwargs=how, **how)  # type: ignore[no-untyped-call]
-        if where.password:  # it may be the servers' only: sentinels without one refuse whoever tells them one
-            open_to_all = {**how, "username": None, "password": None}
-            sentinels.sentinels += Sentinel(where.nodes, sentinel_kwargs=open_to_all).sentinels  # type: ignore[no-untyped-call]
-        master: Redis = sentinels.master_for(where.service or "", db=where.db)
-        return master
-    return Redis(host=where.host, port=where.port, db=where.db, **how)
 
 
 def _text(answer: object) -> str:

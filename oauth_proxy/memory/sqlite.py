@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from oauth_proxy.clock import MOST_AHEAD
-from oauth_proxy.memory.file import Identity, Unusable, found, made, opened, prepared, tried
+from oauth_proxy.memory.file import Identity, Unusable, abandon, found, logs, made, opened, prepared, tried
 from oauth_proxy.memory.home import BATCH, NONSENSE, Record
 
 T = TypeVar("T")
@@ -65,7 +65,8 @@ class SqliteHome:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._database: sqlite3.Connection | None = None
-        self._file: Identity | None = None
+        self._file = Identity(0, 0)
+        self._logs: Sequence[Identity] = ()
         self._read_to = 0
         self._clean_at = 0.0
 
@@ -166,10 +167,13 @@ class SqliteHome:
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """In the thread: the work, on the file that is at the path now."""
         try:
-            if self._database is None or self._file != found(self._path):
-                self._let_go()  # the file was replaced or removed: what is written to the old one is lost
+            if self._database is not None and self._file != found(self._path):
+                abandon(self._path, self._file, self._logs)
+                self._let_go()
+            if self._database is None:
                 self._file = made(self._path)
                 self._database = opened(self._path)
+                self._logs = logs(self._path)
             return work(self._database)
         except (sqlite3.Error, OSError):
             self._let_go()
