@@ -194,7 +194,9 @@ async def test_a_clock_that_is_more_than_a_day_ahead_is_not_believed(
     for _ in range(2):
         [right] = await processes(place, 1)
         assert right._clock() == pytest.approx(place.clock())
-    assert len([line for line in complaints(caplog) if "not believed" in line]) == 1, "the right time takes its place"
+    assert len([line for line in complaints(caplog) if "not believed" in line]) == 1, (
+        "the right time takes its place"
+    )
     session = a_session(place)
     assert right.has_ended(session), "but the end is"
     place.clock.advance(1)

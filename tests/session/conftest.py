@@ -1,6 +1,7 @@
-"""A redis-server of one's own, and two proxies on it, where a test asks for them."""
+"""A store, a redis-server of one's own, and two proxies on it, where a test asks for them."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,13 @@ async def redis() -> AsyncIterator[RedisServer]:
 async def pair(redis: RedisServer) -> AsyncIterator[Pair]:
     async with pair_on(redis) as both:
         yield both
+
+
+@pytest.fixture
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """Where a store is, by the name of its kind."""
+    if request.param != "redis":
+        yield f"sqlite:{tmp_path}/sessions.db" if request.param == "sqlite" else "cookie"
+        return
+    async with redis_server() as redis:
+        yield redis.url

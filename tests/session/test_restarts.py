@@ -4,28 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from oauth_proxy.demo.faults import Fault
 from tests.cast import WANTED, Stage, on_stage, replica
-from tests.redis_server import BINARY, redis_server
+from tests.redis_server import BINARY
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
 from tests.visitor import Visitor
 
 STORES = ["sqlite", pytest.param("redis", marks=pytest.mark.skipif(not BINARY.exists(), reason="no redis-server"))]
-
-
-@pytest.fixture
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """Where a store is, by the name of its kind."""
-    if request.param != "redis":
-        yield f"sqlite:{tmp_path}/sessions.db" if request.param == "sqlite" else "cookie"
-        return
-    async with redis_server() as redis:
-        yield redis.url
 
 
 @dataclass

@@ -1,0 +1,139 @@
+"""kill -9 in the middle of a refresh storm: with a store nobody is lost but for answers that were on their way."""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+
+from tests.cast import Clock, Stage, free_port, on_stage, settings_tree
+from tests.command import started
+from tests.flow import SECRET
+from tests.session.crowd import Member, crowd
+from tests.session.test_restarts import STORES
+
+PEOPLE, LIFETIME = 200, 3
+STORM = 2.5
+"""Seconds between a start and the kill."""
+
+
+class MachineClock(Clock):
+    """The clock of this machine, which the proxy's own process has, too."""
+
+    def __call__(self) -> float:
+        return time.time()
+
+    def wall(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Storm:
+    """People who ask all the time, and what became of their refreshes at Frame.io."""
+
+    def __init__(self, stage: Stage, people: list[Member]) -> None:
+        self.lost: set[str] = set()
+        self.served = 0
+        self.refreshed = refreshes_of(stage)
+        self._answered: dict[str, float] = {}
+        self._stage = stage
+        self._people = people
+
+    async def rage(self) -> None:
+        """Until cancelled."""
+        await asyncio.gather(*(self._ask_on(number, each) for number, each in enumerate(self._people)))
+
+    async def calm(self) -> None:
+        """One more answer for each, which they wait for."""
+        for _ in range(50):
+            answers = await asyncio.gather(*map(self._ask, self._people))
+            if 503 not in answers and None not in answers:
+                return
+            await asyncio.sleep(0.2)
+        pytest.fail("somebody never got an answer")
+
+    def on_their_way(self) -> set[str]:
+        """Whom Frame.io has given tokens of which they have not heard yet."""
+        return {person for person, at in self.refreshed.items() if self._answered.get(person, 0.0) < at}
+
+    async def _ask_on(self, number: int, member: Member) -> None:
+        await asyncio.sleep(number / len(self._people))
+        while True:
+            await self._ask(member)
+            await asyncio.sleep(0.8)
+
+    async def _ask(self, member: Member) -> int | None:
+        with suppress(OSError, IndexError, ValueError):  # the proxy is not there, or was killed in the middle
+            answer = await member.ask(self._stage)
+            self._answered[member.person.id] = time.monotonic()
+            self.served += answer.status == 200
+            if answer.status == 401:
+                self.lost.add(member.person.id)
+            return answer.status
+        return None
+
+
+def refreshes_of(stage: Stage) -> dict[str, float]:
+    """When Frame.io last gave somebody new tokens, from now on."""
+    refreshed, grants = dict[str, float](), stage.frameio._grants["v2"]
+    refresh = grants.refresh
+
+    def recording(token: str, client_id: str, scope: str | None) -> dict[str, Any]:
+        answer = refresh(token, client_id, scope)
+        grant = grants.holder(token)
+        assert grant is not None
+        refreshed[grant.person_id] = time.monotonic()
+        return answer
+
+    grants.refresh = recording  # type: ignore[method-assign] # told from outside
+    return refreshed
+
+
+def file_of(stage: Stage, folder: Path, store: str, port: int) -> Path:
+    """A configuration by which the stage's proxy is there once more, at that port."""
+    tool = f"http://{stage.settings.upstreams['/'].url.authority}"
+    tree = settings_tree(stage.url, "v2", stage.frameio_url, tool, client_secret=SECRET, keys=stage.keys)
+    tree["listen"], tree["session"]["store"] = f"127.0.0.1:{port}", store
+    file = folder / "proxy.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return file
+
+
+def here() -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    app = web.Application()
+    app.router.add_get("/echo", answer)
+    return app
+
+
+@pytest.mark.parametrize("store", STORES, indirect=True)
+async def test_killed_under_two_hundred_sessions_with_tokens_of_three_seconds_loses_none_but_answers_on_their_way(
+    store: str, tmp_path: Path
+) -> None:
+    frameio, port = {"access_lifetime": LIFETIME}, free_port()
+    async with on_stage(tool=here(), clock=MachineClock(), frameio=frameio, session={"store": store}) as stage:
+        storm = Storm(replace(stage, listens_on=port), await crowd(stage, PEOPLE))
+        file = file_of(stage, tmp_path, store, port)
+        raging = asyncio.create_task(storm.rage())
+        async with started("run", file, sign=b"serving") as process:
+            await asyncio.sleep(STORM)
+            process.kill()
+            await process.wait()
+        raging.cancel()
+        await asyncio.gather(raging, return_exceptions=True)  # what has reached Frame.io is answered to nobody
+        on_their_way = storm.on_their_way()
+        async with started("run", file, sign=b"serving"):
+            await storm.calm()
+        assert not storm.lost - on_their_way
+        assert len(on_their_way) < PEOPLE / 4
+        assert len(storm.refreshed) == PEOPLE
+        assert storm.served > PEOPLE
