@@ -12,7 +12,7 @@ from typing import TextIO
 import aiohttp
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from oauth_proxy import server
+from oauth_proxy import server, tool_api
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
@@ -93,6 +93,7 @@ class Proxy:
         self.redemptions = Redemptions(self.memory)
         self.handles = Handles(
             Sealer(keys, "handle"),
+            settings.public_url,
             self.refresher,
             self.memory,
             **lasts,
@@ -105,7 +106,7 @@ class Proxy:
             [route_for(prefix, each) for prefix, each in settings.upstreams.items()],
             ToolHeaders(settings.headers),
             site,
-            self.handles.of,
+            self.handles.of if settings.tool_api else lambda session: "",
             clock.date,
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
@@ -240,8 +241,7 @@ async def running(settings: Settings, log_to: TextIO, system: System = MACHINE) 
         # The admin listener outlives the public one, to say that it is draining.
         admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
         if settings.tool_api:
-            tool_api = web.Server(ToolApi(proxy.handles, proxy.clock.date).handle, access_log=None)
-            await server.listen(stack, tool_api, settings.tool_api.listen, None, 0.1)
+            await tool_api.serve(stack, ToolApi(proxy.handles, proxy.clock.date), settings.tool_api.listen)
         listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
         try:
             yield Running(proxy, listen, admin_listen)

@@ -50,7 +50,7 @@ _SPOOFABLE = frozenset(
         b"x-rewrite-url",
     }
 )
-_SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-")
+_SPOOFABLE_FAMILIES = (b"x-forwarded-", b"x-auth-request-", b"x-oauth-proxy-")
 # What Connection names by itself, without a line of that name being meant.
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 

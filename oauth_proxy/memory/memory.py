@@ -107,7 +107,7 @@ class Memory:
     async def notes(self) -> list[Note]:
         """Everybody who was seen and may still be signed in."""
         notes = [Note(*json.loads(content)) async for content in self._link.every("seen")]
-        return [note for note in notes if not self._ends.has(note.session_id, note.created, note.user, note.email)]
+        return [note for note in notes if not self.is_over(note.session_id, note.created, note.user, note.email)]
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncIterator[None]:
@@ -158,7 +158,11 @@ class Memory:
     def has_ended(self, session: Session) -> bool:
         """Whether this session is over."""
         who = session.identity
-        return self._ends.has(session.id, session.created, who.id, who.email)
+        return self.is_over(session.id, session.created, who.id, who.email)
+
+    def is_over(self, session_id: str, created: float, *names: str | None) -> bool:
+        """The same of a session of which no more is known than this; `names` are its person's id and email."""
+        return self._ends.has(session_id, created, *names)
 
     async def forget(self, session_id: str) -> None:
         """Delete what was kept of a session."""
