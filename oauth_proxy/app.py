@@ -16,7 +16,7 @@ from oauth_proxy import server, tool_api
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
-from oauth_proxy.assembly import cookies_for, logout_for, provider_for, route_for
+from oauth_proxy.assembly import api_for, cookies_for, logout_for, provider_for, route_for
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.commands import Inbox
@@ -103,7 +103,7 @@ class Proxy:
         )
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
-            [route_for(prefix, each) for prefix, each in settings.upstreams.items()],
+            [route_for(prefix, each, api_for(settings)) for prefix, each in settings.upstreams.items()],
             ToolHeaders(settings.headers),
             site,
             self.handles.of if settings.tool_api else lambda session: "",
