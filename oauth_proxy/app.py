@@ -12,11 +12,11 @@ from typing import TextIO
 import aiohttp
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from oauth_proxy import reading, server
+from oauth_proxy import reading, server, tool_api
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
-from oauth_proxy.assembly import cookies_for, logout_for, provider_for, route_for
+from oauth_proxy.assembly import api_for, cookies_for, logout_for, provider_for, route_for
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
@@ -96,6 +96,7 @@ class Proxy:
         self.redemptions = Redemptions(self.memory)
         self.handles = Handles(
             Sealer(keys, "handle"),
+            settings.public_url,
             self.refresher,
             self.memory,
             **lasts,
@@ -105,10 +106,13 @@ class Proxy:
         )
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
-            [route_for(prefix, each, settings.limits) for prefix, each in settings.upstreams.items()],
+            [
+                route_for(prefix, each, api_for(settings), settings.limits)
+                for prefix, each in settings.upstreams.items()
+            ],
             ToolHeaders(settings.headers),
             site,
-            self.handles.of,
+            self.handles.of if settings.tool_api else lambda session: "",
             clock.date,
             Claims(cookies),
         )
@@ -242,8 +246,7 @@ async def running(settings: Settings, log_to: TextIO, system: System = MACHINE) 
         # The admin listener outlives the public one, to say that it is draining.
         admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
         if settings.tool_api:
-            tool_api = web.Server(ToolApi(proxy.handles, proxy.clock.date).handle, access_log=None)
-            await server.listen(stack, tool_api, settings.tool_api.listen, None, 0.1)
+            await tool_api.serve(stack, ToolApi(proxy.handles, proxy.clock.date), settings.tool_api.listen)
         listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
         try:
             yield Running(proxy, listen, admin_listen)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
@@ -77,9 +77,12 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
     return logout
 
 
-def route_for(prefix: str, settings: UpstreamSettings, limits: Limits) -> Route:
-    """The way to one tool."""
+def route_for(prefix: str, settings: UpstreamSettings, api: Api, limits: Limits) -> Route:
+    """The way to one tool; where that is Frame.io's `api` itself, with what it wants to be told of tokens."""
     at = settings.url
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
-    return Route(prefix, Upstream(address, timeout=settings.timeout, body_rate=limits.body_rate), at.base, host)
+    scheme, authority, *_ = urlsplit(api.api_url)
+    is_api = host is not None and (at.scheme, at.authority) == (scheme, authority)
+    upstream = Upstream(address, timeout=settings.timeout, body_rate=limits.body_rate)
+    return Route(prefix, upstream, at.base, host, api.mark if is_api else None)

@@ -33,6 +33,8 @@ HOP_BY_HOP = frozenset(
 
 # What the data path frames, the cookie room rewrites or this room writes anew.
 _REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"x-request-id"})
+# Whether one of our names is set or not, nobody else may say anything under it.
+_FAMILY = b"x-oauth-proxy-"
 # What Connection names by itself, without a line of that name being meant.
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 
@@ -184,7 +186,8 @@ class _Struck(dict[bytes, bool]):
 
     def __missing__(self, name: bytes) -> bool:
         folded = normal(name)
-        result = folded in HOP_BY_HOP or folded in _REWRITTEN or folded in self._ours or is_believed(folded)
+        ours = folded in _REWRITTEN or folded in self._ours or folded.startswith(_FAMILY)
+        result = ours or folded in HOP_BY_HOP or is_believed(folded)
         if len(self) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
             self[name] = result
         return result

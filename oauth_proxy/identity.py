@@ -5,6 +5,7 @@ The law: a token never appears in a repr.
 
 import json
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,18 @@ class Tokens:
         if self.refresh is None:
             return self.expires_at
         return self.expires_at - min(60.0, (self.expires_at - self.granted_at) / 10)
+
+
+class TokenMark(NamedTuple):
+    """A header that goes along with access tokens which begin like this, and with no others."""
+
+    begins: str
+    name: str
+    value: str
+
+    def headers(self, token: str) -> dict[str, str]:
+        """What goes along with this token."""
+        return {self.name: self.value} if token.startswith(self.begins) else {}
 
 
 @dataclass(frozen=True, slots=True)

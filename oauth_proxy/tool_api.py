@@ -4,17 +4,25 @@ The law: who has no good handle is told that, and nothing else.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
-from oauth_proxy.errors import GrantEnded, ProxyError, SignInRequired
+from oauth_proxy import server
+from oauth_proxy.errors import BadRequest, GrantEnded, ProxyError, SignInRequired
 from oauth_proxy.identity import Session
+from oauth_proxy.settings import Listen
 
 log = logging.getLogger(__name__)
 
 HANDLE = "X-OAuth-Proxy-Handle"
+CHALLENGE = "Handle"
+"""What a 401 asks for (RFC 9110 11.6.1)."""
+SOCKET_MODE = 0o660
+"""Of a Unix socket: its group may ask, too. Its folder says which group that is, and who gets that far."""
 _NOT_STORED = {"Cache-Control": "no-store", "Server": "oauth-proxy"}
 
 
@@ -41,7 +49,9 @@ class ToolApi:
         if request.raw_path.partition("?")[0] != "/token":
             return _answer(404, {"error": "not_found", "message": "GET /token is here."})
         if request.method != "GET":
-            return _answer(405, {"error": "method_not_allowed", "message": "GET /token is here."}, Allow="GET")
+            return _answer(
+                405, {"error": "method_not_allowed", "message": "GET /token is here."}, {"Allow": "GET"}
+            )
         try:
             session = await self._session(request)
         except ProxyError as error:
@@ -61,12 +71,30 @@ class ToolApi:
         except GrantEnded as error:
             raise SignInRequired(error.cause) from None
 
+    def refuse(self, request: web.BaseRequest, error: BadRequest) -> web.Response:
+        """The answer to bytes that could not be read as a request."""
+        del request
+        return self._refusal(error)
+
     def _refusal(self, error: ProxyError) -> web.Response:
-        log.info("no token for a tool: %s", error.cause, extra={"failure": error.name})
+        log.warning("no token for a tool: %s", error.cause, extra={"failure": error.name, "status": error.status})
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-        return _answer(error.status, {"error": error.name, "message": error.sentence}, **headers)
+        if error.status == 401:
+            headers["WWW-Authenticate"] = CHALLENGE
+        return _answer(error.status, {"error": error.name, "message": error.sentence}, headers)
 
 
-def _answer(status: int, content: dict[str, object], **headers: str) -> web.Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return web.json_response(content, status=status, headers={**_NOT_STORED, **named})
+async def serve(stack: AsyncExitStack, api: ToolApi, at: Listen) -> None:
+    """Serve it there until `stack` closes. Raises ConfigurationError for a place that cannot be used."""
+    tools = server.Server(api.handle, refusal=api.refuse, answered=lambda request, answer, took: None)
+    await server.listen(stack, tools, at, None, 0.1)
+    if at.path:
+        _share(Path(at.path))
+
+
+def _share(socket: Path) -> None:
+    socket.chmod(SOCKET_MODE)
+
+
+def _answer(status: int, content: dict[str, object], headers: Mapping[str, str] = _NOT_STORED) -> web.Response:
+    return web.json_response(content, status=status, headers={**_NOT_STORED, **headers})

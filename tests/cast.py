@@ -22,6 +22,7 @@ from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.settings.loading import parse
+from oauth_proxy.settings.parts import ToolApi
 
 PATIENCE = 60.0
 """Seconds after which a test that waits has failed."""
@@ -244,6 +245,11 @@ async def on_stage(
 @asynccontextmanager
 async def replica(stage: Stage) -> AsyncIterator[Stage]:
     """The same stage, seen through one more proxy with the same settings; it listens on a port of its own."""
-    settings = stage.settings.model_copy(update={"listen": Listen("127.0.0.1", 0)})
+    elsewhere: dict[str, object] = {"listen": Listen("127.0.0.1", 0)}
+    if stage.settings.tool_api:
+        elsewhere["tool_api"] = ToolApi(listen=f"127.0.0.1:{free_port()}")
+    settings = stage.settings.model_copy(update=elsewhere)
     async with running(settings, sys.stderr, stage.clock) as up:
-        yield replace(stage, proxy=up.proxy, admin_url=f"http://{up.admin}", listens_on=up.listen.port)
+        yield replace(
+            stage, proxy=up.proxy, admin_url=f"http://{up.admin}", listens_on=up.listen.port, settings=settings
+        )

@@ -110,8 +110,8 @@ class Memory:
         """Everybody who was seen and may still be signed in."""
         # Of what is written meanwhile a home may tell twice.
         notes = {note.session_id: note async for note in self._link.every("seen", _read_note)}
-        ended = self._ends.has
-        return [each for each in notes.values() if not ended(each.session_id, each.created, each.user, each.email)]
+        over = self.is_over
+        return [each for each in notes.values() if not over(each.session_id, each.created, each.user, each.email)]
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncIterator[None]:
@@ -161,7 +161,11 @@ class Memory:
     def has_ended(self, session: Session) -> bool:
         """Whether this session is over."""
         who = session.identity
-        return self._ends.has(session.id, session.created, who.id, who.email)
+        return self.is_over(session.id, session.created, who.id, who.email)
+
+    def is_over(self, session_id: str, created: float, *names: str | None) -> bool:
+        """The same of a session of which no more is known than this; `names` are its person's id and email."""
+        return self._ends.has(session_id, created, *names)
 
     async def forget(self, session_id: str) -> None:
         """Delete what was kept of a session."""

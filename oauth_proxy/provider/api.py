@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oauth_proxy.identity import Identity
+from oauth_proxy.identity import Identity, TokenMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Api:
     """Whether a refresh names the scope again."""
     lifetime: int
     """Seconds that an access token lives whose answer does not say."""
-    headers: Callable[[str], Mapping[str, str]] = lambda token: {}
-    """What the API wants to be told, besides the Authorization, of an access token."""
+    mark: TokenMark | None = None
+    """What the API wants to be told, besides the Authorization, of some access tokens."""
 
 
 def text(value: object) -> str | None:

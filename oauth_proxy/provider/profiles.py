@@ -96,7 +96,8 @@ class Profiles:
 
     async def _ask(self, path: str, bearer: _Bearer) -> Answer:
         """One answer of the API. Raises GrantEnded for 401."""
-        headers = {"Authorization": f"Bearer {bearer.token}", **self._api.headers(bearer.token)}
+        mark = self._api.mark.headers(bearer.token) if self._api.mark else {}
+        headers = {"Authorization": f"Bearer {bearer.token}", **mark}
         with self._breaker.call(bearer.owner, held=bearer.held):
             answer = await self._calls.get(self._api.api_url + path, headers)
         if answer.status == 401:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from oauth_proxy.identity import Identity
+from oauth_proxy.identity import Identity, TokenMark
 from oauth_proxy.provider.api import Api, Asked, Question, required, text
 
 
@@ -50,11 +50,6 @@ def _next_page(answer: Mapping[str, object]) -> str | None:
     return address or None
 
 
-def _headers(token: str) -> Mapping[str, str]:
-    """Developer tokens, which v2 gave out, are good for v4 in accounts that Adobe does not manage."""
-    return {"x-frameio-legacy-token-auth": "true"} if token.startswith("fio-u-") else {}
-
-
 V4 = Api(
     name="v4",
     authorize_url="https://ims-na1.adobelogin.com/ims/authorize/v2",
@@ -66,5 +61,6 @@ V4 = Api(
     questions=_questions,
     repeats_scope=False,
     lifetime=24 * 3600,
-    headers=_headers,
+    # Developer tokens, which v2 gave out, are good for v4 in accounts that Adobe does not manage.
+    mark=TokenMark("fio-u-", "x-frameio-legacy-token-auth", "true"),
 )

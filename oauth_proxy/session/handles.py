@@ -18,14 +18,16 @@ _LONGEST = 512
 
 
 class Handles:
-    """`allows` tells who may enter, `last_used` when a session was last used here; times in seconds.
+    """Those of one `site`. `allows` tells who may enter, `last_used` when a session was last used here.
 
-    A handle is good while its session has something open, and for `idle` after its last request.
+    All times are in seconds. A handle is good while its session has something open, and for `idle` after its last
+    request.
     """
 
     def __init__(
         self,
         sealer: Sealer,
+        site: str,
         refresher: Refresher,
         memory: Memory,
         *,
@@ -36,6 +38,7 @@ class Handles:
         clock: Callable[[], float],
     ) -> None:
         self._sealer = sealer
+        self._site = site
         self._refresher = refresher
         self._memory = memory
         self._lifetime = lifetime
@@ -51,7 +54,7 @@ class Handles:
         if session.program:
             return ""
         handle, _ = self._issued.pop(session.id, ("", None))
-        handle = handle or self._sealer.seal(json.dumps([session.id, session.created]).encode())
+        handle = handle or self._sealer.seal(json.dumps([session.id, session.created]).encode(), self._site)
         self._issued[session.id] = handle, session
         if len(self._issued) > _REMEMBERED:
             self._issued.popitem(last=False)
@@ -60,34 +63,50 @@ class Handles:
     async def session(self, handle: str) -> Session:
         """The handle's session, with a token that is good now.
 
-        Raises SignInRequired for what is no handle of ours and once the session is over, ProviderUnavailable while
-        its token has run out and Frame.io is away, and SessionsUnavailable when the session is not known here
-        until its next request.
+        Raises SignInRequired for what is no handle of ours and once the session is over, GrantEnded when Frame.io
+        ends it now, ProviderUnavailable while its token has run out and Frame.io is away, and SessionsUnavailable
+        when the session is not known here until its next request.
         """
         try:
-            session_id, created = json.loads(self._sealer.open(handle[:_LONGEST]))
+            session_id, created = json.loads(self._sealer.open(handle[:_LONGEST], self._site))
         except Unsealable:
             raise SignInRequired("a handle that is none of ours") from None
         if self._clock() - created >= self._lifetime:
             raise SignInRequired("the session's lifetime has passed")
-        session = await self._find(session_id)
-        if self._memory.has_ended(session) or not self._allows(session.identity):
-            raise SignInRequired("the session is over")
-        fresh = await self._refresher.fresh(session)
-        if not self._allows(fresh.identity):
-            raise SignInRequired("the session is over")
-        return fresh
+        session = self._going_on(await self._found(session_id, created))
+        return self._going_on(await self._refresher.fresh(session))
 
-    async def _find(self, session_id: str) -> Session:
-        """The session as far as it is known. Raises as `session` does."""
-        _, issued = self._issued.get(session_id, ("", None))
-        last_used = self._last_used(session_id)
-        if not last_used and (noted := await self._memory.noted(session_id)) is not None:
-            last_used = noted.seen  # in another process, or before this one started
-        session = issued or await self._memory.newest(session_id)
-        unknown_for = self._clock() - (last_used or self._started)
-        if unknown_for >= self._idle:
-            raise SignInRequired("the session has been idle for too long")
+    def _going_on(self, session: Session) -> Session:
+        """The session with the newest that is known of it. Raises SignInRequired when it is over."""
+        newest = self._refresher.newest(session)
+        if self._memory.has_ended(newest) or not self._allows(newest.identity):
+            raise SignInRequired("the session is over")
+        return newest
+
+    async def _found(self, session_id: str, created: float) -> Session:
+        """The session as far as it is known, here or elsewhere. Raises as `session` does."""
+        session = self._given_to(session_id) or await self._memory.newest(session_id)
+        used = self._last_used(session_id)
+        if session is not None and self._clock() - used < self._idle:
+            return session
+        note = await self._memory.noted(session_id)
+        if note is not None:
+            used = max(used, note.seen)
+        elif self._memory.trouble:
+            raise SessionsUnavailable("nobody can be asked when the session of a handle was last used")
+        elif session is None:  # it may be of before this process, which then remembers nothing of it
+            used = used or self._started
+        names = (note.user, note.email) if note else ()
+        if self._memory.is_over(session_id, created, *names) or self._clock() - used >= self._idle:
+            raise SignInRequired("the session is over, or has been idle for too long")
         if session is None:
             raise SessionsUnavailable("the session of a handle is not known here until its next request")
+        return session
+
+    def _given_to(self, session_id: str) -> Session | None:
+        """The session, where its handle was given out here and nothing has pushed it out since."""
+        if session_id not in self._issued:
+            return None
+        self._issued.move_to_end(session_id)
+        _, session = self._issued[session_id]
         return session

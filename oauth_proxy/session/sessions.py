@@ -154,8 +154,7 @@ class Sessions:
             if now >= self._noted.get(session.id, session.seen) + self._idle / TOUCHES_PER_IDLE:
                 self._noted[session.id] = now
                 self._noted.move_to_end(session.id)
-                self._in_background(self._memory.note(session, now))
-                self._in_background(self._memory.hold(session, now))
+                self._in_background(self._hold(session, now))
         while len(self._noted) > _NOTED:
             self._noted.popitem(last=False)
 
@@ -188,6 +187,14 @@ class Sessions:
                 newest = await self._refresher.newest_anywhere(newest)
         await self._memory.forget(session.id)
         await self._revoke(newest.tokens)
+
+    async def _hold(self, session: Session, now: float) -> None:
+        """What is open keeps an old cookie good, so its successor must be remembered for as long."""
+        await self._memory.note(session, now)
+        await self._memory.hold(session, now)
+        newest = await self._refresher.newest_anywhere(session)
+        if newest is not session and not self._memory.has_ended(newest):
+            await self._memory.remember(newest)
 
     async def _revoke(self, tokens: Tokens) -> None:
         try:

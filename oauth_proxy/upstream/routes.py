@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, NotFound
-from oauth_proxy.headers import Line, ToolHeaders
-from oauth_proxy.identity import Session
+from oauth_proxy.headers import Line, ToolHeaders, normal
+from oauth_proxy.identity import Session, TokenMark
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
 from oauth_proxy.upstream.claims import CLAIMS, Claims
@@ -19,12 +19,16 @@ _REMEMBERED = 2048
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A path prefix and the tool behind it; `base` replaces the prefix, `host` the visitor's Host unless None."""
+    """A path prefix and the tool behind it; `base` replaces the prefix, `host` the visitor's Host unless None.
+
+    `mark` is what the tool is told of some tokens, by us only.
+    """
 
     prefix: str
     upstream: Upstream
     base: str = ""
     host: bytes | None = None
+    mark: TokenMark | None = None
 
     def request_target(self, target: Target) -> bytes:
         """The request-target for the tool: what follows the prefix, and the query, byte for byte.
@@ -36,6 +40,18 @@ class Route:
         if rewritten and (not target.raw.startswith(self.prefix) or target.climbs()):
             raise BadRequest("the path can be read as leading out of its prefix")
         return f"{self.base}/{rest}{target.query}".encode("utf-8", "surrogateescape")
+
+    def crossing(self, lines: list[Line]) -> list[Line]:
+        """Of a visitor's lines those that may go this way."""
+        if self.mark is None:
+            return lines
+        struck = normal(self.mark.name.encode("ascii"))
+        return [line for line in lines if normal(line[0]) != struck]
+
+    def marks(self, token: str) -> list[Line]:
+        """What the tool is told of the token."""
+        told = self.mark.headers(token) if self.mark else {}
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in told.items()]
 
 
 class Upstreams:
@@ -105,7 +121,7 @@ class Upstreams:
         if known is not None and known[0] is session and known[1] == chain:
             return known[2]
         host = sent[b"host"][0]
-        lines = [(b"Host", route.host or host), *self._headers.crossing(sent)]
+        lines = [(b"Host", route.host or host), *route.crossing(self._headers.crossing(sent))]
         lines += [(b"Cookie", value) for value in cookies]
         written = whole_lines(lines) + self._ours(route, chain, host, session)
         if sent.is_remembered:
@@ -122,7 +138,7 @@ class Upstreams:
         if known is None:
             lines = self._forwarded(route, chain, host)
             if session is not None:
-                lines += self._headers.ours(self._fields(session))
+                lines += [*self._headers.ours(self._fields(session)), *route.marks(session.tokens.access)]
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             known = self._known[key] = whole_lines(lines)
