@@ -93,7 +93,7 @@ class Tool:
                 self.heard.append(request)
                 await self.may_answer.wait()
                 if request.all("upgrade") == ["websocket"]:
-                    writer.write(_switching(request))
+                    writer.write(switching(request))
                     await reader.read()
                     break
                 writer.write(self.says(request))
@@ -117,7 +117,8 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-def _switching(request: Heard) -> bytes:
+def switching(request: Heard) -> bytes:
+    """What agrees to a WebSocket."""
     key = request.all("sec-websocket-key")[0] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
     return (
