@@ -67,7 +67,7 @@ class Proxy:
         self._peers = Peers(settings.trusted_proxies)
         self._readings = Readings()
         self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts)
-        self.metrics = Metrics(lambda: self.capacity.open)
+        self.metrics = Metrics(lambda: self.capacity.open, lambda: len(asyncio.all_tasks()))
         self.provider = provider_for(settings, http, clock, system, self.metrics)
         self.memory = memory_for(settings, clock)
         if self.memory.lasting:

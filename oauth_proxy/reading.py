@@ -8,6 +8,7 @@ This leans on private names of aiohttp's: `_messages` and `_waiter` (the queue o
 requests and no bytes; without these names there would be no other bound.
 """
 
+import asyncio
 from typing import Any
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, http_exceptions, web
@@ -48,6 +49,8 @@ class Reading(web.RequestHandler):
 
     async def _next(self) -> tuple[Message, StreamReader]:
         """The next request's head, and its body as it comes."""
+        if self._held or self._messages:
+            await asyncio.sleep(0)  # others first: answers of ours would follow each other without a pause
         while (self._held or self._buffer_paused) and not self._messages:
             self._parse(b"", is_open=False)  # the parser may have stopped between two requests, and kept the rest
             self._read_on()

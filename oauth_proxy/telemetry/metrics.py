@@ -45,7 +45,7 @@ class Answered(Collector):
 class Metrics:
     """What is counted, in Prometheus's terms. One registry for each proxy, so that two do not mix."""
 
-    def __init__(self, connections: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, connections: Callable[[], int] = lambda: 0, tasks: Callable[[], int] = lambda: 0) -> None:
         self.registry = CollectorRegistry()
         self.answered = Answered()
         self.registry.register(self.answered)
@@ -58,8 +58,11 @@ class Metrics:
             ["call", "result"],
             registry=self.registry,
         )
-        open_now = Gauge("oauth_proxy_connections", "Connections of visitors.", registry=self.registry)
-        open_now.set_function(connections)
+        for name, what, number in (
+            ("oauth_proxy_connections", "Connections of visitors.", connections),
+            ("oauth_proxy_tasks", "Tasks of the event loop: what grows here is a leak.", tasks),
+        ):
+            Gauge(name, what, registry=self.registry).set_function(number)
         self.sign_outs = Counter("oauth_proxy_sign_outs", "Sessions ended by visitors.", registry=self.registry)
 
     def show_store(self, name: str, is_up: Callable[[], bool]) -> None:

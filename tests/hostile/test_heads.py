@@ -9,16 +9,19 @@ import os
 import socket
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from oauth_proxy import reading
+from oauth_proxy.requests import Request
 from tests.cast import RawAnswer
 from tests.hostile.test_smuggling import PYTHON_PARSER
 from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, answers
+from tests.upstream.stage import until
 
 KIB, MIB = 1024, 1024 * 1024
 STRANGERS = 20
@@ -212,3 +215,20 @@ async def test_a_large_body_behind_a_request_that_is_still_answered_arrives_whol
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
                 await reader.readuntil(TOOL_BYTES)
     assert len(wire.tool.heard[-1].body) == MIB
+
+
+async def test_requests_in_a_row_let_others_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of ours wait for nothing: pipelined, thousands of them took the loop for as long as they lasted."""
+    order: list[str] = []
+    dispatch = wire.stage.proxy._dispatch
+
+    def noting(request: Request) -> Awaitable[web.StreamResponse]:
+        order.append(request.raw_path)
+        return dispatch(request)
+
+    monkeypatch.setattr(wire.stage.proxy, "_dispatch", noting)
+    async with strangers(wire, 2) as (greedy, other):
+        await sent(greedy, wire.request("/oauth2/greedy") * 100)
+        await sent(other, wire.request("/oauth2/other") * 3)
+        await until(lambda: len(order) == 103)
+    assert order.index("/oauth2/other") < 50

@@ -95,7 +95,7 @@ class Tool:
                 self.heard.append(request)
                 await self.may_answer.wait()
                 if request.all("upgrade") == ["websocket"]:
-                    writer.write(_switching(request, self.with_101))
+                    writer.write(switching(request, self.with_101))
                     await reader.read()
                     break
                 writer.write(self.says(request))
@@ -119,7 +119,8 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-def _switching(request: Heard, more: tuple[str, ...]) -> bytes:
+def switching(request: Heard, more: tuple[str, ...] = ()) -> bytes:
+    """What agrees to a WebSocket, with `more` lines."""
     key = request.all("sec-websocket-key")[0] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
     lines = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", *more]
