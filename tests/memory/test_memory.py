@@ -194,7 +194,9 @@ async def test_a_clock_that_is_more_than_a_day_ahead_is_not_believed(
     for _ in range(2):
         [right] = await processes(place, 1)
         assert right._clock() == pytest.approx(place.clock())
-    assert len([line for line in complaints(caplog) if "not believed" in line]) == 1, "the right time takes its place"
+    assert len([line for line in complaints(caplog) if "not believed" in line]) == 1, (
+        "the right time takes its place"
+    )
     session = a_session(place)
     assert right.has_ended(session), "but the end is"
     place.clock.advance(1)
@@ -261,8 +263,7 @@ async def test_a_process_with_another_secret_is_told_of_once_and_harms_nobody(
 async def test_what_ends_while_the_home_is_read_anew_is_told(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = await processes(place)
-    [late] = [a_memory(place)]
+    [other], late = await processes(place, 1), a_memory(place)
     before, during = a_session(place), a_session(place, "b", who="u-al")
     await late.end(before)
     tell = late._link.home.tell
