@@ -263,8 +263,7 @@ async def test_a_process_with_another_secret_is_told_of_once_and_harms_nobody(
 async def test_what_ends_while_the_home_is_read_anew_is_told(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, other = await processes(place)
-    [late] = [a_memory(place)]
+    [other], late = await processes(place, 1), a_memory(place)
     before, during = a_session(place), a_session(place, "b", who="u-al")
     await late.end(before)
     tell = late._link.home.tell
