@@ -11,9 +11,9 @@ NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
 SDK := .venv-sdk
 
-.PHONY: help demo test hostile fuzz check sdk format lint types floors bench lock clean
+.PHONY: help demo test hostile fuzz check sdk format lint types floors bench hostile-load soak lock clean
 help:  ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; prints one URL
 	@$(BIN)/python -m oauth_proxy demo $(ARGS)
@@ -50,6 +50,12 @@ floors: $(VENV)/dev.stamp
 bench:  ## the proxy measured beside its peers, in one table (needs wrk and nginx; ARGS="--help" tells more)
 	@$(MAKE) -s .venv-bench/dev.stamp VENV=.venv-bench PYTHON=$(BENCH_PYTHON)
 	@.venv-bench/bin/python -m bench $(ARGS)
+
+hostile-load: $(VENV)/dev.stamp  ## attacks, one by one: memory before, during, after, and what others wait (ARGS="--help")
+	@$(BIN)/python -m tests.load.hostile $(ARGS)
+
+soak: $(VENV)/dev.stamp  ## mixed traffic against one process: what grows, what is lost (ARGS="--minutes N", ten by default)
+	@$(BIN)/python -m tests.load.soak $(ARGS)
 
 lock:  ## resolve the dependencies again, with hashes, for every platform and Python we run on
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \

@@ -63,8 +63,6 @@ class Reading(web.RequestHandler):
         taken = self._messages.popleft()
         if self._parser is not None:  # else the connection was lost, or this is the last that is read
             self._parser.message_consumed()
-            if self._buffer_paused and self._is_open():  # what waited was its beginning
-                self._resume_reading_for_buffer()
         return taken
 
     def data_received(self, data: bytes) -> None:
@@ -101,8 +99,8 @@ class Reading(web.RequestHandler):
         if self._held and self._is_open():
             rest, self._held = self._held, b""
             self._parse(rest, is_open=True)
-        if self._buffer_paused and not (self._held or self._messages):
-            self._resume_reading_for_buffer()
+        if self._buffer_paused and not self._held and len(self._messages) < self._max_msg_queue_size:
+            self._resume_reading_for_buffer()  # more of a body may be waited for
 
     def _parse(self, data: bytes, *, is_open: bool) -> None:
         """Hand `data` to aiohttp's parser and see what has come of it: the rest of a body, or heads."""

@@ -232,3 +232,20 @@ async def test_requests_in_a_row_let_others_in_between(wire: Wire, monkeypatch: 
         await sent(other, wire.request("/oauth2/other") * 3)
         await until(lambda: len(order) == 103)
     assert order.index("/oauth2/other") < 50
+
+
+async def test_a_long_body_that_came_behind_a_request_is_read_to_its_end(wire: Wire) -> None:
+    """What waited is a part of it, and the socket is read again for the rest."""
+    wire.tool.may_answer.clear()
+    body = bytes(4 * MIB)
+    posted = wire.request("/hook", method="POST", body=body)
+    async with strangers(wire, 3) as sockets:
+        for each in sockets:
+            await sent(each, wire.request("/assets/x") + posted[: 200 * KIB])
+        await until(lambda: len(wire.tool.heard) == 3)
+        sending = [asyncio.create_task(sent(each, posted[200 * KIB :])) for each in sockets]
+        await asyncio.sleep(0.1)
+        wire.tool.may_answer.set()
+        assert await asyncio.gather(*sending) == [True] * 3
+        await until(lambda: len(wire.tool.heard) == 6)
+    assert [len(heard.body) for heard in wire.tool.heard[3:]] == [len(body)] * 3

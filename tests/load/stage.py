@@ -109,7 +109,7 @@ async def _listened_to(stderr: asyncio.StreamReader, ready: asyncio.Event) -> li
         line = raw.decode(errors="replace").rstrip()
         if "serving" in line:
             ready.set()
-        if "Traceback" in line or " ERROR " in line:
+        if "Traceback" in line or " ERROR " in line or found:  # and all that follows
             found.append(line)
     return found
 

@@ -55,7 +55,8 @@ async def _tiny(head: Heard, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 async def _slow(head: Heard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(20)
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    raise ConnectionError("whatever else came is not read")
 
 
 async def _events(head: Heard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
