@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,15 +15,29 @@ import yaml
 from tests.cast import PATIENCE, a_secret
 
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
+AS_NOBODY = (
+    # It may still read everything, or it could not load a Python that lies in root's folder.
+    *("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"),
+    *(
+        "--inh-caps=-all,+dac_read_search",
+        "--ambient-caps=+dac_read_search",
+        "--bounding-set=-all,+dac_read_search",
+    ),
+)
+"""Before a command of root's: it runs as nobody, who may write to what is nobody's only."""
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="what root and another user do needs root")
 APP = {"FRAMEIO_CLIENT_ID": "the-client-id", "FRAMEIO_CLIENT_SECRET": "the-client-secret"}
 
 
 def said(
-    *arguments: str | Path, environ: Mapping[str, str] | None = None, folder: Path | None = None
+    *arguments: str | Path,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself, run to its end; never a traceback."""
     done = subprocess.run(  # noqa: S603 our own command
-        [*COMMAND, *arguments],
+        [*before, *COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -36,10 +50,13 @@ def said(
 
 
 @asynccontextmanager
-async def started(*arguments: str | Path, sign: bytes, folder: Path | None = None) -> AsyncIterator[Process]:
+async def started(
+    *arguments: str | Path, sign: bytes, folder: Path | None = None, before: Sequence[str] = ()
+) -> AsyncIterator[Process]:
     """A command that goes on, from the moment it prints `sign`; killed at the end if it still runs."""
+    command = [*before, *COMMAND, *arguments]
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+        *command, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
     assert process.stdout is not None
     try:
@@ -66,14 +83,19 @@ async def ended(process: Process) -> tuple[int | None, str]:
 
 
 def written(
-    folder: Path, *, port: int = 4180, tool: str = "http://127.0.0.1:9", admin: str = "127.0.0.1:0"
+    folder: Path,
+    *,
+    port: int = 4180,
+    tool: str = "http://127.0.0.1:9",
+    admin: str = "127.0.0.1:0",
+    store: str = "cookie",
 ) -> Path:
     """A good configuration file, by which /open needs no sign-in."""
     tree = {
         "public_url": f"http://localhost:{port}",
         "listen": f"127.0.0.1:{port}",
         "frameio": {"api": "v2", "client_id": "the-client-id", "client_secret": "the-client-secret"},
-        "session": {"secret": a_secret()},
+        "session": {"secret": a_secret(), "store": store},
         "upstreams": {"/": tool},
         "access": {"allow": ["everyone"], "public": ["/open"]},
         "admin": {"listen": admin},
