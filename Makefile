@@ -10,10 +10,11 @@ BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
 SDK := .venv-sdk
+E2E := .venv-e2e
 
-.PHONY: help demo test hostile fuzz check sdk format lint types floors bench hostile-load soak lock clean
+.PHONY: help demo test hostile fuzz check e2e sdk format lint types floors bench hostile-load soak lock clean
 help:  ## what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; prints one URL
 	@$(BIN)/python -m oauth_proxy demo $(ARGS)
@@ -34,6 +35,9 @@ check: format lint types floors sdk  ## everything CI asks for: format, lint, ty
 	$(BIN)/coverage report
 
 sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
+
+e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy (Streamlit, 500 MB from PyPI; Debian's chromium)
+	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e $(ARGS)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -68,9 +72,11 @@ lock:  ## resolve the dependencies again, with hashes, for every platform and Py
 		-c requirements-dev.txt -o requirements-build.txt -
 	echo frameio | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		$(ARGS) -o requirements-sdk.txt -
+	echo streamlit | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate $(ARGS) -o requirements-e2e.txt -
 
 clean:
-	rm -rf .venv .venv-bench .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-e2e .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; PYTHON=… names another one")'
@@ -92,4 +98,9 @@ $(SDK)/run.stamp: requirements-sdk.txt
 
 $(VENV)/fuzz.stamp: requirements-fuzz.txt $(VENV)/dev.stamp
 	$(BIN)/pip install -q --require-hashes -r requirements-fuzz.txt
+	@touch $@
+
+$(E2E)/run.stamp: requirements-e2e.txt
+	$(PYTHON) -m venv $(E2E) || { rm -rf $(E2E); exit 1; }
+	$(E2E)/bin/pip install -q --require-hashes -r requirements-e2e.txt
 	@touch $@

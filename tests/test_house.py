@@ -164,7 +164,9 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert headings[0] == oauth_proxy.__version__
 
 
-@pytest.mark.parametrize("name", [f"requirements{of}.txt" for of in ("", "-dev", "-build", "-fuzz", "-sdk")])
+@pytest.mark.parametrize(
+    "name", [f"requirements{of}.txt" for of in ("", "-dev", "-build", "-fuzz", "-sdk", "-e2e")]
+)
 def test_every_dependency_is_locked_to_its_bytes(name: str) -> None:
     text = (ROOT / name).read_text("utf-8").replace(" \\\n", "")
     pattern = r"[A-Za-z0-9._-]+(?:\[[a-z,]+\])?==[^\s;]+(?: ; [^#]+?)?(?: +--hash=sha256:[0-9a-f]{64})+"
