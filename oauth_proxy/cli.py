@@ -1,7 +1,6 @@
 """The command `oauth-proxy`. The only room that prints, reads the environment and exits."""
 
 import asyncio
-import ctypes
 import http.client
 import json
 import logging
@@ -13,7 +12,6 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.resources import files
@@ -22,7 +20,7 @@ from typing import Literal, ParamSpec
 
 import click
 
-from oauth_proxy import __version__
+from oauth_proxy import __version__, heap
 from oauth_proxy.app import running
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
@@ -39,8 +37,6 @@ log = logging.getLogger("oauth_proxy")
 P = ParamSpec("P")
 Api = Literal["v2", "v4"]
 API = click.Choice(["v4", "v2"])
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT = 32 * 1024 * 1024
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
@@ -185,25 +181,16 @@ def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:
             loop.add_signal_handler(number, stop.set)
         async with running(settings, sys.stderr) as up:
             tell(up.listen)
+            giving_back = asyncio.create_task(heap.give_back())
             await stop.wait()
+            giving_back.cancel()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
             log.info("stopping; requests under way may finish")
 
-    _keep_freed_memory()
+    heap.keep_freed_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve())
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is free for the next pieces of a body (mallopt(3)).
-
-    It gives large ones back to the system at once, and each page comes back with a fault: half a download's time.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library, which does as it likes
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

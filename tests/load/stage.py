@@ -104,7 +104,7 @@ async def _program(*module: str) -> AsyncIterator[int]:
 
 async def _listened_to(stderr: asyncio.StreamReader, ready: asyncio.Event) -> list[str]:
     """Read all of it; the lines that tell of a fault."""
-    found = []
+    found: list[str] = []
     async for raw in stderr:
         line = raw.decode(errors="replace").rstrip()
         if "serving" in line:
