@@ -22,7 +22,7 @@ from oauth_proxy.errors import (
     SignInRequired,
     SignOutUnconfirmed,
 )
-from oauth_proxy.headers import is_navigation
+from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
 from oauth_proxy.pages import Page, Pages
 from oauth_proxy.paths import Site
@@ -179,3 +179,13 @@ def _forgetting(error: ProxyError, response: web.Response) -> web.Response:
     if error.status == FieldsTooLarge.status:
         response.headers["Clear-Site-Data"] = '"cookies"'
     return response
+
+
+def identity_headers(who: Identity) -> dict[str, str]:
+    """What nginx, Traefik and Caddy copy into the request for the tool; the names are oauth2-proxy's."""
+    fields = {
+        "X-Auth-Request-User": who.id,
+        "X-Auth-Request-Email": who.email,
+        "X-Auth-Request-Preferred-Username": who.name,
+    }
+    return {name: one_line(value) for name, value in fields.items() if value}

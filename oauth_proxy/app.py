@@ -74,7 +74,7 @@ class Proxy:
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
         access = Access(settings.access.allow, settings.access.public)
         self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
-        bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
+        self.bearers = bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
         self._live = Live(clock)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
@@ -169,6 +169,7 @@ class Proxy:
 
     async def close(self) -> None:
         """Finish what was begun, and let go of everything."""
+        await self.bearers.close()
         await self.redemptions.close()
         await self.sessions.close()
         await self.refresher.close()

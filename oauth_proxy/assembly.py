@@ -57,7 +57,7 @@ def provider_for(
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )
     count: Callable[[str, str], None] = lambda *call: metrics.provider_calls.labels(*call).inc()  # noqa: E731
-    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic)
+    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall)
 
 
 def logout_for(settings: Settings) -> Callable[[str], str] | None:

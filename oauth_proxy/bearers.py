@@ -166,13 +166,23 @@ class Bearers:
                 del self._flights[key]
                 flight.task.cancel()
 
+    def _owner(self, key: bytes) -> str:
+        """Whose failure it is when nobody can say whose a token is: strangers together are one."""
+        return f"{_PROGRAM}{key.hex()}" if self._proven.get(key) else _PROGRAM
+
+    async def close(self) -> None:
+        """Nothing is asked any more."""
+        for task in self._rechecks.values():
+            task.cancel()
+        await asyncio.gather(*self._rechecks.values(), return_exceptions=True)
+
     async def _ask(self, key: bytes, token: str, client: str) -> _Known:
         try:
             async with asyncio.timeout(_PATIENCE), self._turns:
                 if not self._proven.get(key):
                     self._limit.check(client)  # here, because what came in the same moment may have been wrong
                 now = self._clock()
-                known = _Known(await self._provider.profile(token, owner=client, asker="program"), now)
+                known = _Known(await self._provider.profile(token, owner=self._owner(key), asker="program"), now)
         except (GrantEnded, NotAllowed) as error:
             self._limit.count(client)
             self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)

@@ -1,7 +1,8 @@
 """Our own routes under /oauth2/: sign in, come back, sign out, and say who somebody is."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from urllib.parse import parse_qs
@@ -9,7 +10,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from oauth_proxy.access import Access
-from oauth_proxy.answers import SIGN_OUT, START, Answers
+from oauth_proxy.answers import SIGN_OUT, START, Answers, identity_headers
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import (
@@ -22,11 +23,11 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import Peers, is_known_from, is_navigation, one_line
+from oauth_proxy.headers import Peers, is_known_from, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.provider import Provider
+from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
 from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions, Visit
 from oauth_proxy.telemetry import Metrics
@@ -110,32 +111,38 @@ class Endpoints:
         attempt = self._attempts.find(state, received)
         if attempt is None:
             return await self._without_attempt(request, to, received)
-        redeem = partial(self._redeem, query, attempt, request.return_to, received)
+        request.set_cookies = self._attempts.finish(state, received)
+        with self._failures_counted():
+            code = redeemable_code(query)
         try:
+            redeem = partial(self._redeem, code, attempt, request.return_to, received)
             landing = await self._redemptions.once(state, redeem)
         except AttemptUnknown:
             return await self._without_attempt(request, to, received)
-        finally:
-            request.set_cookies = self._attempts.finish(state, received)
         return self._answers.redirect(request, landing.url, landing.set_cookies)
 
-    async def _redeem(self, query: Query, attempt: Attempt, return_to: str, received: Received) -> Landing:
+    async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: Received) -> Landing:
         """What the first callback of a state does; those that come after it land at the same place."""
-        try:
-            tokens = await self._provider.exchange(redeemable_code(query), attempt)
+        with self._failures_counted():
+            tokens = await self._provider.exchange(code, attempt)
             try:
-                identity = await self._provider.profile(tokens.access, owner="login", asker="login")
+                identity = await self._provider.profile(tokens.access, owner=LOGIN, asker="login")
                 counted = await self._count(received)
                 visit = await self._sessions.begin(identity, tokens, received)
             except ProxyError:
                 self._sessions.discard(tokens)
                 raise
-        except ProxyError as error:
-            self._metrics.logins.labels(error.name).inc()
-            raise
         self._metrics.logins.labels("signed_in").inc()
         log.info("signed in", extra={"user": identity.id})
         return Landing(return_to, [*visit.set_cookies, *counted])
+
+    @contextmanager
+    def _failures_counted(self) -> Iterator[None]:
+        try:
+            yield
+        except ProxyError as error:
+            self._metrics.logins.labels(error.name).inc()
+            raise
 
     async def _count(self, received: Received) -> list[str]:
         """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
@@ -204,7 +211,7 @@ class Endpoints:
                 *self._attempts.forget_tries(received),
             ]
             return self._answers.not_allowed(request, session.identity)
-        headers = _identity_headers(session)
+        headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):
             token = session.tokens.access
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
@@ -243,14 +250,3 @@ class Endpoints:
 
     def _return_to(self, request: Request, query: Query) -> str:
         return self._wanted(request, query) or self._site.url("/")
-
-
-def _identity_headers(session: Session) -> dict[str, str]:
-    """What nginx, Traefik and Caddy copy into the request for the tool; the names are oauth2-proxy's."""
-    who = session.identity
-    fields = {
-        "X-Auth-Request-User": who.id,
-        "X-Auth-Request-Email": who.email,
-        "X-Auth-Request-Preferred-Username": who.name,
-    }
-    return {name: one_line(value) for name, value in fields.items() if value}

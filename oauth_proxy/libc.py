@@ -32,3 +32,12 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
+
+
+def give_back_memory() -> None:
+    """Give the system what is free (malloc_trim(3)): a crowd that has left shall not be seen for ever.
+
+    It takes about a third of a millisecond for each MiB that goes back.
+    """
+    with suppress(*_UNKNOWN):
+        ctypes.CDLL(None).malloc_trim(0)

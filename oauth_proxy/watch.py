@@ -3,14 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import count
 
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.clock import Clock
 from oauth_proxy.identity import Identity, Seen, Session
+from oauth_proxy.libc import give_back_memory
 from oauth_proxy.memory import Memory
 from oauth_proxy.session import Live, Refresher, Sessions
 
 log = logging.getLogger(__name__)
+
+_TRIM_EVERY = 30
 
 
 class Watch:
@@ -49,9 +53,11 @@ class Watch:
         self._live.sweep(self._is_over)
 
     async def forever(self) -> None:
-        """Do it every second."""
-        while True:
+        """Do it every second, and give back memory that nobody needs any more now and then."""
+        for seconds in count(1):
             await asyncio.sleep(1)
+            if seconds % _TRIM_EVERY == 0:
+                give_back_memory()
             try:
                 await self.look()
             except Exception:  # it goes on for as long as the proxy does: ends elsewhere must be heard of

@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 DEADLINE = 1.0
 """Seconds a home may take to connect, or to answer."""
-TURN = 15.0
-"""Seconds after which the turn of a process that died is over; longer than a call to the provider may take."""
+TURN = 30.0
+"""Seconds after which the turn of a process that died is over: longer than all that is done in one may take."""
 LOOK_AGAIN = 0.05
 """Seconds between two tries to get a turn."""
 BATCH = 500

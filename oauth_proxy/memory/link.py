@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _MOST_BATCHES = 20_000
 _CLOCK_EVERY = 60.0
+_SETTLES = 3.0
+"""Seconds in which every other process looks at a home that was emptied, and tells it what it knows."""
 
 _read_end = partial(read, End)
 
@@ -60,6 +62,7 @@ class Link:
         self._untold: dict[str, End] = {}
         self._is_complained_of = False
         self._agreed_at = 0.0
+        self._settled_at = 0.0
         self._following = asyncio.Lock()
         self._begun = self._done = 0
 
@@ -130,6 +133,11 @@ class Link:
                 return True
         return False
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it can be asked, and what it does not know nobody knows."""
+        return self.is_up and self._clock() >= self._settled_at
+
     async def follow(self) -> None:
         """Learn what the others have ended by now, and notice whether the home is there.
 
@@ -173,7 +181,9 @@ class Link:
         self._untold = {end.what: end for end in self._ends.known()}
         self._records.complain_again()
         self._agreed_at = 0.0
-        self._epoch = await self.home.open()
+        before, self._epoch = self._epoch, await self.home.open()
+        if before not in (None, self._epoch):
+            self._settled_at = self._clock() + _SETTLES
         await self._learn()
         self.is_up = True  # before the rest is told: what comes meanwhile is told by whom it comes from
         await self._tell()

@@ -71,6 +71,11 @@ class Memory:
         return None if self._link.is_up else f"{self.name} unreachable"
 
     @property
+    def may_miss(self) -> bool:
+        """Whether others may know what cannot be learnt here now: the home is away, or was emptied just now."""
+        return not self._link.is_settled
+
+    @property
     def cause(self) -> str:
         """What went wrong last, in the home's words."""
         return self._link.cause
@@ -183,9 +188,10 @@ class Memory:
             await self._link.put(*entries[at : at + _RETOLD_AT_ONCE])
 
     def _entry(self, session: Session) -> Entry:
-        at = max(session.tokens.granted_at, session.profile_at)
-        return Entry(f"session:{digest(session.id)}", encode(session), at, self._lasts(session))
+        """Kept for as long as the session may last: what is open keeps old cookies good beyond the idle time."""
+        lasts = session.created + self._lifetime - self._clock()
+        return Entry(f"session:{digest(session.id)}", encode(session), session.tokens.granted_at, lasts)
 
     def _lasts(self, session: Session) -> float:
-        """Seconds: the idle time, because older cookies are not good for longer, so nobody asks after that."""
+        """Seconds for which it is of use that somebody was seen."""
         return min(self._idle, session.created + self._lifetime - self._clock())

@@ -38,10 +38,11 @@ ON CONFLICT (key) DO NOTHING
 """
 _NEWS = "SELECT number, sealed FROM ended WHERE number > ? AND site = ? ORDER BY number LIMIT ?"
 _TOLD = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'ended'"
-# The machine's monotonic clock begins anew with the machine: what lies too far ahead is from before that.
+# The machine's monotonic clock begins anew with the machine: what lies far ahead is from before that. What lies
+# a little ahead is not: who read the clock first may have had to wait for the file.
 _TURN = """
 INSERT INTO turn VALUES (:key, :owner, :until) ON CONFLICT (key)
-DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :until
+DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :stale
 """
 _CLEAN = "DELETE FROM record WHERE key IN (SELECT key FROM record WHERE expires <= ? LIMIT ?)"
 _CLEAN_TURNS = "DELETE FROM turn WHERE until <= ?"
@@ -121,8 +122,8 @@ class SqliteHome:
 
         def take(file: sqlite3.Connection) -> int:
             now = time.monotonic()
-            row = {"key": self._full(key), "owner": owner, "now": now, "until": now + lasts}
-            return file.execute(_TURN, row).rowcount
+            times = {"now": now, "until": now + lasts, "stale": now + 2 * lasts}
+            return file.execute(_TURN, {"key": self._full(key), "owner": owner, **times}).rowcount
 
         return await self.asked(take) == 1
 

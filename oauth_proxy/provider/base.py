@@ -28,8 +28,9 @@ _NOTHING = Asked()
 class Provider:
     """Frame.io, spoken to as one registered app.
 
-    `clock` tells seconds since the epoch, `elapsed` seconds that never go back; `count` is told each call and its
-    result. An `owner` is whose failure it would be: a session's id, a program's client address.
+    `clock` tells seconds since the epoch, `elapsed` seconds that never go back, `wall` what the system's clock
+    says, with which Frame.io's dates are compared; `count` is told each call and its result. An `owner` is whose failure
+    it would be: a session's id, a program's token.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Provider:
         asked: Asked = _NOTHING,
         count: Callable[[str, str], None] = lambda call, result: None,
         elapsed: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._api = api
         self._count = count
         self._client = client
         self._clock = clock
-        self._calls = Calls(http, clock)
+        self._calls = Calls(http, wall or clock)
         self._shares = Shares()
         self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
         self._profiles = Profiles(api, api.questions(asked), self._calls, self._shares, elapsed)

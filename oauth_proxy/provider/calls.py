@@ -7,7 +7,7 @@ failure; a network failure is never mistaken for a refusal.
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from math import ceil
 
@@ -29,7 +29,7 @@ class Answer:
     """Status and body of one answer; neither 429 nor 5xx."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Calls:

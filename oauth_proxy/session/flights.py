@@ -34,6 +34,9 @@ class Flights(Generic[T]):
     def __init__(self) -> None:
         self._flights: dict[str, Flight[T]] = {}
 
+    def __len__(self) -> int:
+        return len(self._flights)
+
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._flights
 

@@ -16,6 +16,8 @@ from oauth_proxy.memory import Memory
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, digest
 
 _REMEMBERED = 1024
+_CLAIMS_AT_ONCE = 16
+"""Anybody can come with a state of their own: they may not keep the memory from everybody else."""
 _LANDED_FOR = 60.0
 """Seconds for which others may land where the first one did."""
 _PATIENCE, _LOOK_AGAIN = 30.0, 0.1
@@ -35,6 +37,7 @@ class Redemptions:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._tasks: OrderedDict[str, asyncio.Task[Landing]] = OrderedDict()
+        self._claims = asyncio.Semaphore(_CLAIMS_AT_ONCE)
 
     async def once(self, state: str, redeem: Callable[[], Awaitable[Landing]]) -> Landing:
         """What `redeem` gives for this state, called or not. Raises what it raises.
@@ -55,7 +58,8 @@ class Redemptions:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _redeem(self, name: str, redeem: Callable[[], Awaitable[Landing]]) -> Landing:
-        claimed_ago = await self._memory.claim(f"state {name}", ATTEMPT_LIFETIME)
+        async with self._claims:
+            claimed_ago = await self._memory.claim(f"state {name}", ATTEMPT_LIFETIME)
         if claimed_ago is not None:
             return await self._elsewhere(name, _PATIENCE - claimed_ago)
         try:

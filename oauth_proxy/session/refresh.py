@@ -10,12 +10,12 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, ProxyError
-from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.identity import Identity, Session
 from oauth_proxy.memory import Memory
 from oauth_proxy.session.flights import Flights
+from oauth_proxy.session.needs import Refreshing
 from oauth_proxy.session.pauses import Pauses
 
 log = logging.getLogger(__name__)
@@ -24,18 +24,6 @@ _REMEMBERED = 4096
 _LONGEST_CALL = 10.0
 """Seconds that a refresh may take at most; tokens that are good for longer are not urgent."""
 _TENDED_AT_ONCE = 8
-
-
-class Refreshing(Protocol):
-    """What is needed of the provider."""
-
-    async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
-        """Successor tokens."""
-        ...
-
-    async def profile(self, access_token: str, *, owner: str) -> Identity:
-        """Who the bearer is."""
-        ...
 
 
 class Refresher:
@@ -110,10 +98,10 @@ class Refresher:
             owed = self._newest.get(session_id)
             if owed is None or not self._is_good(owed):
                 del self._owed[session_id]  # the next request reads it, with the tokens of then
-            elif self._may_read(owed):
+            elif self._may_read(owed) and len(self._readings) < _TENDED_AT_ONCE:
                 self._readings.start(owed.id, self._read(owed))
         for session in map(self.newest, open_sessions):
-            if len(self._tending) < _TENDED_AT_ONCE and self._is_unread(session) and self._may_read(session):
+            if len(self._tending) < _TENDED_AT_ONCE and self._may_tend(session):
                 task = asyncio.create_task(self._tended(session))
                 self._tending.add(task)
                 task.add_done_callback(self._tending.discard)
@@ -155,7 +143,8 @@ class Refresher:
         if not self._is_due(session):
             return session
         if session.tokens.refresh is None:
-            raise GrantEnded("its access token has run out, and the provider granted no refresh token")
+            async with self._ending(session):
+                raise GrantEnded("its access token has run out, and the provider granted no refresh token")
         if left := self._unrenewed.left(session.id):
             raise ProviderUnavailable("refreshing it failed a moment ago", retry_after=int(left) + 1)
         async with self._memory.turn(session.id):
@@ -195,8 +184,9 @@ class Refresher:
         with self._unread.after_failures_of(session):
             async with self._ending(session):
                 identity = await self._profile(session)
-        session = self._remember(session.described(identity, self._clock()))
         self._owed.pop(session.id, None)
+        newest = await self.newest_anywhere(session)  # its tokens may have been replaced meanwhile
+        session = self._remember(newest.described(identity, self._clock()))
         await self._memory.remember(session)
         return session
 
@@ -216,7 +206,8 @@ class Refresher:
     async def _ending(self, session: Session) -> AsyncIterator[None]:
         """Ends the session where its grant turns out to have ended.
 
-        Before anybody else's turn, and though those who asked may have hung up: nobody may ask again.
+        That is recorded before the turn is given back, although those who asked may have hung up: no process may
+        send this refresh token again.
         """
         try:
             yield
@@ -238,11 +229,16 @@ class Refresher:
     def _may_read(self, session: Session) -> bool:
         return session.id not in self._readings and not self._unread.left(session.id)
 
+    def _may_tend(self, session: Session) -> bool:
+        """Whether asking could help: tokens that are due and cannot be had now would only fail again."""
+        may_renew = not (self._is_due(session) and self._unrenewed.left(session.id))
+        return self._is_unread(session) and self._may_read(session) and may_renew
+
     def _may_wait_for_others(self, session: Session) -> bool:
-        """Whether others may have refreshed it, cannot be asked, and there is time to wait until they can."""
+        """Whether to wait: another process may have newer tokens, cannot be asked, and these are still good."""
         tokens = session.tokens
         urgent = min(_LONGEST_CALL, (tokens.expires_at - tokens.due_at) / 6)
-        return self._memory.trouble is not None and self._clock() < tokens.expires_at - urgent
+        return self._memory.may_miss and self._clock() < tokens.expires_at - urgent
 
     def _owe(self, session: Session) -> None:
         self._owed[session.id] = None

@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
+import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from oauth_proxy.cookies import Received
-from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable
+from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.memory import Memory
+from oauth_proxy.session.needs import Revoking
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
 
@@ -20,17 +22,9 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0
 """Seconds for which a sign-out waits for the provider; after that the visitor need not."""
-_NOTED = 65_536
+_NOTED, _NOTED_AT_ONCE = 65_536, 32
 _REFUSED = 4096
 """Sessions of people who may not enter whose tokens need not be revoked again."""
-
-
-class Revoking(Protocol):
-    """What is needed of the provider."""
-
-    async def revoke(self, tokens: Tokens) -> None:
-        """End the grant."""
-        ...
 
 
 class Visit(NamedTuple):
@@ -114,15 +108,17 @@ class Sessions:
         self._in_background(self._memory.note(session, session.seen))
         try:
             return Visit(session, await self._store.save(session, received))
-        except SessionsUnavailable:
-            return Visit(session)  # the cookie's pointer leads to the new tokens once they can be told
+        except (SessionsUnavailable, SessionTooLarge):
+            return Visit(session)  # an older cookie leads to the new tokens for as long as they are remembered
 
     async def end(self, received: Received) -> Visit:
         """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible.
 
         It is finished although the visitor hangs up.
         """
-        session = await self._of(received)
+        session = None
+        with suppress(SessionsUnavailable):  # its cookies go all the same
+            session = await self._of(received)
         if session is not None:
             ending = self._in_background(self._end(session))
             await asyncio.wait([ending], timeout=_PATIENCE)
@@ -149,12 +145,13 @@ class Sessions:
 
         Their cookies do not tell it, and other processes, and this one after a restart, would call them idle.
         """
-        now = self._clock()
-        for session in open_sessions:
-            if now >= self._noted.get(session.id, session.seen) + self._idle / TOUCHES_PER_IDLE:
-                self._noted[session.id] = now
-                self._noted.move_to_end(session.id)
-                self._in_background(self._hold(session, now))
+        now, every = self._clock(), self._idle / TOUCHES_PER_IDLE
+        due = [each for each in open_sessions if now >= self._noted.get(each.id, each.seen) + every]
+        # After a restart all of them are due at once; the memory has others to answer.
+        for session in due[: max(_NOTED_AT_ONCE, math.ceil(2 * len(due) / every))]:
+            self._noted[session.id] = now
+            self._noted.move_to_end(session.id)
+            self._in_background(self._hold(session, now))
         while len(self._noted) > _NOTED:
             self._noted.popitem(last=False)
 
@@ -177,7 +174,7 @@ class Sessions:
     async def _end(self, session: Session) -> None:
         """Over here at once and everywhere; then the newest tokens are revoked, those of a late refresh, too."""
         newest = await self._refresher.newest_anywhere(session)
-        if self._allows(newest.identity):
+        if self._allows(newest.identity) or self._allows(session.identity):  # a copy says who they were
             await self._memory.end(session)
         else:
             await self._memory.forget(session.id)

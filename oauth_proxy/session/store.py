@@ -137,7 +137,10 @@ class CookieStore:
         if now - session.seen < self._idle:
             return True
         # Its cookie is old, but a WebSocket may have been open since, which sets no cookie.
-        return now - (self._held(session.id) or await self._memory.held(session.id)) < self._idle
+        held = self._held(session.id)
+        if now - held >= self._idle:  # here; elsewhere it may be open now
+            held = await self._memory.held(session.id)
+        return now - held < self._idle
 
     def _open(self, text: str) -> Loaded | None:
         """Opening costs more than remembering; both the number and the size of what is remembered are bounded."""

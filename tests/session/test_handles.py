@@ -167,6 +167,7 @@ async def test_a_handle_is_good_while_something_of_its_session_is_open_and_for_i
     async with socket_of(stage, cookie):
         for _ in range(3):
             stage.clock.advance(DAY + 1)
+            await stage.proxy.look()
             assert await works(stage, await token(stage, handle))
     await until(lambda: not list(stage.proxy._live.sessions()))
     stage.clock.advance(DAY - 1)

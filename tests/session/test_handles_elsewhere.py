@@ -115,6 +115,7 @@ async def test_no_refresh_token_is_used_again_however_long_a_socket_stays_open(
         handle = await handle_of(stage, cookie)
         async with socket_of(stage, cookie):
             stage.clock.advance(HOUR)
+            await stage.proxy.look()
             newest = await token(stage, handle)
             for _ in range(30):
                 stage.clock.advance(60)

@@ -29,7 +29,7 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         issued = {value for grant in pair.a.frameio._grants["v2"]._grants for _, value in grant.issued}
         private |= issued | {EDITOR.id, EDITOR.email, EDITOR.name, "reviewer@", *pair.a.keys}
         week = 7 * 24 * HOUR
-        lasting = {"session": 2 * HOUR, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
+        lasting = {"session": week, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
         lasting |= {"ended": week, "epoch": week, "clock": week}
         async with redis.client() as client:
             keys = await client.keys("*")

@@ -123,3 +123,24 @@ async def test_redis_that_is_never_there_leaves_each_replica_by_itself_once_it_i
         assert not await lost(pair, people, turn=0)
         assert refreshes(pair.a) == 40
         assert not spent_twice(pair.a)
+
+
+async def test_a_redis_that_came_back_empty_is_not_believed_before_the_others_have_told_it_what_they_know(
+    redis: RedisServer,
+) -> None:
+    async with pair_on(redis, session=LONG) as pair:
+        [late] = await crowd(pair.a, 1)
+        pair.a.clock.advance(HOUR - 30)
+        assert (await pair.a.ask("/echo", late.cookie)).status == 200
+        assert refreshes(pair.a) == 1
+        await killed(redis)
+        await restarted_empty(redis)
+        await pair.b.proxy.look()  # and not yet the one that knows
+        assert (await pair.b.ask("/echo", late.cookie)).status == 200
+        await looked(pair)
+        pair.a.clock.advance(3)
+        await looked(pair)
+        for stage in (pair.a, pair.b):
+            assert (await stage.ask("/echo", late.cookie)).status == 200
+        assert refreshes(pair.a) == 1
+        assert not spent_twice(pair.a)
