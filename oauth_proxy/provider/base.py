@@ -29,8 +29,8 @@ class Provider:
     """Frame.io, spoken to as one registered app.
 
     `clock` tells seconds since the epoch, `elapsed` seconds that never go back, `wall` what the system's clock
-    says, with which Frame.io's dates are compared; `count` is told each call and its result. An `owner` is whose failure
-    it would be: a session's id, a program's token.
+    says, with which Frame.io's dates are compared; `count` is told each call and its result. An `owner` is whose
+    failure it would be: a session's id, a program's token.
     """
 
     def __init__(
