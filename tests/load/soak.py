@@ -98,7 +98,7 @@ async def visit(at: Process, until: float, done: Counter[str], lost: list[str]) 
     while time.monotonic() < until:
         async with Visitor() as visitor:
             try:
-                await visitor.login(f"{at.url}/quick")
+                await sign_in(at, visitor)
                 done["logins"] += 1
                 for _ in range(12):
                     await visitor.get(f"{at.url}/quick")  # by which a browser gets its refreshed cookie
@@ -112,6 +112,13 @@ async def visit(at: Process, until: float, done: Counter[str], lost: list[str]) 
                         break
             except Exception as error:  # noqa: BLE001 - whatever it is, it is lost, and told at the end
                 lost.append(repr(error))
+                await asyncio.sleep(1)
+
+
+async def sign_in(at: Process, visitor: Visitor) -> None:
+    page = await visitor.login(f"{at.url}/quick")
+    if page.status != 200 or page.url.path != "/quick":
+        raise LostError(f"the login ended with {page.status} at {page.url.path}")
 
 
 async def named(errand: Errand, at: Process, cookie: str) -> None:

@@ -19,7 +19,9 @@ _BLOCK = b"b" * 65_536
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer request after request, each by the last part of its path."""
     task = asyncio.current_task()
-    with suppress(OSError, asyncio.IncompleteReadError):
+    with suppress(
+        OSError, RuntimeError, asyncio.IncompleteReadError
+    ):  # uvloop raises RuntimeError once it is closed
         while True:
             head = Heard(await reader.readuntil(b"\r\n\r\n"), b"")
             kind = head.line.split(" ")[1].partition("?")[0].rpartition("/")[2]
