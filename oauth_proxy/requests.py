@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -61,6 +62,14 @@ class Readings:
         self._known[sent.lines] = sent
 
 
+class Striking(Protocol):
+    """Takes out of a tool's answer what it may not say."""
+
+    def strike(self, head: Any) -> None:
+        """Take such lines out of the head."""
+        ...
+
+
 class Request(web.BaseRequest):
     """aiohttp's request, with what we know of it beside what it brought."""
 
@@ -71,6 +80,8 @@ class Request(web.BaseRequest):
     """Addresses from the visitor's to the nearest peer's, as far as they can be believed."""
     user: str | None = None
     """The Frame.io id of whoever is signed in."""
+    claims: Striking | None = None
+    """What the tool's answer to it may not claim."""
     by = "proxy"
     """Whose answer it gets: the proxy's, or the tool's once it has gone on there."""
     is_of_program = False

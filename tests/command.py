@@ -45,7 +45,7 @@ def said(
         cwd=folder,
         env={**os.environ, **(environ or {})},
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done
 
 
@@ -78,7 +78,7 @@ async def ended(process: Process) -> tuple[int | None, str]:
     """How the process ended, and what it still said."""
     async with asyncio.timeout(60):
         told, _ = await process.communicate()
-    assert b"Traceback" not in told
+    assert b"Traceback" not in told, told.decode()
     return process.returncode, told.decode()
 
 

@@ -42,13 +42,10 @@ class Claims:
         return self._cookies.is_ours(re.split(b"[=;]", value.lstrip(b" \t="), maxsplit=1)[0].strip(b" \t"))
 
 
-CLAIMS = web.RequestKey("claims", Claims)
-"""What the answer to a request may not claim."""
-
-
 def settle(head: Head, request: web.BaseRequest, *, with_cookies: bool) -> None:
     """Make the head fit for its visitor, who gets cookies of ours in it or does not."""
-    if (claims := request.get(CLAIMS)) is not None:
+    claims: Claims | None = getattr(request, "claims", None)  # a request that is not ours brings none
+    if claims is not None:
         claims.strike(head)
     if with_cookies:
         _for_one_visitor(head)

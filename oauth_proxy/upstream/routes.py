@@ -10,7 +10,7 @@ from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.upstream.claims import CLAIMS, Claims
+from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.request import whole_lines
 from oauth_proxy.upstream.upstream import Upstream
 
@@ -100,7 +100,7 @@ class Upstreams:
         added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         request.by = "tool"
-        request[CLAIMS] = self._claims
+        request.claims = self._claims
         return ask(request, owner, target=request_target, headers=(), ours=lines, added=added)
 
     async def close(self) -> None:
