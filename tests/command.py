@@ -17,6 +17,7 @@ from tests.cast import PATIENCE, a_secret
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
 AS_NOBODY = (
     # It may still read everything, or it could not load a Python that lies in root's folder.
+    *("env", "--unset=COVERAGE_PROCESS_CONFIG"),  # it could not write what it measured
     *("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"),
     *(
         "--inh-caps=-all,+dac_read_search",

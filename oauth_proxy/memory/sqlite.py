@@ -1,6 +1,7 @@
 """The memory in an embedded file: it survives a restart, and processes of one machine share it.
 
-The law: SQLite is asked in a thread of its own, so that a slow disk holds up nobody who asks nothing of it.
+The law: SQLite is asked in a thread of its own, so that a slow disk holds up nobody who asks nothing of it. No cursor
+leaves that thread: one that is freed elsewhere resets the statement that the thread is using.
 """
 
 import asyncio
@@ -90,12 +91,12 @@ class SqliteHome:
     async def put(self, *records: Record) -> None:
         """Keep each, unless there is a later one."""
         rows = [self._row(record) for record in records]
-        if any(
-            record.key.startswith("session:") for record in records
-        ):  # their refresh tokens of before are spent
-            await self.asked(lambda file: self._write(file, rows, _PUT))
+        if any(record.key.startswith("session:") for record in records):
+            await self.asked(
+                lambda file: self._write(file, rows, _PUT)
+            )  # their refresh tokens of before are spent
         else:
-            await self.asked(lambda file: file.executemany(_PUT, rows))
+            await self.asked(lambda file: file.executemany(_PUT, rows).rowcount)
 
     async def add(self, record: Record) -> bool:
         """Keep it, unless there is one."""
@@ -104,7 +105,7 @@ class SqliteHome:
     async def delete(self, *keys: str) -> None:
         """Forget these."""
         rows = [(self._full(key),) for key in keys]
-        await self.asked(lambda file: file.executemany("DELETE FROM record WHERE key = ?", rows))
+        await self.asked(lambda file: file.executemany("DELETE FROM record WHERE key = ?", rows).rowcount)
 
     async def every(self, kind: str) -> AsyncIterator[tuple[str, str]]:
         """Keys of this kind, each with its sealed text; what is added meanwhile may be missing."""

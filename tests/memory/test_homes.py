@@ -69,6 +69,17 @@ async def test_what_is_over_is_gone_and_gives_way_to_something_older(place: Plac
 
 
 @everywhere
+async def test_however_many_put_and_delete_at_a_time_each_is_done(place: Place) -> None:
+    home = place.home()
+    await home.open()
+    for at in range(10):
+        puts = [home.put(record(f"seen:{number}", f"{at}", float(at))) for number in range(100)]
+        deletes = [home.delete(f"held:{number}") for number in range(25)]
+        await asyncio.gather(*puts, *deletes)
+    assert await listed(home, "seen") == {f"seen:{number}": "9" for number in range(100)}
+
+
+@everywhere
 async def test_of_several_that_add_at_a_time_one_is_the_first(place: Place) -> None:
     homes = [place.home()] * 2 if place.address == "cookie" else [place.home(), place.home()]
     for home in homes:
