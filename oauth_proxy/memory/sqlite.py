@@ -1,7 +1,7 @@
 """The memory in an embedded file: it survives a restart, and processes of one machine share it.
 
-The law: SQLite is asked in a thread of its own, so that a slow disk holds up nobody who asks nothing of it. No cursor
-leaves that thread: one that is freed elsewhere resets the statement that the thread is using.
+The law: SQLite is asked in a thread of its own, so that a slow disk holds up nobody who asks nothing of it. No
+cursor leaves that thread: one that is freed elsewhere resets the statement that the thread is using.
 """
 
 import asyncio
