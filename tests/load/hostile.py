@@ -18,6 +18,8 @@ from tests.hostile.wire import HANDSHAKE
 from tests.load.stage import Process, proxy, tell
 
 KIB = 1024
+ATTACKER = "127.0.0.66"
+"""Their address: with the other visitors' own, they would share those visitors' places at the tool as well."""
 Attack = Callable[[Process, socket.socket], Awaitable[None]]
 LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
 GARBAGE = b"\x00nonsense\r\n\r\n" * 5000
@@ -126,6 +128,7 @@ async def attacked(at: Process, attack: Attack, number: int) -> AsyncIterator[No
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+        sock.bind((ATTACKER, 0))
         await loop.sock_connect(sock, ("127.0.0.1", at.port))
         sockets.append(sock)
         tasks.append(asyncio.create_task(quietly(attack(at, sock))))
