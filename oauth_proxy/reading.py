@@ -8,7 +8,6 @@ This leans on private names of aiohttp's: `_messages` and `_waiter` (the queue o
 requests and no bytes; without these names there would be no other bound.
 """
 
-import asyncio
 from typing import Any
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, http_exceptions, web
@@ -16,6 +15,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import _ErrInfo
 
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
+from oauth_proxy.turns import SLICE, Slices, wait_for_turn
 
 Message = RawRequestMessage | _ErrInfo
 """A request's head, or what was wrong with it: then `exc` is a BadRequest."""
@@ -26,8 +26,8 @@ LONGEST_FIELDS = 96 * 1024
 """Of all header fields together, names and values: nobody's cookies may keep the loop busy."""
 LONGEST_HEAD = LONGEST_LINE + LONGEST_FIELDS
 MOST_FIELDS = 128
-PIECE = 32 * 1024
-"""Bytes that are parsed at once, and that may wait behind a request before the visitor is no longer read."""
+MOST_HELD = 32 * 1024
+"""Bytes that may wait behind a request before the visitor is no longer read."""
 
 BODY_HELD = 32 * 1024
 """Bytes; twice as many of a body, or a sixteenth as many chunks, are held before the visitor is no longer read."""
@@ -36,21 +36,26 @@ BODY_HELD = 32 * 1024
 class Reading(web.RequestHandler):
     """The half of a connection that reads."""
 
-    __slots__ = ("_body", "_head_size", "_held")
+    __slots__ = ("_body", "_has_begun", "_head_size", "_held", "_slices")
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self._body: StreamReader = EMPTY_PAYLOAD
         """Of the last head that was parsed."""
+        self._has_begun = False
+        """A request has been taken from here."""
         self._head_size = 0
         """Bytes of a head whose end has not come."""
         self._held = b""
         """What came behind a request that is being answered."""
+        self._slices: Slices | None = None
+        """Where that body comes in chunks, which take long to parse when they are small."""
 
     async def _next(self) -> tuple[Message, StreamReader]:
         """The next request's head, and its body as it comes."""
-        if self._held or self._messages:
-            await asyncio.sleep(0)  # others first: answers of ours would follow each other without a pause
+        if self._has_begun and (self._held or self._messages):
+            await wait_for_turn()  # it came before the last answer: ours would follow each other without a pause
+        self._has_begun = True
         while (self._held or self._buffer_paused) and not self._messages:
             self._parse(b"", is_open=False)  # the parser may have stopped between two requests, and kept the rest
             self._read_on()
@@ -70,37 +75,65 @@ class Reading(web.RequestHandler):
         if self._parser is None:
             return  # refused already
         if self._waiter is not None and not self._messages:  # nothing is being answered
-            if len(data) <= PIECE:
+            if len(data) <= SLICE:
                 self._parse(data, is_open=False)
             else:
                 self._held = data
                 self._read_on()
         elif self._is_open():
-            self._parse(data, is_open=True)
+            self._parse_body(data)
         else:
-            self._held += data
-            if len(self._held) > PIECE:
-                self._pause_reading_for_buffer()
+            self._hold(data)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The reader of a body has room; aiohttp says so after every piece, paused or not."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+            if self._slices is not None:
+                self._slices.go_on()
 
     def _is_open(self) -> bool:
         """What comes next is no head: it is the rest of a body, or goes through a tunnel."""
         return self._upgraded or not self._body.is_eof()
 
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes behind a request that is being answered."""
+        self._held += data
+        if len(self._held) > MOST_HELD:
+            self._pause_reading_for_buffer()
+
     def _read_on(self) -> None:
         """Parse as much of what is held as makes one request, with all that is here of its body."""
         while self._held and not self._messages:
-            piece, self._held = self._held[:PIECE], self._held[PIECE:]
+            piece, self._held = self._held[:SLICE], self._held[SLICE:]
             self._parse(piece, is_open=self._is_open())
         if self._held and self._is_open():
             rest, self._held = self._held, b""
-            self._parse(rest, is_open=True)
-        if self._buffer_paused and not self._held and len(self._messages) < self._max_msg_queue_size:
-            self._resume_reading_for_buffer()  # more of a body may be waited for
+            self._parse_body(rest)
+        self._release()
+
+    def _release(self) -> None:
+        """Read the socket again, if nothing is held or refused; more of a body may be waited for."""
+        has_room = not self._held and len(self._messages) < self._max_msg_queue_size
+        is_held = self._parser is None or (self._slices is not None and self._slices.wait)
+        if self._buffer_paused and has_room and not is_held:
+            self._resume_reading_for_buffer()
+
+    def _parse_body(self, data: bytes) -> None:
+        """Parse what goes on with an open body, or through a tunnel."""
+        if self._slices is None or not data:
+            self._parse(data, is_open=True)
+        else:
+            self._slices.feed(data)
+
+    def _parse_slice(self, data: bytes) -> bool:
+        """Parse a slice of a body in chunks; whether the next one may follow at once."""
+        if self._parser is None:
+            return False  # the connection was lost
+        self._parse(data, is_open=True)
+        if not self._is_open() and self._slices is not None:
+            self._hold(self._slices.take_back())  # the body has ended: this belongs to the next request
+        return self._slices is not None and not self._reading_paused
 
     def _parse(self, data: bytes, *, is_open: bool) -> None:
         """Hand `data` to aiohttp's parser and see what has come of it: the rest of a body, or heads."""
@@ -109,9 +142,14 @@ class Reading(web.RequestHandler):
         if self._request_count != count:
             message, self._body = self._messages[-1]
             self._head_size = 0
+            self._slices = None
             if isinstance(message, _ErrInfo):
                 self._messages.pop()  # its traceback's frames hold what was read
                 self._refuse(named(message.exc), body)
+            elif message.chunked:
+                self._slices = Slices(
+                    self._parse_slice, hold=self._pause_reading_for_buffer, release=self._release
+                )
         elif is_open:
             self._head_size = 0
         else:
@@ -126,6 +164,7 @@ class Reading(web.RequestHandler):
             self._waiter.set_result(None)
         self._parser = None
         self._held = b""
+        self._slices = None
         if not body.is_eof():
             body.set_exception(web.RequestPayloadError("bytes that are no body"))
         self._pause_reading_for_buffer()

@@ -74,7 +74,9 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> None:
         """Read `data`; UpstreamNonsense is raised, also where a complete answer came first and stands."""
-        if self._left is None:
+        if self.head is not None and self.head.status == 101:
+            self.early += data
+        elif self._left is None:
             self._parse(data)
         else:
             self._count(data)

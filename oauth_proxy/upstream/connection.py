@@ -13,6 +13,7 @@ from math import inf
 from typing import cast
 
 from oauth_proxy.errors import ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.turns import SLICE, Slices
 from oauth_proxy.upstream.answer import AnswerReader
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.outbox import Outbox
@@ -33,8 +34,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asked", "_drained", "_loop", "_on_lost", "_outbox", "_poll", "_reader", "_reading_paused", "_waiter",
-        "deadline", "error", "exchanges", "sending", "timeout", "transport", "writing_paused",
+        "_asked", "_drained", "_loop", "_on_lost", "_outbox", "_poll", "_reader", "_reading_paused", "_slices",
+        "_waiter", "deadline", "error", "exchanges", "sending", "timeout", "transport", "writing_paused",
     )  # fmt: skip
     transport: asyncio.Transport
     """Where the bytes go; there from `connection_made` on, before anybody gets to see the connection."""
@@ -47,6 +48,8 @@ class Connection(asyncio.Protocol):
         self._outbox = outbox or Outbox()
         self.timeout = timeout
         self._reader = AnswerReader()
+        self._slices: Slices | None = None
+        """Where the answer comes in chunks, which take long to parse when they are small."""
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._asked = False
@@ -88,7 +91,10 @@ class Connection(asyncio.Protocol):
         if self._reading_paused and not self._reader.buffered:
             self._reading_paused = False
             self.deadline = self._patience()
-            self.transport.resume_reading()
+            if self._slices is not None:
+                self._slices.go_on()
+            else:
+                self.transport.resume_reading()
         return self._wait()
 
     def take(self) -> list[bytes]:
@@ -158,6 +164,7 @@ class Connection(asyncio.Protocol):
     def rest(self, idle: float) -> None:
         """The exchange is over; whoever comes within `idle` seconds may ask next."""
         self._asked = False
+        self._slices = None
         self.deadline = self._loop.time() + idle
 
     def abort(self) -> None:
@@ -174,6 +181,7 @@ class Connection(asyncio.Protocol):
         if self.error is None:
             self.error = error
         self.deadline = inf
+        self._slices = None
         self.transport.abort()
         _wake(self._waiter)
 
@@ -189,7 +197,32 @@ class Connection(asyncio.Protocol):
         self._poll.register(sock, select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the answer; whoever waits is woken once for all of them."""
+        """Bytes of the answer: all at once where that takes a constant time, else in slices."""
+        while self._reader.head is None and len(data) > SLICE and self.error is None:
+            self._read(data[:SLICE])
+            data = data[SLICE:]
+        head = self._reader.head
+        if head is None or not head.chunked or self.complete:
+            self._read(data)
+        else:
+            if self._slices is None:
+                self._slices = Slices(self._read_slice, hold=self.transport.pause_reading, release=self._release)
+            self._slices.feed(data)
+
+    def _read_slice(self, data: bytes) -> bool:
+        """Read a slice of an answer in chunks; whether the next one may follow at once."""
+        self._read(data)
+        if self.complete and self._slices is not None and self._slices.held:
+            self.fail(UpstreamNonsense("bytes after a complete answer"))
+        return not (self._reading_paused or self.error)
+
+    def _release(self) -> None:
+        """Read the socket again, unless the visitor has to catch up."""
+        if not self._reading_paused:
+            self.transport.resume_reading()
+
+    def _read(self, data: bytes) -> None:
+        """Hand on bytes of the answer, and wake whoever waits for them."""
         reader = self._reader
         if not self._asked or self.complete:
             self.fail(UpstreamNonsense("the tool spoke when nobody had asked"))

@@ -15,6 +15,7 @@ from aiohttp.http import WebSocketReader
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.stall import StallWatch
+from oauth_proxy.turns import BULK, line
 from oauth_proxy.upstream.claims import settle
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
@@ -102,10 +103,13 @@ def _join(
     request.protocol.keep_alive(False)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     silent: set[End] = set()
-    visitor.set_protocol(End(request.protocol, visitor, tool, over, silent))
-    tool.set_protocol(End(connection, tool, visitor, over, silent))
+    full: set[asyncio.Transport] = set()
+    visitor.pause_reading()  # reading begins anew, into a buffer
+    visitor.set_protocol(End(request.protocol, visitor, tool, over, silent, full))
+    tool.set_protocol(End(connection, tool, visitor, over, silent, full))
     visitor.write(opening + connection.become_tunnel())
     tool.write(bytes(early.received))
+    visitor.resume_reading()
     tool.resume_reading()
     return over
 
@@ -131,13 +135,17 @@ class _Early:
         """The visitor is gone; the handler learns of it by its cancellation."""
 
 
-class End(asyncio.Protocol):
+_buffer = memoryview(bytearray(BULK))
+"""Of all tunnels: what is read into it is written on at once. The loop's own pieces are four times as large."""
+
+
+class End(asyncio.BufferedProtocol):
     """One end of a tunnel: whatever comes in here goes out at the `other` one.
 
     `before` had the socket until now. It learns of the socket's loss, so that its owner's books stay right.
     """
 
-    __slots__ = ("_before", "_other", "_over", "_own", "_silent", "_unread")
+    __slots__ = ("_before", "_full", "_other", "_over", "_own", "_silent", "_unread")
 
     def __init__(
         self,
@@ -146,28 +154,44 @@ class End(asyncio.Protocol):
         other: asyncio.Transport,
         over: asyncio.Future[None],
         silent: set["End"],
+        full: set[asyncio.Transport],
     ) -> None:
         self._before = before
         self._own = own
         self._other = other
         self._over = over
         self._silent = silent
+        self._full = full
+        """The sides that have to catch up."""
         self._unread: StallWatch | None = None
 
-    def data_received(self, data: bytes) -> None:
-        """What this side said, said on."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next piece of what this side says goes."""
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """What this side said, said on; a flood takes turns, or the loop would read on for MiBs."""
         if not self._over.done():
-            self._other.write(data)
+            self._other.write(bytes(_buffer[:nbytes]))
+            if nbytes == BULK:
+                self._own.pause_reading()
+                line().join(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._other not in self._full:
+            self._own.resume_reading()
 
     def pause_writing(self) -> None:
         """This side is slower than the other, which waits; when it takes nothing for long, both end."""
         self._unread = StallWatch()
         self._unread.start(self._own)
+        self._full.add(self._own)
         self._other.pause_reading()
 
     def resume_writing(self) -> None:
         """This side has caught up."""
         self._stop_watching()
+        self._full.discard(self._own)
         self._other.resume_reading()
 
     def eof_received(self) -> bool:

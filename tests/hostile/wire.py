@@ -62,6 +62,8 @@ class Tool:
         self.says = saying()
         self.with_101: tuple[str, ...] = ()
         """Lines in its answer to a handshake beside what belongs there."""
+        self.early = b""
+        """What it says right behind its 101."""
         self.may_answer = asyncio.Event()
         """Cleared, whoever asks has to wait."""
         self.may_answer.set()
@@ -95,7 +97,7 @@ class Tool:
                 self.heard.append(request)
                 await self.may_answer.wait()
                 if request.all("upgrade") == ["websocket"]:
-                    writer.write(switching(request, self.with_101))
+                    writer.write(switching(request, self.with_101) + self.early)
                     await reader.read()
                     break
                 writer.write(self.says(request))
@@ -104,12 +106,12 @@ class Tool:
     async def _hear(self, reader: asyncio.StreamReader) -> Heard:
         head = Heard(await reader.readuntil(b"\r\n\r\n"), b"")
         if head.all("transfer-encoding"):
-            return Heard(head.raw, await _chunks(reader))
+            return Heard(head.raw, await chunked_body(reader))
         length = int((head.all("content-length") or ["0"])[0])
         return Heard(head.raw, await reader.readexactly(length))
 
 
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
+async def chunked_body(reader: asyncio.StreamReader) -> bytes:
     """A chunked body; a tool that reads anything but plain chunks raises ValueError."""
     body = b""
     while size := int(await reader.readuntil(b"\r\n"), 16):

@@ -63,10 +63,11 @@ async def test_what_comes_for_an_end_that_is_closed_is_dropped() -> None:
         closed.abort()
         await until(lambda: tool.connections == 1 and tool.open == 0)
         over: asyncio.Future[None] = loop.create_future()
-        end = End(asyncio.Protocol(), closed, closed, over, set())
+        end = End(asyncio.Protocol(), closed, closed, over, set(), set())
         end.connection_lost(None)
         assert over.done()
-        end.data_received(b"late")
+        end.get_buffer(-1)[:4] = b"late"
+        end.buffer_updated(4)
         end.eof_received()
 
 

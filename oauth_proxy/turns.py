@@ -1,0 +1,121 @@
+"""Turns of the event loop: whoever takes much of it goes on when everybody else has been served.
+
+The law: bytes that take long to read are read a slice at a time, and only one connection does so per turn of the
+loop. The loop itself is fair to connections, not to people: 200 connections with 5 ms of work each make everybody
+else wait for a second.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from weakref import WeakKeyDictionary
+
+SLICE = 4 * 1024
+"""Bytes of a body in chunks that are parsed at once: one-byte chunks take about a microsecond per byte."""
+DEAR = 0.0003
+"""Seconds of parsing after which a connection waits for its turn."""
+PAUSE = 0.001
+"""Seconds between two turns of the line: others need the processor as well, the tool among them."""
+BULK = 64 * 1024
+"""Bytes: a piece this large means that more is waiting in the socket."""
+
+
+class Line:
+    """Those of one event loop who wait for their turn, first come, first served."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def join(self, go_on: Callable[[], object]) -> None:
+        """Call `go_on` in a later turn of the loop, in which it calls nobody else's."""
+        if not self._waiting:
+            self._loop.call_soon(self._call_next)
+        self._waiting.append(go_on)
+
+    def _call_next(self) -> None:
+        go_on = self._waiting.popleft()
+        if self._waiting:
+            self._loop.call_later(PAUSE, self._call_next)
+        go_on()
+
+
+_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = WeakKeyDictionary()
+
+
+def line() -> Line:
+    """The line of the running event loop."""
+    loop = asyncio.get_running_loop()
+    found = _lines.get(loop)
+    if found is None:
+        found = _lines[loop] = Line(loop)
+    return found
+
+
+async def wait_for_turn() -> None:
+    """Come back in a turn of the loop in which nobody else does so."""
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def come_back() -> None:
+        if not turn.done():
+            turn.set_result(None)
+
+    line().join(come_back)
+    await turn
+
+
+class Slices:
+    """Bytes of one connection, which `parse` gets a slice at a time.
+
+    `parse` says whether it can take more now; call `go_on` once it can again. `hold` is called when the socket
+    must not be read for a while, and `release` when it may be read; both may be called twice.
+    """
+
+    __slots__ = ("_hold", "_is_in_line", "_parse", "_release", "held")
+
+    def __init__(
+        self, parse: Callable[[bytes], bool], *, hold: Callable[[], None], release: Callable[[], None]
+    ) -> None:
+        self._parse = parse
+        self._hold = hold
+        self._release = release
+        self._is_in_line = False
+        self.held = b""
+        """What has come and is not parsed yet."""
+
+    @property
+    def wait(self) -> bool:
+        """Something is held, or it is somebody else's turn."""
+        return bool(self.held) or self._is_in_line
+
+    def feed(self, data: bytes) -> None:
+        """Parse `data` behind what is held, now or in later turns."""
+        self.held += data
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Parse what is held, until that has taken too long; a connection in the line waits there."""
+        if self._is_in_line:
+            return
+        began, may_go_on = monotonic(), True
+        while self.held and may_go_on:
+            piece, self.held = self.held[:SLICE], self.held[SLICE:]
+            may_go_on = self._parse(piece)
+            if monotonic() - began > DEAR:
+                self._is_in_line = True
+                line().join(self._turn)
+                break
+        if self.wait:
+            self._hold()
+        else:
+            self._release()
+
+    def take_back(self) -> bytes:
+        """What is held, which will not be parsed here after all."""
+        held, self.held = self.held, b""
+        return held
+
+    def _turn(self) -> None:
+        self._is_in_line = False
+        self.go_on()
