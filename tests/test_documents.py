@@ -1,4 +1,4 @@
-"""What every Markdown file of the project owes its reader: no link leads nowhere."""
+"""What the project's pages owe their reader: no link leads nowhere, each decision says the same five things."""
 
 import re
 from collections import Counter
@@ -8,6 +8,7 @@ import pytest
 
 from tests.test_house import ROOT, tracked
 
+DECISIONS = ROOT / "docs" / "decisions"
 DOCUMENTS = [path for path in tracked() if path.suffix == ".md"]
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)\s]+)\)|^\[[^]]+\]: (?![a-z]+:)(\S+)$", re.MULTILINE)
@@ -47,3 +48,24 @@ def test_a_dead_link_is_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A `b` c\n[a](#a-b-c) [b](#b) [c](none.md)\n`[d](none.md)` [e](https://none.example)\n")
     assert dead_links(page, tmp_path) == ["#b", "none.md"]
+
+
+def test_decisions_are_numbered_listed_and_say_where_they_stand() -> None:
+    pages = sorted(DECISIONS.glob("0*.md"))
+    listed = re.findall(r"^(\d+)\. \[(.+)\]\((.+)\)$", (DECISIONS / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert [name for _, _, name in listed] == [page.name for page in pages]
+    for number, (page, (shown, title, _)) in enumerate(zip(pages, listed, strict=True), start=1):
+        text = page.read_text("utf-8")
+        assert (page.name[:4], shown) == (f"{number:04}", str(number))
+        assert text.startswith(f"# {number}. {title}\n"), page.name
+        said = re.findall(
+            r"^\*\*(Decision|Why|What we tried|What would change our mind|Where it stands)\b", text, re.M
+        )
+        assert list(dict.fromkeys(said)) == [
+            "Decision",
+            "Why",
+            "What we tried",
+            "What would change our mind",
+            "Where it stands",
+        ], page.name
+        assert "](../../oauth_proxy/" in text.rpartition("**Where it stands")[2], page.name
