@@ -248,7 +248,7 @@ def test_the_metrics_are_those_that_are_shown() -> None:
     metrics.show_store("redis", lambda: True)
     families = {family.name for family in metrics.registry.collect()}
     shown = {named(row[0])[0].removesuffix("_total") for row in table(OPERATING, "Metrics")}
-    assert shown <= families
+    assert shown == families
 
 
 def test_the_limits_are_those_that_are_shown() -> None:
