@@ -1,6 +1,7 @@
-"""What the project's pages owe their reader: no link leads nowhere, each decision says the same five things."""
+"""What the project's pages, and make help, owe their reader; no link leads nowhere."""
 
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -69,3 +70,11 @@ def test_decisions_are_numbered_listed_and_say_where_they_stand() -> None:
             "Where it stands",
         ], page.name
         assert "](../../oauth_proxy/" in text.rpartition("**Where it stands")[2], page.name
+
+
+def test_make_help_tells_of_every_target_what_it_does_needs_and_takes() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    [phony] = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
+    told = re.findall(r"^make ([a-z0-9-]+): .+\n {4}needs .+; \w+ .+$", done.stdout, re.MULTILINE)
+    assert sorted(told) == sorted(phony.split())
