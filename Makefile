@@ -13,55 +13,76 @@ SDK := .venv-sdk
 E2E := .venv-e2e
 
 .PHONY: help demo test hostile fuzz check e2e sdk format lint types floors bench hostile-load soak lock clean
-help:  ## what there is to make
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+# `make help` prints what stands behind ## and, in the line below, behind #:. Times are of two cores.
+help:  ## every target: what it does, what it needs, how long it takes
+#: needs nothing; takes no time
+	@echo 'make TARGET [ARGS="…" for what it runs] [PYTHON=python3.12 for another Python]'
+	@echo
+	@sed -n -e 's/^\([a-z0-9-]*\):.*## /make \1: /p' -e 's/^#:/   /p' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Most of them make .venv first, once: 400 MB, from PyPI, a few minutes. Times are of two cores.'
 
 demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; prints one URL
+#: needs port 4180 of loopback (ARGS="--port 0": any); starts within seconds, ends with Ctrl+C
 	@$(BIN)/python -m oauth_proxy demo $(ARGS)
 
 test: $(VENV)/dev.stamp  ## the whole test suite
+#: needs what .ci/run installs, or skips those tests; takes a quarter of an hour (ARGS="tests/session": a part)
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 hostile: $(VENV)/dev.stamp  ## the attacks of docs/hostile.md alone: what was tried, and what got through
+#: needs the same as make test; takes minutes
 	$(BIN)/python -m pytest -n auto -q -p tests.tally tests/hostile $(ARGS)
 
 fuzz: $(VENV)/fuzz.stamp  ## any bytes for whatever reads what others send (ARGS="--seconds 60"; finds are kept as tests)
+#: needs nothing more (hypothesis, where PyPI has no atheris for this Python); takes three minutes, or as told
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: format lint types floors sdk  ## everything CI asks for: format, lint, types, import floors, tests with coverage
+#: needs the same as make test (CI=true: a skipped test fails); takes a quarter of an hour
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto $(NO_SKIPS) $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
 sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
+#: needs 50 MB more from PyPI, once; takes a minute then, no time later
 
-e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy (Streamlit, 500 MB from PyPI; Debian's chromium)
+e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy: Streamlit
+#: needs 500 MB more from PyPI, once, and Debian's chromium; takes minutes
 	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e $(ARGS)
 
-format: $(VENV)/dev.stamp
+format: $(VENV)/dev.stamp  ## whether every file is formatted (.venv/bin/ruff format . does it)
+#: needs nothing more; takes seconds
 	$(BIN)/ruff format --check .
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp  ## whether ruff finds nothing
+#: needs nothing more; takes seconds
 	$(BIN)/ruff check .
 
-types: $(VENV)/dev.stamp
+types: $(VENV)/dev.stamp  ## whether mypy finds nothing, tests included
+#: needs nothing more; takes half a minute the first time, then seconds
 	$(BIN)/mypy
 
-floors: $(VENV)/dev.stamp
+floors: $(VENV)/dev.stamp  ## whether each room imports from floors below it only
+#: needs nothing more; takes seconds
 	$(BIN)/lint-imports
 
-bench:  ## the proxy measured beside its peers, in one table (needs wrk and nginx; ARGS="--help" tells more)
+bench:  ## the proxy measured beside its peers, in one table (ARGS="--help" tells more)
+#: needs wrk, nginx, and two cores that nobody else uses; takes a quarter of an hour (ARGS=--ratio: a minute)
 	@$(MAKE) -s .venv-bench/dev.stamp VENV=.venv-bench PYTHON=$(BENCH_PYTHON)
 	@.venv-bench/bin/python -m bench $(ARGS)
 
-hostile-load: $(VENV)/dev.stamp  ## attacks, one by one: memory before, during, after, and what others wait (ARGS="--help")
+hostile-load: $(VENV)/dev.stamp  ## attacks, one by one: memory before, during, after; what others wait
+#: needs nothing more, better a quiet machine; takes a quarter of an hour (ARGS="--seconds 6 --settle 35": half)
 	@$(BIN)/python -m tests.load.hostile $(ARGS)
 
-soak: $(VENV)/dev.stamp  ## mixed traffic against one process: what grows, what is lost (ARGS="--minutes N", ten by default)
+soak: $(VENV)/dev.stamp  ## mixed traffic against one process: what grows, what is lost (ARGS="--minutes N")
+#: needs nothing more, better a quiet machine; takes ten minutes, or as told
 	@$(BIN)/python -m tests.load.soak $(ARGS)
 
 lock:  ## resolve the dependencies again, with hashes, for every platform and Python we run on
+#: needs uv and PyPI; takes a minute (ARGS=--upgrade: newer releases, too)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		--extra redis -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
@@ -75,7 +96,8 @@ lock:  ## resolve the dependencies again, with hashes, for every platform and Py
 	echo streamlit | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate $(ARGS) -o requirements-e2e.txt -
 
-clean:
+clean:  ## remove what was made: environments, caches, reports
+#: needs nothing; takes seconds
 	rm -rf .venv .venv-bench .venv-e2e .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:

@@ -20,7 +20,7 @@ from bench.stage import Column, NotSignedInError, Stage, set_up
 from bench.table import SMALL, Results, absences, table, targets
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-BY_HAND = "## How steady this is, and what it took\n"
+BY_HAND = "## How steady this is\n"
 """Below this line RESULTS.md is written by people, and kept."""
 NEEDED = ("wrk", "nginx", "taskset")
 OF_A_PROXY = ("CPU s", "CPU s per 1,000", "peak MiB", "growth MiB")

@@ -88,10 +88,10 @@ MODULES = [Module.read(path) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 def tracked() -> Iterator[Path]:
-    """Every file of the project that is somebody's text; hidden folders but .ci are tools' own."""
+    """Every file of the project that is somebody's text; hidden folders but .ci and .github are tools' own."""
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
-        tools = any(part.startswith(".") and part != ".ci" for part in parts[:-1])
+        tools = any(part.startswith(".") and part not in (".ci", ".github") for part in parts[:-1])
         tools = tools or path.name.startswith(".coverage")
         if path.is_file() and not tools and not NOT_OURS & set(parts) and path.suffix not in (".pyc", ".png"):
             yield path
