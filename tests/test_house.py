@@ -16,7 +16,7 @@ from oauth_proxy.upstream.routes import Upstreams
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "oauth_proxy"
-LONGEST = 260
+LONGEST = 300
 ROOMS_OF = {
     "click": {"cli"},
     "cryptography": {"seal"},

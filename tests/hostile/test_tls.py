@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 import trustme
+from tlslite.api import HandshakeSettings, TLSConnection
+from tlslite.errors import TLSError
+from tlslite.messages import ApplicationData
 
 from oauth_proxy import handshakes, server, stall
 from tests.cast import free_port
@@ -149,6 +153,41 @@ async def test_records_that_say_nothing_end_the_connection(secure: Wire, record:
             await all_of(each)
     await until(lambda: secure.stage.proxy.capacity.open == 0)
     assert not secure.tool.heard
+
+
+def say_nothing(port: int, version: tuple[int, int], records: int) -> bool:
+    """Send so many records without content after a handshake; whether a request behind them is answered."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.settimeout(PATIENCE)
+        settings = HandshakeSettings()
+        settings.minVersion = settings.maxVersion = version
+        tls = TLSConnection(sock)
+        tls.handshakeClientCert(settings=settings, serverName="localhost")
+        try:
+            for _ in range(records):
+                deque(tls._sendMsg(ApplicationData().create(bytearray())), maxlen=0)  # a generator that sends
+            tls.write(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+            return bytes(tls.read(min=12, max=12)).startswith(b"HTTP/1.1 200")
+        except (OSError, TLSError):
+            return False
+
+
+@pytest.mark.parametrize("version", [(3, 3), (3, 4)], ids=["TLS 1.2", "TLS 1.3"])
+async def test_records_without_content_are_counted_once_the_handshake_is_done(
+    secure: Wire, trusting: ssl.SSLContext, version: tuple[int, int]
+) -> None:
+    """A few may come (RFC 8446 5.1); a flood of them ends the connection, and takes nothing from others."""
+    port = secure.stage.listens_on
+    assert await asyncio.to_thread(say_nothing, port, version, 5)
+    floods = [asyncio.to_thread(say_nothing, port, version, 20_000) for _ in range(3)]
+    with counted() as held:
+        answered = asyncio.gather(*floods)
+        async with strangers(secure, 1) as (sock,):
+            visitor = Visitor(sock, trusting)
+            await visitor.shake(and_say=secure.request("/healthz", "Connection: close"))
+            assert TOOL_BYTES in await visitor.hears()
+        assert await answered == [False] * 3
+        assert held.size < 3 * 64 * KIB
 
 
 async def test_a_goodbye_that_is_never_answered_is_waited_for_no_longer_than_its_deadline(
