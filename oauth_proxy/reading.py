@@ -105,11 +105,14 @@ class Reading(web.RequestHandler):
     def _read_on(self) -> None:
         """Parse as much of what is held as makes one request, with all that is here of its body."""
         while self._held and not self._messages:
-            piece, self._held = self._held[:SLICE], self._held[SLICE:]
+            end = self._held.find(b"\r\n\r\n", 0, MOST_HELD)  # what follows a head is parsed as what it is
+            size = MOST_HELD if end < 0 else end + 4
+            piece, self._held = self._held[:size], self._held[size:]
             self._parse(piece, is_open=self._is_open())
         if self._held and self._is_open():
             rest, self._held = self._held, b""
             self._parse_body(rest)
+        self._hold(b"")
         self._release()
 
     def _release(self) -> None:
