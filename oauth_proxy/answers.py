@@ -24,6 +24,7 @@ from oauth_proxy.errors import (
 )
 from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
+from oauth_proxy.outcomes import Outcome, Refused, Visit
 from oauth_proxy.pages import Page, Pages
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
@@ -72,12 +73,13 @@ class Answers:
         """An answer that is only a status and headers."""
         return self._ours(request, web.Response(status=status, headers=headers), set_cookies)
 
-    def failure(self, request: Request, error: ProxyError) -> web.Response:
+    def failure(self, request: Request, refused: Refused) -> web.Response:
         """What went wrong, in the visitor's words: a page where one can be shown, JSON elsewhere."""
-        if _is_for_a_person(request):
-            response = self.page(request, self._failure_page(request, error))
+        error, set_cookies = refused.error, refused.visit.set_cookies
+        if _is_for_a_person(request, refused.visit):
+            response = self.page(request, self._failure_page(request, refused), set_cookies)
         else:
-            response = self.json(request, error.status, self._failure_json(request, error))
+            response = self.json(request, error.status, self._failure_json(request, refused), set_cookies)
         if isinstance(error, BadRequest):
             response.force_close()  # where it ends may be as unclear as the rest of it
         if isinstance(error, MethodNotAllowed):
@@ -88,9 +90,9 @@ class Answers:
             response.headers["WWW-Authenticate"] = error.challenge
         return _forgetting(error, response)
 
-    def refusal(self, request: Request, error: ProxyError) -> web.Response:
+    def refusal(self, request: Request, refused: Refused) -> web.Response:
         """The page for bytes that were not a request, where nothing is known of what was wanted."""
-        return _forgetting(error, self.page(request, self._failure_page(request, error)))
+        return _forgetting(refused.error, self.page(request, self._failure_page(request, refused)))
 
     def fault(self, request: Request) -> web.Response:
         """The answer when a page itself cannot be made."""
@@ -98,48 +100,55 @@ class Answers:
             request, web.Response(status=500, text=f"{ProxyError.title}. {ProxyError.sentence}\n"), ()
         )
 
-    def not_allowed(self, request: Request, identity: Identity) -> web.Response:
+    def not_allowed(self, request: Request, visit: Visit, return_to: str | None = None) -> Outcome:
         """403 for somebody who is signed in: as whom, and how to be somebody else."""
-        if not _is_for_a_person(request):
-            return self.failure(request, NotAllowed("no rule of access.allow fits"))
-        page = self.pages.not_allowed(
-            email=identity.email,
-            name=identity.name,
-            switch_url=self.start_url(request.return_to or self._site.url("/"), switch=True),
-            request_id=request.request_id,
-        )
-        return self.page(request, page)
+        error, session = NotAllowed("no rule of access.allow fits"), visit.session
+        if session is None or not _is_for_a_person(request, visit):
+            response = self.failure(request, Refused(error, visit))
+        else:
+            page = self.pages.not_allowed(
+                email=session.identity.email,
+                name=session.identity.name,
+                switch_url=self.start_url(return_to or self._site.url("/"), switch=True),
+                request_id=request.request_id,
+            )
+            response = self.page(request, page, visit.set_cookies)
+        return Outcome(response, user=visit.user, cause=error.cause)
 
     def confirm_sign_out(self, request: Request) -> web.Response:
         """The question that somebody gets who may not have wanted to sign out; a program is told why not."""
         if not is_navigation("GET", request.fields):  # a form may have been posted
-            return self.failure(request, SignOutUnconfirmed("not known to be asked for by this site's visitor"))
+            error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
+            return self.failure(request, Refused(error))
         return self.page(request, self.pages.sign_out(action=SIGN_OUT))
 
-    def _failure_page(self, request: Request, error: ProxyError) -> Page:
+    def _failure_page(self, request: Request, refused: Refused) -> Page:
+        error = refused.error
         return self.pages.error(
             status=error.status,
             title=error.title,
             sentence=error.sentence,
-            action=self._way_on(request, error),
+            action=self._way_on(refused),
             request_id=request.request_id,
         )
 
-    def _way_on(self, request: Request, error: ProxyError) -> tuple[str, str]:
+    def _way_on(self, refused: Refused) -> tuple[str, str]:
+        error = refused.error
         if isinstance(error, Misdirected):
             return f"Go to {self._site.host}", self._site.url("/")
         if isinstance(error, LoginRefused | ProviderUnavailable | SignInRequired):
-            return "Sign in again", self.start_url(request.return_to or self._site.url("/"))
+            return "Sign in again", self.start_url(refused.return_to or self._site.url("/"))
         return "Go to the start page", self._site.url("/")
 
-    def _failure_json(self, request: Request, error: ProxyError) -> dict[str, object]:
+    def _failure_json(self, request: Request, refused: Refused) -> dict[str, object]:
+        error = refused.error
         content: dict[str, object] = {
             "error": error.name,
             "message": error.sentence,
             "request_id": request.request_id,
         }
         if isinstance(error, SignInRequired):
-            content["login_url"] = self.start_url(request.return_to or self._page_asking(request))
+            content["login_url"] = self.start_url(refused.return_to or self._page_asking(request))
         return content
 
     def _page_asking(self, request: Request) -> str:
@@ -154,15 +163,15 @@ class Answers:
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Request-Id"] = request.request_id
         response.headers["Server"] = "oauth-proxy"
-        for value in (*request.set_cookies, *set_cookies):
+        for value in set_cookies:
             response.headers.add("Set-Cookie", value)
         if _may_be_misread_after(request):
             response.force_close()
         return response
 
 
-def _is_for_a_person(request: Request) -> bool:
-    return not request.is_of_program and is_navigation(request.method, request.fields)
+def _is_for_a_person(request: Request, visit: Visit) -> bool:
+    return not visit.by_program and is_navigation(request.method, request.fields)
 
 
 def _may_be_misread_after(request: Request) -> bool:

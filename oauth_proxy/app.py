@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -36,8 +36,9 @@ from oauth_proxy.errors import (
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.headers import Peers, ToolHeaders
 from oauth_proxy.memory import memory_for
+from oauth_proxy.outcomes import Outcome, Refused
 from oauth_proxy.pages import Pages
-from oauth_proxy.paths import Site, read_target
+from oauth_proxy.paths import Site, Target, read_target
 from oauth_proxy.requests import Readings, Request
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, Live, Redemptions, Refresher, Sessions
@@ -46,6 +47,7 @@ from oauth_proxy.telemetry import AccessLog, Metrics
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
+from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
 from oauth_proxy.webhooks import Webhooks
 
@@ -105,24 +107,40 @@ class Proxy:
             clock=clock,
         )
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
+        claims = Claims(cookies)
         self.upstreams = Upstreams(
             [
-                route_for(prefix, each, api_for(settings), settings.limits)
+                route_for(prefix, each, api_for(settings), settings.limits, claims)
                 for prefix, each in settings.upstreams.items()
             ],
             ToolHeaders(settings.headers),
             site,
             self.handles.of if settings.tool_api else lambda session: "",
             clock.date,
-            Claims(cookies),
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
         # Frame.io's stamps are compared with the system's clock, which is the one that it can know.
         webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, system.wall)
-        who = (site, access, cookies, self.sessions, bearers, attempts)
-        self._gateway = Gateway(*who, webhooks, self._live, self.upstreams, self.answers)
+        visitors = Visitors(self.sessions, bearers, attempts)
+        self._gateway = Gateway(
+            site,
+            access,
+            cookies,
+            visitors,
+            self.sessions,
+            attempts,
+            webhooks,
+            self._live,
+            self.upstreams,
+            self.answers,
+        )
         self._endpoints = Endpoints(
-            *who,
+            site,
+            access,
+            cookies,
+            visitors,
+            self.sessions,
+            attempts,
             self.redemptions,
             self.provider,
             self.answers,
@@ -144,24 +162,29 @@ class Proxy:
         self.look = self.watch.look
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
-    async def handle(self, request: Request) -> web.StreamResponse:
-        """The answer to any request. Every failure becomes one here, and nowhere else."""
+    async def handle(self, request: Request) -> Outcome:
+        """The outcome of any request. Every failure becomes one here, and nowhere else."""
         self._introduce(request)
         try:
             try:
-                return await self._dispatch(request)
+                target = self._checked(request)
+                if target.path.startswith(PREFIX):
+                    return await self._endpoints.handle(request, target)
+                return await self._gateway.handle(request, target)
             except ProxyError as error:
-                return self._failure(request, error, self.answers.failure)
+                return self._failure(request, Refused(error), self.answers.failure)
+            except Refused as refused:
+                return self._failure(request, refused, self.answers.failure)
         except ConnectionError:
             raise  # the visitor hung up: nobody is left to answer
         except Exception:  # the one place where a fault of ours becomes an answer
             log.exception("a fault of ours", extra={"request_id": request.request_id})
-            return self.answers.fault(request)
+            return Outcome(self.answers.fault(request), cause="a fault of ours")
 
-    def refuse(self, request: Request, error: BadRequest) -> web.StreamResponse:
-        """The answer to bytes that could not be read as a request."""
+    def refuse(self, request: Request, error: BadRequest) -> Outcome:
+        """The outcome of bytes that could not be read as a request."""
         self._introduce(request)
-        return self._failure(request, error, self.answers.refusal)
+        return self._failure(request, Refused(error), self.answers.refusal)
 
     def end_streams(self) -> None:
         """Cut the WebSockets and event streams, which would not end by themselves."""
@@ -180,7 +203,8 @@ class Proxy:
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote or "", request.fields)
 
-    def _dispatch(self, request: Request) -> Awaitable[web.StreamResponse]:
+    def _checked(self, request: Request) -> Target:
+        """The request's target, where the request is fit to be looked at. Raises BadRequest and its like."""
         if request._version not in (HttpVersion11, HttpVersion10):  # `version` would keep it, and so the answer
             request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
             raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
@@ -195,20 +219,19 @@ class Proxy:
         host = hosts[0].decode("latin-1")
         if not self._site.is_ours(host):
             raise Misdirected("the Host header names another site")
-        target = read_target(request.raw_path, host)
-        ours = target.path.startswith(PREFIX)
-        return (self._endpoints if ours else self._gateway).handle(request, target)
+        return read_target(request.raw_path, host)
 
     def _failure(
-        self, request: Request, error: ProxyError, answer: Callable[[Request, ProxyError], web.StreamResponse]
-    ) -> web.StreamResponse:
+        self, request: Request, refused: Refused, answer: Callable[[Request, Refused], web.StreamResponse]
+    ) -> Outcome:
+        error = refused.error
         if not isinstance(error, SignInRequired | NotFound):  # the access log tells those
             log.warning(
                 "%s",
                 error.cause,
                 extra={"failure": error.name, "status": error.status, "request_id": request.request_id},
             )
-        return answer(request, error)
+        return Outcome(answer(request, refused), user=refused.visit.user, cause=error.cause)
 
 
 @dataclass(frozen=True, slots=True)

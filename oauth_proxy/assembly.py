@@ -14,6 +14,7 @@ from oauth_proxy.provider import APIS, Api, Asked, Provider
 from oauth_proxy.settings import Limits, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import Metrics
+from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route
 from oauth_proxy.upstream.upstream import Upstream
@@ -77,12 +78,12 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
     return logout
 
 
-def route_for(prefix: str, settings: UpstreamSettings, api: Api, limits: Limits) -> Route:
+def route_for(prefix: str, settings: UpstreamSettings, api: Api, limits: Limits, claims: Claims) -> Route:
     """The way to one tool; where that is Frame.io's `api` itself, with what it wants to be told of tokens."""
     at = settings.url
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
     scheme, authority, *_ = urlsplit(api.api_url)
     is_api = host is not None and (at.scheme, at.authority) == (scheme, authority)
-    upstream = Upstream(address, timeout=settings.timeout, body_rate=limits.body_rate)
+    upstream = Upstream(address, claims=claims, timeout=settings.timeout, body_rate=limits.body_rate)
     return Route(prefix, upstream, at.base, host, api.mark if is_api else None)

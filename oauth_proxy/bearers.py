@@ -85,18 +85,21 @@ class Bearers:
         self._rechecks: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def session(self, request: Request, received: Received) -> Session | None:
-        """The session of a request with a token of its own; None for any other.
+    def has_token(self, request: Request, received: Received) -> bool:
+        """Whether a token of its own says whose request it is.
 
-        It is never refreshed: its `expires_at` is until when the provider's answer is believed. Where a request
-        brings a cookie of ours, that decides alone: it comes from a browser, and the tool's own pages may use
-        Authorization for something that is not Frame.io's to see.
+        Where a request brings a cookie of ours, that decides alone: it comes from a browser, and the tool's own
+        pages may use Authorization for something that is not Frame.io's to see.
+        """
+        return self._enabled and not received.seen and brings_token(request.fields)
+
+    async def session(self, request: Request) -> Session:
+        """The session of a request that has a token.
+
+        It is never refreshed: its `expires_at` is until when the provider's answer is believed.
 
         Raises TokenMalformed, TokenRefused, TooManyWrongTokens, and ProviderUnavailable when nobody can tell.
         """
-        if not self._enabled or received.seen or not brings_token(request.fields):
-            return None
-        request.is_of_program = True
         token = bearer_token(request.fields)
         key = hashlib.sha256(token.encode("ascii")).digest()
         known = await self._whose(key, token, request.client)

@@ -91,6 +91,8 @@ class Cookies:
         Only for lines with a good session, of which strangers have none.
         """
         line, received.line = received.line, b""
+        if not line:
+            return
         self._known_bytes += len(line)
         if self._known_bytes > _REMEMBERED_BYTES:
             self._known.clear()
@@ -165,10 +167,6 @@ class SealedCookie:
             return None
         pieces = [received.ours.get(f"{self.name}-{n}") for n in range(1, count)]
         return None if None in pieces else text + "".join(filter(None, pieces))
-
-    def remember(self, received: Received) -> None:
-        """Read what this request brought faster from now on."""
-        self._cookies.remember(received)
 
     def open(self, text: str) -> bytes | None:
         """What was sealed, or None for a text that is not ours."""

@@ -1,17 +1,14 @@
 """Our own routes under /oauth2/: sign in, come back, sign out, and say who somebody is."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from urllib.parse import parse_qs
 
-from aiohttp import web
-
 from oauth_proxy.access import Access
 from oauth_proxy.answers import SIGN_OUT, START, Answers, identity_headers
-from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
 from oauth_proxy.errors import (
     AttemptUnknown,
@@ -26,18 +23,20 @@ from oauth_proxy.errors import (
 from oauth_proxy.headers import Peers, is_known_from, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
+from oauth_proxy.outcomes import Outcome, Refused, Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
-from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions, Visit
+from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Metrics
+from oauth_proxy.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/oauth2/"
 
 Query = dict[str, list[str]]
-Endpoint = Callable[[Request, Query, Received], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[Request, Query, Received], Awaitable[Outcome]]
 
 
 class Endpoints:
@@ -48,8 +47,8 @@ class Endpoints:
         site: Site,
         access: Access,
         cookies: Cookies,
+        visitors: Visitors,
         sessions: Sessions,
-        bearers: Bearers,
         attempts: Attempts,
         redemptions: Redemptions,
         provider: Provider,
@@ -64,7 +63,7 @@ class Endpoints:
         self._access = access
         self._cookies = cookies
         self._sessions = sessions
-        self._bearers = bearers
+        self._visitors = visitors
         self._attempts = attempts
         self._redemptions = redemptions
         self._logout = logout
@@ -82,8 +81,8 @@ class Endpoints:
             "/oauth2/userinfo": (("GET", "HEAD"), self.userinfo),
         }
 
-    async def handle(self, request: Request, target: Target) -> web.StreamResponse:
-        """The answer of the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
+    async def handle(self, request: Request, target: Target) -> Outcome:
+        """The outcome of the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
         methods, endpoint = self._routes.get(target.path, ((), None))
         if endpoint is None or not target.plain:
             raise NotFound("no such route of ours")
@@ -95,31 +94,34 @@ class Endpoints:
             raise BadRequest("the query has too many fields") from None
         return await endpoint(request, query, self._cookies.read(request.fields))
 
-    async def start(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
+    async def start(self, request: Request, query: Query, received: Received) -> Outcome:
         """To Frame.io, with an attempt's cookie. Only people are sent: a script would pile up cookies."""
-        request.return_to = self._return_to(request, query)
+        return_to = self._return_to(request, query)
         if not is_navigation(request.method, request.fields):
-            raise SignInRequired("a login was asked for by something that is not a navigation")
-        to = Destination(request.return_to, restarted=False)
+            error = SignInRequired("a login was asked for by something that is not a navigation")
+            raise Refused(error, return_to=return_to)
+        to = Destination(return_to, restarted=False)
         return self._to_frameio(request, to, received, switch="switch" in query)
 
-    async def callback(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
+    async def callback(self, request: Request, query: Query, received: Received) -> Outcome:
         """Back from Frame.io: a session and on to the target, or a page that says why not (RFC 6749 4.1.2)."""
         state = single(query, "state") or ""
         to = self._attempts.destination(state)
-        request.return_to = to.return_to if to else self._site.url("/")
         attempt = self._attempts.find(state, received)
         if attempt is None:
             return await self._without_attempt(request, to, received)
-        request.set_cookies = self._attempts.finish(state, received)
-        with self._failures_counted():
-            code = redeemable_code(query)
+        return_to = to.return_to if to else self._site.url("/")
+        finished = self._attempts.finish(state, received)
         try:
-            redeem = partial(self._redeem, code, attempt, request.return_to, received)
+            with self._failures_counted():
+                code = redeemable_code(query)
+            redeem = partial(self._redeem, code, attempt, return_to, received)
             landing = await self._redemptions.once(state, redeem)
         except AttemptUnknown:
-            return await self._without_attempt(request, to, received)
-        return self._answers.redirect(request, landing.url, landing.set_cookies)
+            return await self._without_attempt(request, to, received, finished)
+        except ProxyError as error:
+            raise Refused(error, Visit(set_cookies=finished), return_to) from error
+        return Outcome(self._answers.redirect(request, landing.url, [*finished, *landing.set_cookies]))
 
     async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: Received) -> Landing:
         """What the first callback of a state does; those that come after it land at the same place."""
@@ -154,72 +156,81 @@ class Endpoints:
         return [counted]
 
     async def _without_attempt(
-        self, request: Request, to: Destination | None, received: Received
-    ) -> web.StreamResponse:
-        """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed."""
+        self, request: Request, to: Destination | None, received: Received, finished: Sequence[str] = ()
+    ) -> Outcome:
+        """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed.
+
+        `finished` are Set-Cookie values that go out with any response.
+        """
+        return_to = to.return_to if to else self._site.url("/")
         visit = await self._sessions.resume(received)
         if visit.session is not None:
-            return self._answers.redirect(request, to.return_to if to else self._site.url("/"), visit.set_cookies)
+            return Outcome(self._answers.redirect(request, return_to, [*finished, *visit.set_cookies]))
         self._metrics.logins.labels("attempt_unknown").inc()
+        stranger = Visit(set_cookies=finished)
         if to is None or not is_navigation(request.method, request.fields):
-            raise AttemptUnknown("no login attempt of this browser waits for the callback's state")
+            error = AttemptUnknown("no login attempt of this browser waits for the callback's state")
+            raise Refused(error, stranger, return_to)
         if to.restarted:
-            raise CookieNotReturned("a login was begun anew, and its cookie is missing again")
+            lost = CookieNotReturned("a login was begun anew, and its cookie is missing again")
+            raise Refused(lost, stranger, return_to)
         log.info("a login is begun anew: its cookie did not come back")
-        return self._to_frameio(request, replace(to, restarted=True), received)
+        return self._to_frameio(request, replace(to, restarted=True), received, finished)
 
     def _to_frameio(
-        self, request: Request, to: Destination, received: Received, *, switch: bool = False
-    ) -> web.StreamResponse:
+        self,
+        request: Request,
+        to: Destination,
+        received: Received,
+        finished: Sequence[str] = (),
+        *,
+        switch: bool = False,
+    ) -> Outcome:
         state, attempt, set_cookies = self._attempts.start(to, received)
         url = self._provider.authorize_url(state, attempt, switch=switch)
-        return self._answers.redirect(request, url, set_cookies)
+        return Outcome(self._answers.redirect(request, url, [*finished, *set_cookies]))
 
-    async def sign_in(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
+    async def sign_in(self, request: Request, query: Query, received: Received) -> Outcome:
         """The page that offers to sign in."""
         start_url = self._answers.start_url(self._return_to(request, query))
-        return self._answers.page(request, self._answers.pages.sign_in(start_url=start_url))
+        return Outcome(self._answers.page(request, self._answers.pages.sign_in(start_url=start_url)))
 
-    async def sign_out(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
+    async def sign_out(self, request: Request, query: Query, received: Received) -> Outcome:
         """The session ends; on to `rd` where that is safe, else the page that says so.
 
         Whoever is not known to have asked for that is asked.
         """
         origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
         if not is_known_from(origin, request.fields):
-            return self._answers.confirm_sign_out(request)
+            return Outcome(self._answers.confirm_sign_out(request))
         visit = await self._sessions.end(received)
         self._metrics.sign_outs.inc()
-        wanted = self._wanted(request, query)
+        url = self._wanted(request, query)
         if self._logout is not None:
-            url = self._logout(wanted or self._site.url("/oauth2/sign_in"))
-            return self._answers.redirect(request, url, visit.set_cookies)
-        if wanted is not None:
-            return self._answers.redirect(request, wanted, visit.set_cookies)
-        start_url = self._answers.start_url(self._site.url("/"))
-        return self._answers.page(request, self._answers.pages.signed_out(start_url=start_url), visit.set_cookies)
+            url = self._logout(url or self._site.url("/oauth2/sign_in"))
+        if url is not None:
+            return Outcome(self._answers.redirect(request, url, visit.set_cookies))
+        page = self._answers.pages.signed_out(start_url=self._answers.start_url(self._site.url("/")))
+        return Outcome(self._answers.page(request, page, visit.set_cookies))
 
-    async def auth(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
+    async def auth(self, request: Request, query: Query, received: Received) -> Outcome:
         """202, 401 or 403 for a front proxy that asks before it forwards; whose session it is, in headers.
 
         The token is told only to a peer in `auth_request_from`: anybody else may be a page's script.
         """
-        session = await self._session(request, received)
+        visit, session = await self._signed_in(request, received)
         if not self._access.allows(session.identity):
-            request.set_cookies = [
-                *self._sessions.refuse(session, received),
-                *self._attempts.forget_tries(received),
-            ]
-            return self._answers.not_allowed(request, session.identity)
+            forgotten = [*self._sessions.refuse(session, received), *self._attempts.forget_tries(received)]
+            return self._answers.not_allowed(request, visit._replace(set_cookies=forgotten))
         headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):
             token = session.tokens.access
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
-        return self._answers.empty(request, 202, headers)
+        return Outcome(self._answers.empty(request, 202, headers, visit.set_cookies), user=visit.user)
 
-    async def userinfo(self, request: Request, query: Query, received: Received) -> web.StreamResponse:
+    async def userinfo(self, request: Request, query: Query, received: Received) -> Outcome:
         """Who is signed in, as JSON; never a token."""
-        session = await self._session(request, received)
+        visit, session = await self._signed_in(request, received)
         who = session.identity
         content = {
             "id": who.id,
@@ -228,17 +239,13 @@ class Endpoints:
             "account_id": who.account_id,
             "expires_at": int(self._date(session.tokens.expires_at)),
         }
-        return self._answers.json(request, 200, content)
+        return Outcome(self._answers.json(request, 200, content, visit.set_cookies), user=visit.user)
 
-    async def _session(self, request: Request, received: Received) -> Session:
-        own = await self._bearers.session(request, received)
-        visit = Visit(own) if own is not None else await self._sessions.resume(received)
-        request.set_cookies = visit.set_cookies
+    async def _signed_in(self, request: Request, received: Received) -> tuple[Visit, Session]:
+        visit = await self._visitors.identify(request, received)
         if visit.session is None:
-            raise SignInRequired("no session")
-        request.set_cookies = [*visit.set_cookies, *self._attempts.forget_tries(received)]
-        request.user = visit.session.identity.id
-        return visit.session
+            raise Refused(SignInRequired("no session"), visit)
+        return visit, visit.session
 
     def _wanted(self, request: Request, query: Query) -> str | None:
         """The first safe address of `rd` and `X-Auth-Request-Redirect`."""

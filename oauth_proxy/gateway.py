@@ -1,18 +1,17 @@
 """Every request for the tool: whose is it, may they, and off it goes."""
 
-from aiohttp import web
-
 from oauth_proxy.access import Access
 from oauth_proxy.answers import Answers
-from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import Cookies, Received
-from oauth_proxy.errors import SignInRequired
+from oauth_proxy.errors import ProxyError, SignInRequired
 from oauth_proxy.headers import is_navigation
+from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.session import Attempts, Live, Sessions, Visit
+from oauth_proxy.session import Attempts, Live, Sessions
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
+from oauth_proxy.visitors import Visitors
 from oauth_proxy.webhooks import Webhooks
 
 
@@ -24,8 +23,8 @@ class Gateway:
         site: Site,
         access: Access,
         cookies: Cookies,
+        visitors: Visitors,
         sessions: Sessions,
-        bearers: Bearers,
         attempts: Attempts,
         webhooks: Webhooks,
         live: Live,
@@ -35,8 +34,8 @@ class Gateway:
         self._site = site
         self._access = access
         self._cookies = cookies
+        self._visitors = visitors
         self._sessions = sessions
-        self._bearers = bearers
         self._webhooks = webhooks
         self._attempts = attempts
         self._live = live
@@ -44,53 +43,49 @@ class Gateway:
         self._answers = answers
         self._bodies = WholeBodies()
 
-    async def handle(self, request: Request, target: Target) -> web.StreamResponse:
-        """The tool's answer, or ours to whoever may not have it.
+    async def handle(self, request: Request, target: Target) -> Outcome:
+        """The tool's response, or ours to whoever may not have it.
 
-        Raises SignInRequired for a stranger who cannot be sent through a login, and what verifying a call, finding
-        a session and forwarding raise.
+        Raises Refused, and what verifying a call, finding a session and forwarding for a stranger raise.
         """
         received = self._cookies.read(request.fields)
         call = self._webhooks.expect(request.method, target, request.fields)
         if call is not None:  # a call of Frame.io's own is verified before anything else is asked
             async with self._bodies.of(request) as body:
                 call.verify(body)
-                return await self._upstreams.forward(request, target, None, received.others)
+                ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others, body)
+                return Outcome(await ask(request, outgoing), "tool")
         if self._access.is_public(request.method, target):
-            return await self._upstreams.forward(request, target, None, received.others)
-        visit = self._sessions.at_hand(received)
+            ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others)
+            return Outcome(await ask(request, outgoing), "tool")
+        visit = self._visitors.cached(received)
         if visit is None:
-            visit = await self._visit(request, received)
-        else:
+            visit = await self._visitors.identify(request, received)
+        else:  # a browser that is signed in sends the same lines again; a stranger's are never remembered
             request.fields.remember()
-        request.set_cookies = visit.set_cookies
-        if visit.session is None:
-            return self._stranger(request, target, received)
-        if self._attempts.tries in received.seen:
-            request.set_cookies = [*visit.set_cookies, *self._attempts.forget_tries(received)]
-        request.user = visit.session.identity.id
-        if not self._access.allows(visit.session.identity):
-            request.set_cookies = [
-                *self._sessions.refuse(visit.session, received),
-                *self._attempts.forget_tries(received),
-            ]
-            request.return_to = self._site.back_to(target)
-            return self._answers.not_allowed(request, visit.session.identity)
-        self._live.enter(
-            visit.session, stream=request.fields.for_stream
+            self._cookies.remember(received)
+        session = visit.session
+        if session is None:
+            return self._stranger(request, target, visit, received)
+        if not self._access.allows(session.identity):
+            forgotten = [*self._sessions.refuse(session, received), *self._attempts.forget_tries(received)]
+            back = self._site.back_to(target)
+            return self._answers.not_allowed(request, visit._replace(set_cookies=forgotten), back)
+        task = self._live.enter(
+            session, stream=request.fields.for_stream
         )  # whatever it is, it ends with its session
         try:
-            return await self._upstreams.forward(request, target, visit.session, received.others)
+            ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
+            return Outcome(await ask(request, outgoing), "tool", session.identity.id)
+        except ProxyError as error:
+            raise Refused(error, visit) from error
         finally:
-            self._live.leave()
+            self._live.leave(task)
 
-    async def _visit(self, request: Request, received: Received) -> Visit:
-        """Whose request it is: a program's by its own token, a browser's by its cookie."""
-        own = await self._bearers.session(request, received)
-        return Visit(own) if own is not None else await self._sessions.resume(received)
-
-    def _stranger(self, request: Request, target: Target, received: Received) -> web.StreamResponse:
+    def _stranger(self, request: Request, target: Target, visit: Visit, received: Received) -> Outcome:
         """A person goes to the login and comes back here; a program is told where the login is."""
         if not is_navigation(request.method, request.fields):
-            raise SignInRequired("no session" if not received.ours else "no session that is still good")
-        return self._answers.redirect(request, self._answers.start_url(self._site.back_to(target)))
+            error = SignInRequired("no session" if not received.ours else "no session that is still good")
+            raise Refused(error, visit)
+        url = self._answers.start_url(self._site.back_to(target))
+        return Outcome(self._answers.redirect(request, url, visit.set_cookies))

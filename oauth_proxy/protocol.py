@@ -16,6 +16,7 @@ from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import BadRequest
+from oauth_proxy.outcomes import Outcome
 from oauth_proxy.reading import Message, Reading, named
 from oauth_proxy.requests import Request
 from oauth_proxy.stall import StallWatch
@@ -27,10 +28,10 @@ UNSENT = 65_536
 LINGER = 2.0
 """Seconds for which a visitor may go on sending what was refused, so that the refusal reaches them."""
 
-Answered = Callable[[Request, web.StreamResponse, float], None]
-"""Is told of each answer that has been sent, and how many seconds it took."""
-Handler = Callable[[Request], Awaitable[web.StreamResponse]]
-Refusal = Callable[[Request, BadRequest], web.StreamResponse]
+Answered = Callable[[Request, Outcome, float], None]
+"""Is told of each response that has been sent, and how many seconds it took."""
+Handler = Callable[[Request], Awaitable[Outcome]]
+Refusal = Callable[[Request, BadRequest], Outcome]
 """Makes the answer to bytes that are not a request; all that is known of the request is who sent it."""
 
 
@@ -83,18 +84,18 @@ class Connection(Reading):
 
     async def _answer(self, message: Message, payload: StreamReader) -> bool:
         """Whether another request may come after this one."""
-        started, handler = monotonic(), self._handler  # uvloop's own time stands still for a whole turn
-        if isinstance(message, _ErrInfo):
-            handler, message = self._make_error_handler(message), ERROR
+        started = monotonic()  # uvloop's own time stands still for a whole turn
+        refused = message.exc if isinstance(message, _ErrInfo) else None
+        head = ERROR if isinstance(message, _ErrInfo) else message
         task: Any = self._task_handler  # this one
-        request = Request(message, payload, self, StreamWriter(self, self._loop), task, self._loop)
+        request = Request(head, payload, self, StreamWriter(self, self._loop), task, self._loop)
         self._request_in_progress, self._current_request = True, request
         try:
-            response, is_lost = await handler(request), False
-            if response.prepared and not self._upgraded:  # all of it has been sent
-                self.log_access(request, response, started)
-            else:
-                response, is_lost = await self.finish_response(request, response, started)
+            outcome = await self._handler(request) if refused is None else self._refused(request, refused)
+            response, is_lost = outcome.response, False
+            if not response.prepared or self._upgraded:  # else all of it has been sent
+                response, is_lost = await self.finish_response(request, response, None)
+            self._answered(request, outcome, monotonic() - started)
         except ConnectionError:
             return False
         finally:
@@ -103,6 +104,12 @@ class Connection(Reading):
                 self._handler_waiter.set_result(None)
         self._keepalive = bool(response.keep_alive)
         return self._keepalive and not is_lost
+
+    def _refused(self, request: Request, error: BaseException) -> Outcome:
+        """What becomes of bytes that could not be parsed; the connection closes after it."""
+        outcome = self._refusal(request, error if isinstance(error, BadRequest) else named(error))
+        outcome.response.force_close()
+        return outcome
 
     async def _discard(self, payload: StreamReader) -> bool:
         """Read what is left of a body that nobody wanted, for a while: the visitor reads the answer after it.
@@ -182,23 +189,8 @@ class Connection(Reading):
         self._unread.stop()
         self._capacity.leave(self)
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to a request that could not be parsed; the connection closes after it."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun")
-        response = self._refusal(cast(Request, request), exc if isinstance(exc, BadRequest) else named(exc))
-        response.force_close()
-        return response
-
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
-        """An answer has been sent, to a request that came at that time of the monotonic clock."""
-        self._answered(cast(Request, request), response, monotonic() - (time or 0))
+        """Nothing: aiohttp calls this for some responses only, and knows no outcome."""
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
         """One line instead of the traceback that aiohttp writes for every visitor who hangs up."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -62,34 +61,14 @@ class Readings:
         self._known[sent.lines] = sent
 
 
-class Striking(Protocol):
-    """Takes out of a tool's answer what it may not say."""
-
-    def strike(self, head: Any) -> None:
-        """Take such lines out of the head."""
-        ...
-
-
 class Request(web.BaseRequest):
-    """aiohttp's request, with what we know of it beside what it brought."""
+    """aiohttp's request, and what is read of it once, before anybody else sees it."""
 
     fields = Sent(())
     """Its header lines."""
     request_id = ""
     chain: Sequence[str] = ()
     """Addresses from the visitor's to the nearest peer's, as far as they can be believed."""
-    user: str | None = None
-    """The Frame.io id of whoever is signed in."""
-    claims: Striking | None = None
-    """What the tool's answer to it may not claim."""
-    by = "proxy"
-    """Whose answer it gets: the proxy's, or the tool's once it has gone on there."""
-    is_of_program = False
-    """Whether it brought a token of its own: then a program reads the answer, whatever it says it accepts."""
-    set_cookies: Sequence[str] = ()
-    """Set-Cookie values that go out with its answer, whatever the answer will be."""
-    return_to: str | None = None
-    """Where its visitor was on their way to, an address of ours."""
 
     @property
     def client(self) -> str:

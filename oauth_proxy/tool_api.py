@@ -14,6 +14,7 @@ from aiohttp import web
 from oauth_proxy import server
 from oauth_proxy.errors import BadRequest, GrantEnded, ProxyError, SignInRequired
 from oauth_proxy.identity import Session
+from oauth_proxy.outcomes import Outcome
 from oauth_proxy.settings import Listen
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class ToolApi:
         self._handles = handles
         self._date = date
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> Outcome:
         """GET /token with the handle in X-OAuth-Proxy-Handle: `{"access_token": …, "expires_at": …}` as JSON.
 
         401 for any other handle than a good one; 503 with Retry-After while nobody can tell.
@@ -71,12 +72,12 @@ class ToolApi:
         except GrantEnded as error:
             raise SignInRequired(error.cause) from None
 
-    def refuse(self, request: web.BaseRequest, error: BadRequest) -> web.Response:
-        """The answer to bytes that could not be read as a request."""
+    def refuse(self, request: web.BaseRequest, error: BadRequest) -> Outcome:
+        """The outcome of bytes that could not be read as a request."""
         del request
         return self._refusal(error)
 
-    def _refusal(self, error: ProxyError) -> web.Response:
+    def _refusal(self, error: ProxyError) -> Outcome:
         log.warning("no token for a tool: %s", error.cause, extra={"failure": error.name, "status": error.status})
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
         if error.status == 401:
@@ -86,7 +87,7 @@ class ToolApi:
 
 async def serve(stack: AsyncExitStack, api: ToolApi, at: Listen) -> None:
     """Serve it there until `stack` closes. Raises ConfigurationError for a place that cannot be used."""
-    tools = server.Server(api.handle, refusal=api.refuse, answered=lambda request, answer, took: None)
+    tools = server.Server(api.handle, refusal=api.refuse, answered=lambda request, outcome, took: None)
     await server.listen(stack, tools, at, None, 0.1)
     if at.path:
         _share(Path(at.path))
@@ -96,5 +97,5 @@ def _share(socket: Path) -> None:
     socket.chmod(SOCKET_MODE)
 
 
-def _answer(status: int, content: dict[str, object], headers: Mapping[str, str] = _NOT_STORED) -> web.Response:
-    return web.json_response(content, status=status, headers={**_NOT_STORED, **headers})
+def _answer(status: int, content: dict[str, object], headers: Mapping[str, str] = _NOT_STORED) -> Outcome:
+    return Outcome(web.json_response(content, status=status, headers={**_NOT_STORED, **headers}))

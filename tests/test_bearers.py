@@ -12,7 +12,6 @@ import websockets
 
 from oauth_proxy import bearers
 from oauth_proxy.bearers import Bearers
-from oauth_proxy.cookies import Received
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, GUEST
 from oauth_proxy.requests import Request
@@ -227,12 +226,12 @@ def once_all_have_come(stage: Stage, count: int, monkeypatch: pytest.MonkeyPatch
     stage.frameio.faults.plan("me", Fault.HANG)
     original, come = Bearers.session, 0
 
-    async def counted(self: Bearers, request: Request, received: Received) -> Any:
+    async def counted(self: Bearers, request: Request) -> Any:
         nonlocal come
         come += 1
         if come == count:
             asyncio.get_running_loop().call_soon(stage.frameio.faults.clear)
-        return await original(self, request, received)
+        return await original(self, request)
 
     monkeypatch.setattr(Bearers, "session", counted)
 
@@ -268,7 +267,7 @@ async def hanging_up(stage: Stage, line: str) -> asyncio.StreamWriter:
 
 async def waiting(stage: Stage, number: int) -> None:
     """Return once so many requests wait for Frame.io's word on their tokens."""
-    flights = stage.proxy._gateway._bearers._flights
+    flights = stage.proxy.bearers._flights
     await until(lambda: sum(flight.waiting for flight in flights.values()) == number)
 
 
@@ -424,7 +423,7 @@ async def test_strangers_cannot_make_the_memory_grow(
         assert (await stage.ask("/echo", bearer(stage.frameio.developer_token(GUEST)))).status == 200
     assert (await stage.ask("/echo", first)).status == 200
     assert stage.frameio.calls["me"] == 25
-    held = stage.proxy._gateway._bearers
+    held = stage.proxy.bearers
     assert {len(held._good._kept), len(held._wrong._kept), len(held._limit._forgotten_at)} == {3}
     assert not held._flights
 

@@ -149,8 +149,8 @@ def test_frame_io_s_addresses_stand_in_the_provider_s_room_only() -> None:
 
 
 def test_nothing_is_forwarded_without_saying_whose_it_is() -> None:
-    session = inspect.signature(Upstreams.forward).parameters["session"]
-    assert session.default is inspect.Parameter.empty
+    visit = inspect.signature(Upstreams.prepare).parameters["visit"]
+    assert visit.default is inspect.Parameter.empty
 
 
 def test_the_import_floors_hold() -> None:

@@ -6,21 +6,22 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest
+from oauth_proxy.outcomes import Outcome
 from oauth_proxy.protocol import Handler, Refusal
 from oauth_proxy.server import Server
 from tests.cast import PATIENCE, serving
 
 
-def unheard(request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+def unheard(request: web.BaseRequest, outcome: Outcome, seconds: float) -> None:
     """Nothing is written."""
 
 
-def refused(request: web.BaseRequest, error: BadRequest) -> web.StreamResponse:
-    return web.Response(status=error.status)
+def refused(request: web.BaseRequest, error: BadRequest) -> Outcome:
+    return Outcome(web.Response(status=error.status))
 
 
-async def unused(request: web.BaseRequest) -> web.StreamResponse:
-    return web.Response(text="unused")
+async def unused(request: web.BaseRequest) -> Outcome:
+    return Outcome(web.Response(text="unused"))
 
 
 async def said(handler: Handler, refusal: Refusal, sent: bytes) -> bytes:
@@ -34,7 +35,7 @@ async def said(handler: Handler, refusal: Refusal, sent: bytes) -> bytes:
 
 
 async def test_a_fault_after_an_answer_has_begun_cuts_the_connection() -> None:
-    async def begins(request: web.BaseRequest) -> web.StreamResponse:
+    async def begins(request: web.BaseRequest) -> Outcome:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"half")
@@ -46,7 +47,7 @@ async def test_a_fault_after_an_answer_has_begun_cuts_the_connection() -> None:
 
 
 async def test_a_refusal_that_fails_is_one_line_and_a_closed_connection(caplog: pytest.LogCaptureFixture) -> None:
-    def fails(request: web.BaseRequest, error: BadRequest) -> web.StreamResponse:
+    def fails(request: web.BaseRequest, error: BadRequest) -> Outcome:
         raise ZeroDivisionError
 
     assert await said(unused, fails, b"nonsense\r\n\r\n") == b""

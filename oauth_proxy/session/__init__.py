@@ -5,7 +5,7 @@ from oauth_proxy.session.handles import Handles
 from oauth_proxy.session.live import Live
 from oauth_proxy.session.redemptions import Landing, Redemptions
 from oauth_proxy.session.refresh import Refresher
-from oauth_proxy.session.sessions import Sessions, Visit
+from oauth_proxy.session.sessions import Sessions
 from oauth_proxy.session.store import Absence, CookieStore
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "Redemptions",
     "Refresher",
     "Sessions",
-    "Visit",
 ]

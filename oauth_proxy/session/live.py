@@ -23,20 +23,20 @@ class Live:
         self._used: dict[str, float] = {}
         self._held: dict[str, float] = {}
 
-    def enter(self, session: Session, *, stream: bool) -> None:
-        """The current task carries an exchange of this session, until `leave`; `sweep` may cancel it.
+    def enter(self, session: Session, *, stream: bool) -> Task:
+        """The current task, which carries an exchange of this session until it is handed to `leave`.
 
-        A `stream` does not end by itself.
+        `sweep` may cancel it. A `stream` does not end by itself.
         """
         task = cast(Task, asyncio.current_task())  # a request is always answered in a task
         self._open[task] = session
         self._used[session.id] = self._clock()
         if stream:
             self._streams.add(task)
+        return task
 
-    def leave(self) -> None:
-        """The current task is done with it."""
-        task = cast(Task, asyncio.current_task())
+    def leave(self, task: Task) -> None:
+        """The task is done with it."""
         del self._open[task]
         self._streams.discard(task)
 

@@ -5,15 +5,15 @@ import logging
 import math
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.memory import Memory
+from oauth_proxy.outcomes import Visit
 from oauth_proxy.session.needs import Revoking
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
@@ -25,13 +25,6 @@ _PATIENCE = 5.0
 _NOTED, _NOTED_AT_ONCE = 65_536, 32
 _REFUSED = 4096
 """Sessions of people who may not enter whose tokens need not be revoked again."""
-
-
-class Visit(NamedTuple):
-    """One request's visitor: their session, None for a stranger, and the Set-Cookie values to answer with."""
-
-    session: Session | None
-    set_cookies: Sequence[str] = ()
 
 
 class Sessions:
@@ -79,9 +72,9 @@ class Sessions:
             await self._memory.note(session, now)
         return Visit(session, set_cookies)
 
-    def at_hand(self, received: Received) -> Visit | None:
+    def cached(self, received: Received) -> Visit | None:
         """The visit that `resume` would find, where that is known already and nothing is due; None elsewhere."""
-        loaded = self._store.remembered(received)
+        loaded = self._store.cached(received)
         if loaded is None or self._memory.has_ended(loaded.session) or self._refresher.has_news(loaded.session):
             return None
         return Visit(loaded.session)

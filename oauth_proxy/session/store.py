@@ -77,15 +77,11 @@ class CookieStore:
         loaded = self._opened.get(text) or self._fetched.get(text) or self._open(text) or await self._fetch(text)
         return loaded if loaded and await self._is_live(loaded.session) else None
 
-    def remembered(self, received: Received) -> Loaded | None:
+    def cached(self, received: Received) -> Loaded | None:
         """The session the request brought, where it was loaded before and nothing is due."""
         text = self._cookie.text(received)
         loaded = self._opened.get(text) if text is not None else None
-        if loaded is None or self._clock() >= loaded.settled_until:
-            return None
-        if received.line:
-            self._cookie.remember(received)
-        return loaded
+        return None if loaded is None or self._clock() >= loaded.settled_until else loaded
 
     def is_due(self, loaded: Loaded) -> bool:
         """Whether the cookie should be written anew: to keep an idle limit sliding, or for a new key."""

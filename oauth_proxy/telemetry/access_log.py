@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from aiohttp import web
-
+from oauth_proxy.outcomes import Outcome
 from oauth_proxy.requests import Request
 from oauth_proxy.settings import Log
 from oauth_proxy.telemetry.logs import printable, stamp
@@ -33,16 +32,16 @@ class AccessLog:
         self._is_written = settings.access
         self._stream = stream
         self._soon = soon
-        self._waiting: list[tuple[Request, web.StreamResponse, float]] = []
+        self._waiting: list[tuple[Request, Outcome, float]] = []
         self._second, self._stamp = 0, ""
 
-    def answered(self, request: Request, response: web.StreamResponse, seconds: float) -> None:
-        """An answer has been sent, after so long."""
-        self._count(response.status, request.by, seconds)
+    def answered(self, request: Request, outcome: Outcome, seconds: float) -> None:
+        """A response has been sent, after so long."""
+        self._count(outcome.response.status, outcome.by, seconds)
         if self._is_written:
             if not self._waiting:
                 self._soon(self._flush)
-            self._waiting.append((request, response, seconds))
+            self._waiting.append((request, outcome, seconds))
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -69,30 +68,31 @@ def _path(request: Request) -> str:
     return path.rpartition("@")[2]
 
 
-def _text(now: str, request: Request, response: web.StreamResponse, seconds: float) -> str:
+def _text(now: str, request: Request, outcome: Outcome, seconds: float) -> str:
+    response = outcome.response
     path = printable(_path(request))
     client = f" client={request.chain[0]}" if request.chain else ""
-    user = f" user={printable(request.user)}" if request.user is not None else ""
+    user = f" user={printable(outcome.user)}" if outcome.user is not None else ""
     return (
-        f"{now} INFO    access: {request.method} {path} {response.status}{client}{user} by={request.by}"
+        f"{now} INFO    access: {request.method} {path} {response.status}{client}{user} by={outcome.by}"
         f" bytes={response.body_length} seconds={seconds:.4f} request_id={request.request_id}\n"
     )
 
 
-def _json(now: str, request: Request, response: web.StreamResponse, seconds: float) -> str:
-    path = _path(request)
+def _json(now: str, request: Request, outcome: Outcome, seconds: float) -> str:
+    response, path = outcome.response, _path(request)
     line: dict[str, object] = {
         "time": now,
         "level": "info",
         "logger": _LOGGER,
         "message": f"{request.method} {path} {response.status}",
-        "by": request.by,
+        "by": outcome.by,
         "bytes": response.body_length,
         "seconds": round(seconds, 4),
         "request_id": request.request_id,
     }
     if request.chain:
         line["client"] = request.chain[0]
-    if request.user is not None:
-        line["user"] = request.user
+    if outcome.user is not None:
+        line["user"] = outcome.user
     return json.dumps(line) + "\n"

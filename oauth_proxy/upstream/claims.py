@@ -6,8 +6,6 @@ The law: our mark and our cookies come from us alone, and an answer with one of 
 import re
 from collections.abc import Iterator
 
-from aiohttp import web
-
 from oauth_proxy.answers import MARK
 from oauth_proxy.cookies import Cookies
 from oauth_proxy.upstream.head import Head
@@ -42,16 +40,7 @@ class Claims:
         return self._cookies.is_ours(re.split(b"[=;]", value.lstrip(b" \t="), maxsplit=1)[0].strip(b" \t"))
 
 
-def settle(head: Head, request: web.BaseRequest, *, with_cookies: bool) -> None:
-    """Make the head fit for its visitor, who gets cookies of ours in it or does not."""
-    claims: Claims | None = getattr(request, "claims", None)  # a request that is not ours brings none
-    if claims is not None:
-        claims.strike(head)
-    if with_cookies:
-        _for_one_visitor(head)
-
-
-def _for_one_visitor(head: Head) -> None:
+def for_one_visitor(head: Head) -> None:
     """Keep the answer out of shared caches (RFC 9111 5.2.2.7); a browser may still keep it as the tool says.
 
     Set-Cookie alone keeps it out of none (RFC 9111 7.3), and without Cache-Control a cache may guess how long an

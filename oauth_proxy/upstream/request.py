@@ -1,6 +1,7 @@
 """A visitor's request as the tool gets it: one head, and a body in hand or still to come."""
 
 import asyncio
+from typing import NamedTuple
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
@@ -9,27 +10,43 @@ from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.response import STALL, Lines
 
-WHOLE = web.RequestKey("whole", bytes)
-"""A request's body, where all of it has been read before."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-def request_head(method: str, target: bytes, headers: Lines, framing: bytes, ours: bytes = b"") -> bytes:
-    """A request's head with its empty line; `framing` and `ours` are lines with their ends, checked already.
+class Outgoing(NamedTuple):
+    """What the tool is asked, beside the visitor's method and body.
 
-    Raises BadRequest when a line would become two, whoever wrote it: this is the last place to see it.
+    `owner` is whose share of the tool it counts for: any text that is one visitor's alone. `target` goes into the
+    request line as it is (RFC 9112 3.2). `lines`, from `header_lines`, are all but those that frame the message.
+    `added` are header lines for the visitor, put after the tool's own. `body` is the whole body, where that has
+    been read before.
+    """
+
+    owner: str
+    target: bytes
+    lines: bytes
+    added: Lines = ()
+    body: bytes | None = None
+
+
+def request_head(method: str, target: bytes, lines: bytes, framing: bytes) -> bytes:
+    """A request's head with its empty line; `lines` and `framing` have their ends, and are checked already.
+
+    Raises BadRequest when the request line would become two: this is the last place to see it.
     """
     first = b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)
     _check(first, 1)
-    return b"%b%b%b%b\r\n" % (first, ours, whole_lines(headers) if headers else b"", framing)
+    return b"%b%b%b\r\n" % (first, lines, framing)
 
 
-def whole_lines(headers: Lines) -> bytes:
-    """Lines as they are sent, each with its end. Raises BadRequest as `request_head` does."""
-    lines = b"".join([b"%b: %b\r\n" % line for line in headers])
-    _check(lines, len(headers))
+def header_lines(fields: Lines) -> bytes:
+    """Header fields as they are sent, each with its line end.
+
+    Raises BadRequest when a line would become two, whoever wrote it: this is the last place to see it.
+    """
+    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+    _check(lines, len(fields))
     return lines
 
 
@@ -59,7 +76,7 @@ class Body:
 
     __slots__ = ("_rate", "_request", "chunked", "framing", "in_hand")
 
-    def __init__(self, request: web.BaseRequest, rate: float) -> None:
+    def __init__(self, request: web.BaseRequest, rate: float, whole: bytes | None = None) -> None:
         self._request = request
         self._rate = rate
         self.chunked = False
@@ -74,12 +91,12 @@ class Body:
             if request.headers[hdrs.TRANSFER_ENCODING].lower() != "chunked":
                 raise BadRequest("a transfer coding other than chunked")
         if request.body_exists:
-            self.in_hand = self._whole(request.content)
+            self.in_hand = self._in_hand(request.content, whole)
 
-    def _whole(self, content: StreamReader) -> bytes | None:
+    def _in_hand(self, content: StreamReader, whole: bytes | None) -> bytes | None:
         if not content.is_eof():
             return None
-        body = self._request.get(WHOLE) or content.read_nowait()
+        body = whole or content.read_nowait()
         if self.chunked:
             body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
         return body

@@ -13,7 +13,7 @@ from email.utils import formatdate
 from aiohttp import HttpVersion11, web
 
 from oauth_proxy.stall import reset
-from oauth_proxy.upstream.claims import settle
+from oauth_proxy.upstream.claims import Claims, for_one_visitor
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
 
@@ -46,13 +46,20 @@ class CutShort(Exception):
 
 
 async def pass_on(
-    request: web.BaseRequest, connection: Connection, head: Head, *, added: Lines, keep_alive: bool
+    request: web.BaseRequest,
+    connection: Connection,
+    head: Head,
+    *,
+    claims: Claims,
+    added: Lines,
+    keep_alive: bool,
 ) -> Forwarded:
     """Send the answer that has begun with `head`, and the lines `added` after its own.
 
     What is complete already goes out in one write. An answer that was cut closes the visitor's connection, and one
     line in the log says why.
     """
+    claims.strike(head)
     chunked = head.chunked or head.until_close
     if chunked and request.version < HttpVersion11:
         chunked = keep_alive = False  # the end of the connection is the end of the body
@@ -76,7 +83,8 @@ async def pass_on(
 
 def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: bool, keep_alive: bool) -> bytes:
     """Status line, header lines and the empty line, as the visitor gets them."""
-    settle(head, request, with_cookies=bool(added))
+    if added:  # our cookies
+        for_one_visitor(head)
     lines = b""
     for line in added:
         lines += b"%b: %b\r\n" % line

@@ -8,11 +8,14 @@ from aiohttp import web
 from oauth_proxy.errors import BadRequest, NotFound
 from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
+from oauth_proxy.outcomes import Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.request import whole_lines
+from oauth_proxy.upstream.request import Outgoing, header_lines
+from oauth_proxy.upstream.response import Forwarded
 from oauth_proxy.upstream.upstream import Upstream
+
+Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
 
 _REMEMBERED = 2048
 
@@ -67,29 +70,29 @@ class Upstreams:
         site: Site,
         handle_of: Callable[[Session], str],
         date: Callable[[float], float],
-        claims: Claims,
     ) -> None:
         self._handle_of = handle_of
         self._date = date
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
-        self._claims = claims
         self._proto = b"https" if site.secure else b"http"
         self._known: dict[tuple[object, ...], bytes] = {}
 
-    def forward(
+    def prepare(
         self,
         request: Request,
         target: Target,
-        session: Session | None,
+        visit: Visit,
         cookies: Sequence[bytes],
-    ) -> Awaitable[web.StreamResponse]:
-        """The tool's answer to a visitor's request; `session` is None only where a rule makes the path public.
+        body: bytes | None = None,
+    ) -> tuple[Ask, Outgoing]:
+        """How to ask the tool of this path, and what; the visit is a stranger's only where that is right.
 
-        `cookies` are the Cookie lines meant for the tool. What it takes of the tool counts for the session, or for
-        a stranger's address. Raises NotFound where no upstream stands, and what an
-        upstream raises.
+        `cookies` are the Cookie lines meant for the tool, `body` is the whole body where it was read before. What
+        it takes of the tool counts for the session, or for a stranger's address. Raises NotFound where no upstream
+        stands.
         """
+        session = visit.session
         route = self._route(target)
         request_target = route.request_target(target)
         lines = b"%bX-Request-Id: %b\r\n" % (
@@ -97,11 +100,9 @@ class Upstreams:
             request.request_id.encode("ascii"),
         )
         owner = request.client if session is None else session.id
-        added = [(b"Set-Cookie", value.encode("ascii")) for value in request.set_cookies]
+        added = [(b"Set-Cookie", value.encode("ascii")) for value in visit.set_cookies]
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
-        request.by = "tool"
-        request.claims = self._claims
-        return ask(request, owner, target=request_target, headers=(), ours=lines, added=added)
+        return ask, Outgoing(owner, request_target, lines, added, body)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -123,7 +124,7 @@ class Upstreams:
         host = sent[b"host"][0]
         lines = [(b"Host", route.host or host), *route.crossing(self._headers.crossing(sent))]
         lines += [(b"Cookie", value) for value in cookies]
-        written = whole_lines(lines) + self._ours(route, chain, host, session)
+        written = header_lines(lines) + self._ours(route, chain, host, session)
         if sent.is_remembered:
             sent.rewritten[route] = session, chain, written
         return written
@@ -141,7 +142,7 @@ class Upstreams:
                 lines += [*self._headers.ours(self._fields(session)), *route.marks(session.tokens.access)]
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = self._known[key] = whole_lines(lines)
+            known = self._known[key] = header_lines(lines)
         return known
 
     def _forwarded(self, route: Route, chain: Sequence[str], host: bytes) -> list[Line]:

@@ -6,8 +6,6 @@ who have nothing under way nothing is kept.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from oauth_proxy.errors import TooManyAtOnce
 
@@ -16,8 +14,6 @@ _FEWEST = 8
 """A browser opens six connections to a host. One that speaks HTTP/2 to a proxy in front of us has about a hundred
 requests under way: of the 1024 connections to a tool, an eighth is enough for that, too.
 """
-
-T = TypeVar("T")
 
 
 class Shares:
@@ -32,24 +28,16 @@ class Shares:
         self._taken: dict[str, int] = {}
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
 
-    async def during(self, owner: str, exchange: Coroutine[Any, Any, T]) -> T:
-        """The outcome of `exchange`, which begins when its owner has a place for it. Raises TooManyAtOnce."""
+    def take(self, owner: str) -> bool:
+        """Take one of the owner's places, if one is free; give it back when the exchange has ended."""
         taken = self._taken.get(owner, 0)
-        if taken < self.each:
-            self._taken[owner] = taken + 1
-        else:
-            try:
-                await self._turn(owner)
-            except BaseException:
-                exchange.close()
-                raise
-        try:
-            return await exchange
-        finally:
-            self._give_back(owner)
+        if taken >= self.each:
+            return False
+        self._taken[owner] = taken + 1
+        return True
 
-    async def _turn(self, owner: str) -> None:
-        """Wait for the owner's next place that comes free."""
+    async def wait(self, owner: str) -> None:
+        """Take the owner's next place that comes free. Raises TooManyAtOnce."""
         waiting = len(self._lines.get(owner, ()))
         if not self._patience or waiting >= self.each:
             raise TooManyAtOnce(f"a visitor has {self.each} under way, and {waiting} wait")
@@ -60,7 +48,7 @@ class Shares:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # it came in the moment in which we went
-                self._give_back(owner)
+                self.give_back(owner)
             if isinstance(error, TimeoutError):
                 raise TooManyAtOnce(
                     f"a visitor has {self.each} under way, and none ended in {self._patience:g} s"
@@ -69,7 +57,7 @@ class Shares:
         finally:
             self._leave(owner, turn)
 
-    def _give_back(self, owner: str) -> None:
+    def give_back(self, owner: str) -> None:
         """A place is free: the owner's next exchange gets it, if one waits."""
         while line := self._lines.get(owner):
             turn = line[0]

@@ -16,11 +16,11 @@ from aiohttp.http import WebSocketReader
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.stall import StallWatch
 from oauth_proxy.turns import BULK, line
-from oauth_proxy.upstream.claims import settle
+from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.pool import Pool
-from oauth_proxy.upstream.request import request_head
+from oauth_proxy.upstream.request import Outgoing, request_head
 from oauth_proxy.upstream.response import Forwarded, Lines, pass_on
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -29,21 +29,20 @@ _LAST_WORDS = 10.0
 """Seconds that one side has left to speak when the other has said its last."""
 
 
-async def tunnel(
-    pool: Pool, request: web.BaseRequest, *, target: bytes, headers: Lines, ours: bytes, added: Lines
-) -> Forwarded:
+async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims) -> Forwarded:
     """Ask the tool for a WebSocket and carry it until it ends; see `Upstream.tunnel`."""
     accept = expected_accept(request)
     connection = await pool.connect_tunnel()
     try:
-        await connection.ask(request_head("GET", target, headers, _UPGRADE, ours), upgrading=True)
-        if connection.answer().status != 101:
-            refusal = await pass_on(request, connection, connection.answer(), added=added, keep_alive=False)
+        await connection.ask(request_head("GET", outgoing.target, outgoing.lines, _UPGRADE), upgrading=True)
+        head, added = connection.answer(), outgoing.added
+        if head.status != 101:
+            refusal = await pass_on(request, connection, head, claims=claims, added=added, keep_alive=False)
             connection.abort()
             return refusal
         await request.writer.drain()  # a transport that is full already would not tell its End so
-        settle(connection.answer(), request, with_cookies=False)  # a 101 is in no cache
-        opening = _switching(connection.answer(), accept, added)
+        claims.strike(head)
+        opening = _switching(head, accept, added)
     except BaseException:
         connection.abort()
         raise
@@ -53,7 +52,7 @@ async def tunnel(
         return Forwarded(101, keep_alive=False)
     try:
         over = _join(request, visitor, connection, opening)
-        del headers, added, target, ours, accept, opening  # thousands may be open, and idle
+        del outgoing, head, added, accept, opening  # thousands may be open, and idle
         await over
     finally:
         _let_go(tool)

@@ -1,16 +1,25 @@
-"""One tool: how it is reached, how many connections it is given, and how long anybody waits for it."""
+"""One tool: a visitor's request goes there, and its answer to the visitor.
+
+The law: a request is sent again only when that cannot do anything twice (RFC 9110 9.2.2): its method is
+idempotent, all of it is still in hand, and the connection was an old one that ended before a single byte of an
+answer.
+"""
 
 import asyncio
 import ssl
-from collections.abc import Coroutine
 
 from aiohttp import web
 
-from oauth_proxy.upstream.forward import forward
+from oauth_proxy.errors import BadRequest
+from oauth_proxy.upstream.claims import Claims
+from oauth_proxy.upstream.connection import Connection, HungUp
 from oauth_proxy.upstream.pool import Address, Pool
-from oauth_proxy.upstream.response import Forwarded, Lines
+from oauth_proxy.upstream.request import Body, Outgoing, request_head
+from oauth_proxy.upstream.response import Forwarded, pass_on
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.tunnel import tunnel
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 class Upstream:
@@ -20,13 +29,15 @@ class Upstream:
     streams may be silent for as long as they like. At most `limit` exchanges are under way at once and as many
     more may wait for `timeout`; `most_tunnels` WebSockets may be open beside them. An owner has a share of each.
     An unused connection is kept for `idle`, by default less than the five seconds after which many servers hang up
-    by themselves. `body_rate` is how many bytes a second have to come of a visitor's body, over a minute.
+    by themselves. `body_rate` is how many bytes a second have to come of a visitor's body, over a minute. `claims`
+    strikes out of the tool's answers what is ours to say.
     """
 
     def __init__(
         self,
         address: Address,
         *,
+        claims: Claims,
         timeout: float,
         body_rate: float,
         ssl_context: ssl.SSLContext | None = None,
@@ -44,61 +55,85 @@ class Upstream:
             most_tunnels=most_tunnels,
             idle=idle,
         )
+        self._claims = claims
         self._shares = Shares(limit, timeout)
         self._tunnel_shares = Shares(most_tunnels, 0)
         self._body_rate = body_rate
 
-    def forward(
-        self,
-        request: web.BaseRequest,
-        owner: str,
-        *,
-        target: bytes,
-        headers: Lines,
-        added: Lines,
-        ours: bytes = b"",
-    ) -> Coroutine[None, None, Forwarded]:
+    async def forward(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
         """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
-
-        `owner` is whose share it counts for, and who may go on where one's own last answer ended: any text that is
-        one visitor's alone. `target` goes into the request
-        line as it is (RFC 9112 3.2). `headers` are the lines for the tool, in order
-        and without any that frame the message or belong to one hop; `ours`, from `whole_lines`, come before them.
-        `added` are lines for the visitor, put after the tool's own.
 
         Raises while nothing has been sent to the visitor: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,
         UpstreamBusy, TooManyAtOnce, RequestTooSlow, BadRequest. After that, an answer that cannot be finished is
         cut.
         """
-        exchange = forward(
-            self._pool,
-            request,
-            owner,
-            target=target,
-            headers=headers,
-            ours=ours,
-            added=added,
-            body_rate=self._body_rate,
-        )
-        return self._shares.during(owner, exchange)
+        method, owner = request.method, outgoing.owner
+        if method == "CONNECT":
+            raise BadRequest("CONNECT asks for a tunnel to somewhere")
+        body = Body(request, self._body_rate, outgoing.body)
+        wire = request_head(method, outgoing.target, outgoing.lines, body.framing)
+        if not self._shares.take(owner):
+            await self._shares.wait(owner)
+        try:
+            connection = self._pool.at_rest(owner) or await self._pool.connect()
+            try:
+                if body.in_hand is None:
+                    return await self._while_sending(request, body, connection, wire, outgoing)
+                if body.in_hand:
+                    wire += body.in_hand
+                to_head = method == "HEAD"
+                await connection.ask(wire, to_head=to_head)
+                if isinstance(connection.error, HungUp) and connection.exchanges > 1 and method in _IDEMPOTENT:
+                    connection = await self._pool.connect()
+                    await connection.ask(wire, to_head=to_head)
+                return await pass_on(
+                    request,
+                    connection,
+                    connection.answer(),
+                    claims=self._claims,
+                    added=outgoing.added,
+                    keep_alive=request.keep_alive and not body.chunked,
+                )
+            finally:
+                self._pool.give_back(connection, owner)
+        finally:
+            self._shares.give_back(owner)
 
-    def tunnel(
-        self,
-        request: web.BaseRequest,
-        owner: str,
-        *,
-        target: bytes,
-        headers: Lines,
-        added: Lines,
-        ours: bytes = b"",
-    ) -> Coroutine[None, None, Forwarded]:
+    async def _while_sending(
+        self, request: web.BaseRequest, body: Body, connection: Connection, wire: bytes, outgoing: Outgoing
+    ) -> Forwarded:
+        """An exchange whose body is still coming: the tool may answer before it has all of it.
+
+        A refusal (413 and its like) ends the sending at once. Any other early answer runs beside it, and ends it
+        when it is complete. Either way nothing more can be asked on the visitor's connection nor on the tool's.
+        """
+        answer = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
+        sender = asyncio.create_task(body.send(connection))
+        try:
+            await answer
+            head = connection.answer()
+            if head.status >= 400:
+                sender.cancel()
+            keep_alive = request.keep_alive and not (body.chunked or connection.sending)
+            return await pass_on(
+                request, connection, head, claims=self._claims, added=outgoing.added, keep_alive=keep_alive
+            )
+        finally:
+            sender.cancel()
+            await asyncio.wait({sender})  # it must let go of the body before aiohttp reads what is left of it
+
+    async def tunnel(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
         """Ask the tool for a WebSocket and carry it; returns when it has ended, and cancelling ends it.
 
-        Arguments and errors are those of `forward`; an answer other than 101 is passed on as an ordinary one and
-        closes the visitor's connection.
+        Errors are those of `forward`; an answer other than 101 is passed on as an ordinary one and closes the
+        visitor's connection.
         """
-        exchange = tunnel(self._pool, request, target=target, headers=headers, ours=ours, added=added)
-        return self._tunnel_shares.during(owner, exchange)
+        if not self._tunnel_shares.take(outgoing.owner):
+            await self._tunnel_shares.wait(outgoing.owner)
+        try:
+            return await tunnel(self._pool, request, outgoing, self._claims)
+        finally:
+            self._tunnel_shares.give_back(outgoing.owner)
 
     async def close(self) -> None:
         """Cut every connection to the tool."""

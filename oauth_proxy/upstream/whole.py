@@ -12,7 +12,7 @@ from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, BodyTooLarge, RequestTooSlow, TooMuchHeld
 from oauth_proxy.requests import Request
-from oauth_proxy.upstream.request import WHOLE, welcome
+from oauth_proxy.upstream.request import welcome
 
 LONGEST = 1024 * 1024
 """Bytes; Frame.io's own calls are a few kilobytes of JSON."""
@@ -34,11 +34,11 @@ class WholeBodies:
 
     @asynccontextmanager
     async def of(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body, held until the context ends; meanwhile it can be forwarded, as it came.
+        """The request's body, held until the context ends.
 
         Raises BodyTooLarge, TooMuchHeld, RequestTooSlow, and BadRequest where the body breaks off.
         """
-        body = request[WHOLE] = await self._read(request)
+        body = await self._read(request)
         try:
             yield body
         finally:

@@ -28,7 +28,7 @@ from oauth_proxy.seal import Sealer, Unsealable
 from oauth_proxy.settings import effective, parse
 from oauth_proxy.settings.model import DEFAULT_HEADERS
 from oauth_proxy.upstream.answer import AnswerReader
-from oauth_proxy.upstream.request import whole_lines
+from oauth_proxy.upstream.request import header_lines
 from oauth_proxy.webhooks import Webhooks
 from tests.hostile.test_redirects import lands_at
 
@@ -112,7 +112,7 @@ def headers(data: bytes) -> None:
     assert set(crossing) <= set(fields.lines)
     taken = {normal(name.encode()) for name in DEFAULT_HEADERS} | set(HOP_BY_HOP)
     assert not {normal(name) for name, _ in crossing} & taken
-    written = whole_lines(crossing)
+    written = header_lines(crossing)
     assert (written.count(b"\r"), written.count(b"\n")) == (len(crossing), len(crossing))
     with suppress(TokenMalformed):
         assert bearer_token(fields).isascii()

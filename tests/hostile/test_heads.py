@@ -14,9 +14,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from oauth_proxy import reading
+from oauth_proxy.outcomes import Outcome
+from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from tests.cast import RawAnswer
 from tests.hostile.test_smuggling import PYTHON_PARSER
@@ -220,13 +221,13 @@ async def test_a_large_body_behind_a_request_that_is_still_answered_arrives_whol
 async def test_requests_in_a_row_let_others_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers of ours wait for nothing: pipelined, thousands of them took the loop for as long as they lasted."""
     order: list[str] = []
-    dispatch = wire.stage.proxy._dispatch
+    handle = wire.stage.proxy._endpoints.handle
 
-    def noting(request: Request) -> Awaitable[web.StreamResponse]:
+    def noting(request: Request, target: Target) -> Awaitable[Outcome]:
         order.append(request.raw_path)
-        return dispatch(request)
+        return handle(request, target)
 
-    monkeypatch.setattr(wire.stage.proxy, "_dispatch", noting)
+    monkeypatch.setattr(wire.stage.proxy._endpoints, "handle", noting)
     async with strangers(wire, 2) as (greedy, other):
         await sent(greedy, wire.request("/oauth2/greedy") * 100)
         await sent(other, wire.request("/oauth2/other") * 3)

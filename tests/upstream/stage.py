@@ -10,10 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
+from oauth_proxy.cookies import Cookies
 from oauth_proxy.errors import ProxyError
+from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
+from oauth_proxy.upstream.request import Outgoing, header_lines
 from oauth_proxy.upstream.upstream import Upstream
 
+CLAIMS = Claims(Cookies("oauth_proxy", secure=True))
 PATIENCE = 30.0
 """Seconds after which a test that waits has failed."""
 _FRAMING = {b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"}
@@ -168,10 +172,12 @@ class Door:
         try:
             answer: web.StreamResponse = await ask(
                 request,
-                request.headers.get("X-Owner", ""),
-                target=request.raw_path.encode(),
-                headers=headers,
-                added=self.added,
+                Outgoing(
+                    request.headers.get("X-Owner", ""),
+                    request.raw_path.encode(),
+                    header_lines(headers),
+                    self.added,
+                ),
             )
         except ProxyError as error:
             self.errors.append(error)
@@ -202,7 +208,9 @@ async def a_door(
     **settings: Any,
 ) -> AsyncIterator[Door]:
     """An aiohttp server that does nothing but forward to `address`; `settings` are Upstream's."""
-    door = Door(Upstream(address, **{"timeout": 5.0, "body_rate": 240.0, **settings}), added or [])
+    door = Door(
+        Upstream(address, **{"claims": CLAIMS, "timeout": 5.0, "body_rate": 240.0, **settings}), added or []
+    )
     server = web.Server(
         door.handle, handler_cancellation=True, auto_decompress=False, max_field_size=65536, access_log=None
     )

@@ -1,12 +1,9 @@
 """What a tool's answer may not say, however it is written."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from oauth_proxy.cookies import Cookies
-from oauth_proxy.upstream.claims import Claims, settle
+from oauth_proxy.upstream.claims import Claims, for_one_visitor
 from oauth_proxy.upstream.head import read
 
 CLAIMED = Claims(Cookies("oauth_proxy", secure=True))
@@ -15,8 +12,9 @@ CLAIMED = Claims(Cookies("oauth_proxy", secure=True))
 def settled(*lines: str, with_cookies: bool) -> list[str]:
     """The lines that are left of these."""
     head = read("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("latin-1"))
-    request: Any = SimpleNamespace(claims=CLAIMED)
-    settle(head, request, with_cookies=with_cookies)
+    CLAIMED.strike(head)
+    if with_cookies:
+        for_one_visitor(head)
     return [line.decode("latin-1") for line in head.lines]
 
 

@@ -1,6 +1,7 @@
 """What one visitor may take of a tool: a share, and beyond it they wait for themselves."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -114,12 +115,17 @@ async def test_a_visitor_has_a_share_of_the_websockets_and_beyond_it_is_told_at_
 async def test_a_place_that_comes_free_as_its_owner_goes_is_the_next_ones() -> None:
     shares, ends = Shares(SHARE, 5), asyncio.Event()
 
-    async def exchange() -> None:
-        await ends.wait()
+    async def exchange(until: Awaitable[object]) -> None:
+        if not shares.take("greedy"):
+            await shares.wait("greedy")
+        try:
+            await until
+        finally:
+            shares.give_back("greedy")
 
-    tasks = [asyncio.create_task(shares.during("greedy", exchange())) for _ in range(SHARE)]
+    tasks = [asyncio.create_task(exchange(ends.wait())) for _ in range(SHARE)]
     await asyncio.sleep(0)
-    first, second = (asyncio.create_task(shares.during("greedy", asyncio.sleep(0))) for _ in range(2))
+    first, second = (asyncio.create_task(exchange(asyncio.sleep(0))) for _ in range(2))
     await until(lambda: len(shares._lines.get("greedy", ())) == 2)
     tasks[0].cancel()
     await asyncio.wait({tasks[0]})
