@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -244,10 +245,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, log_to: TextIO, system: System = MACHINE) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, log_to: TextIO, system: System = MACHINE, *, sock: socket.socket | None = None
+) -> AsyncIterator[Running]:
     """A proxy listening as `settings` say, until the context ends; then requests under way may finish.
 
-    The access log is written to `log_to`.
+    The access log is written to `log_to`. `sock` listens already where visitors are to be served.
 
     Raises ConfigurationError for what cannot be used after all: a port, a certificate, a template.
     """
@@ -271,7 +274,7 @@ async def running(settings: Settings, log_to: TextIO, system: System = MACHINE) 
         admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
         if settings.tool_api:
             await tool_api.serve(stack, ToolApi(proxy.handles, proxy.clock.date), settings.tool_api.listen)
-        listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN)
+        listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN, sock)
         try:
             yield Running(proxy, listen, admin_listen)
         finally:

@@ -174,32 +174,36 @@ def health(file: Path) -> None:
 @_problems_told
 def demo(port: int, api: Api) -> None:
     """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
-    port = _free_port(port)
-    public_url = f"http://localhost:{port}"
-    ours = {
-        "DEMO_PUBLIC_URL": public_url,
-        "DEMO_LISTEN": f"127.0.0.1:{port}",
-        "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
-        "DEMO_SECRET": _new_secret(),
-    }
-    try:
-        with launched(public_url, api, os.environ) as cast:
-            settings = load(_demo_file(), {**ours, **cast})
-            configure_logging(settings.log.format, sys.stderr)
-            _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"))
-    except NotStartedError:
-        raise ConfigurationError(["the demo's emulated Frame.io did not start"]) from None
+    with _listening(port) as sock:
+        host, port = sock.getsockname()
+        public_url = f"http://localhost:{port}"
+        ours = {
+            "DEMO_PUBLIC_URL": public_url,
+            "DEMO_LISTEN": f"{host}:{port}",
+            "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
+            "DEMO_SECRET": _new_secret(),
+        }
+        try:
+            with launched(public_url, api, os.environ) as cast:
+                settings = load(_demo_file(), {**ours, **cast})
+                configure_logging(settings.log.format, sys.stderr)
+                _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"), sock)
+        except NotStartedError:
+            raise ConfigurationError(["the demo's emulated Frame.io did not start"]) from None
 
 
-def _serve(settings: Settings, tell: Callable[[Listen], None]) -> None:
-    """Serve until a signal; `tell` is called once listening. A second signal does not wait for anybody."""
+def _serve(settings: Settings, tell: Callable[[Listen], None], sock: socket.socket | None = None) -> None:
+    """Serve until a signal; `tell` is called once the proxy listens, on `sock` where there is one.
+
+    A second signal ends the process at once.
+    """
 
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        async with running(settings, sys.stderr) as up:
+        async with running(settings, sys.stderr, sock=sock) as up:
             tell(up.listen)
             await stop.wait()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -223,18 +227,14 @@ def _new_secret() -> str:
     return b64encode(secrets.token_bytes(32)).decode("ascii")
 
 
-def _free_port(wanted: int) -> int:
-    """The port, or a free one for 0. Raises ConfigurationError where it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            raise ConfigurationError(
-                [f"port {wanted} is taken; choose another one with --port, or any free one with --port 0"]
-            ) from None
-        port: int = probe.getsockname()[1]
-        return port
+def _listening(port: int) -> socket.socket:
+    """A socket that listens on the port, or on a free one for 0. Raises ConfigurationError where it is taken."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        raise ConfigurationError(
+            [f"port {port} is taken; choose another one with --port, or any free one with --port 0"]
+        ) from None
 
 
 def _demo_file() -> Path:

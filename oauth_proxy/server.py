@@ -5,6 +5,7 @@ The law: what a stranger sends is refused in one line, never echoed, and never h
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -60,10 +61,18 @@ class Server(web.Server):
         return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop sees it
 
 
-async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tls | None, drain: float) -> Listen:
+async def listen(
+    stack: AsyncExitStack,
+    handler: web.Server,
+    at: Listen,
+    tls: Tls | None,
+    drain: float,
+    sock: socket.socket | None = None,
+) -> Listen:
     """Serve there until `stack` closes; then requests under way get `drain` seconds. Returns the port it got, too.
 
-    Raises ConfigurationError for a place or a certificate that cannot be used.
+    A caller that had to know the port earlier gives the socket that listens there. Raises ConfigurationError for a
+    place or a certificate that cannot be used.
     """
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
@@ -71,7 +80,8 @@ async def listen(stack: AsyncExitStack, handler: web.Server, at: Listen, tls: Tl
         handler.handshakes = Handshakes(_context(tls), HEAD_DEADLINE)
         stack.callback(handler.handshakes.cut)
     try:
-        sock = stack.enter_context(unix_socket(at)) if at.path else None  # its file goes after its last connection
+        if at.path:
+            sock = stack.enter_context(unix_socket(at))  # its file goes after its last connection
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, at.host, at.port) if sock is None else web.SockSite(runner, sock)
         await site.start()

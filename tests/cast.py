@@ -7,7 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -133,13 +133,28 @@ def a_secret() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port nothing listens on, out of those that the system does not hand out by itself in the meantime."""
-    while True:
-        port = 10_000 + secrets.randbelow(20_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """A port that the system gives to nobody else until `release_ports`; a server that is told of it can have it.
+
+    A socket that is bound and does not listen keeps the port from everybody who asks for any free one, in this
+    process and in others. With SO_REUSEADDR on both sides, a server can listen there nevertheless, as often as it
+    is started: no moment is left in which the port is free. Until a server does, connections are refused.
+    """
+    held = socket.socket()
+    _held.append(held)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("", 0))  # on every address: some servers listen on more than loopback
+    port: int = held.getsockname()[1]
+    return port
+
+
+def release_ports() -> None:
+    """Let go of every port that `free_port` holds."""
+    while _held:
+        _held.pop().close()
 
 
 @asynccontextmanager

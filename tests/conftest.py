@@ -1,13 +1,13 @@
 """What every test gets: the event loop the proxy runs on, and a stage where one is asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 from hypothesis import settings
 
-from tests.cast import Stage, on_stage
+from tests.cast import Stage, on_stage, release_ports
 from tests.visitor import Visitor
 
 # How long an example takes says something of the machine, not of the code.
@@ -17,6 +17,13 @@ settings.load_profile("no deadline")
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def held_ports() -> Iterator[None]:
+    """What a test holds by `free_port` is let go after everything else of it."""
+    yield
+    release_ports()
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import errno
 import json
 import os
 import re
+import socket
 import stat
 import sys
 from pathlib import Path
@@ -139,6 +141,19 @@ def test_a_demo_whose_cast_does_not_come_up_is_a_sentence(monkeypatch: pytest.Mo
     monkeypatch.setattr(cli, "launched", fails)
     done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
     assert (done.exit_code, done.stderr) == (2, "the demo's emulated Frame.io did not start\n")
+
+
+def test_no_other_program_gets_the_demos_port_while_its_cast_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def starting(public_url: str, *_: object) -> None:
+            rival.bind(("127.0.0.1", int(public_url.rpartition(":")[2])))
+
+        monkeypatch.setattr(cli, "launched", starting)
+        done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
+    assert isinstance(done.exception, OSError), done
+    assert done.exception.errno == errno.EADDRINUSE
 
 
 def test_a_cast_that_cannot_be_is_told_apart_from_one_that_runs() -> None:

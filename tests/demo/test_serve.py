@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientSession
 
+from tests.cast import free_port
+
 PUBLIC = "http://127.0.0.1:4180"
 
 
@@ -93,10 +95,8 @@ async def test_open_streams_do_not_keep_it_alive() -> None:
 
 
 async def test_it_takes_the_ports_it_is_given_or_fails() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    port = str(free_port())
+    with socket.create_server(("127.0.0.1", int(port))):
         async with cast("--tool-port", port) as process:
             assert await process.wait() == 1
     async with cast("--tool-port", port) as process:

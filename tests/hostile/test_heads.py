@@ -31,6 +31,7 @@ GARBAGE = b"\x00nonsense\r\n\r\n" * 20_000
 
 
 @pytest.mark.skipif(PYTHON_PARSER in os.environ, reason="this is that process")
+@pytest.mark.timeout(0)  # a whole run, in which each test has the time of one
 async def test_the_parser_in_python_holds_no_more() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,

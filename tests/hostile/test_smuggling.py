@@ -40,6 +40,7 @@ def test_the_parser_is_the_one_that_was_asked_for() -> None:
 
 
 @pytest.mark.skipif(PYTHON_PARSER in os.environ, reason="this is that process")
+@pytest.mark.timeout(0)  # a whole run, in which each test has the time of one
 async def test_the_parser_in_python_is_as_strict() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", __file__,

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,14 +85,13 @@ async def proxy(*, access_lifetime: float = 3600) -> AsyncIterator[Process]:
 
 @asynccontextmanager
 async def _program(*module: str) -> AsyncIterator[int]:
-    """A Python module as a process that says, or is given a second, to be ready; its number."""
+    """A Python module as a process, from the moment it says that it serves; its number."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", *module, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     faults = asyncio.create_task(_listened_to(process.stderr, ready := asyncio.Event()))
     try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(60 if module[0] == "oauth_proxy" else 1):
-                await ready.wait()
+        async with asyncio.timeout(60):
+            await ready.wait()
         yield process.pid
     finally:
         if process.returncode is None:

@@ -1,6 +1,6 @@
 """A tool for loads, in bare bytes: quick, large, slow, deaf, in tiny pieces, as events, as a WebSocket.
 
-Usage: python -m tests.load.tool PORT
+Usage: python -m tests.load.tool PORT. It says on stderr when it serves.
 """
 
 import asyncio
@@ -91,6 +91,7 @@ _ANSWERS = {"large": _large, "tiny": _tiny, "slow": _slow, "events": _events, "e
 async def listen(port: int) -> None:
     """Until the process is ended."""
     server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
+    print("serving", file=sys.stderr, flush=True)
     await server.serve_forever()
 
 
