@@ -4,9 +4,10 @@ from oauth_proxy.settings.addresses import Address, Listen, domain
 from oauth_proxy.settings.document import effective, schema
 from oauth_proxy.settings.limits import Limits
 from oauth_proxy.settings.loading import load, parse
-from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.model import DEFAULT_HEADERS, Settings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.parts import (
+    DEFAULT_SCOPES,
     Access,
     Admin,
     Cookie,
@@ -20,11 +21,21 @@ from oauth_proxy.settings.parts import (
     Webhook,
 )
 from oauth_proxy.settings.refusal import Refused
-from oauth_proxy.settings.rules import EmailPattern, Everyone, Member, PublicRule, Rule
-from oauth_proxy.settings.stores import Redis, Sqlite, Store
+from oauth_proxy.settings.rules import (
+    EmailPattern,
+    Everyone,
+    Member,
+    PublicRule,
+    Rule,
+    parse_email_pattern,
+    parse_public_rule,
+)
+from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
 from oauth_proxy.settings.template import template
 
 __all__ = [
+    "DEFAULT_HEADERS",
+    "DEFAULT_SCOPES",
     "Access",
     "Address",
     "Admin",
@@ -54,6 +65,9 @@ __all__ = [
     "load",
     "notes",
     "parse",
+    "parse_email_pattern",
+    "parse_public_rule",
+    "parse_store",
     "schema",
     "template",
 ]

@@ -20,7 +20,7 @@ Listener = Annotated[
 LocalListener = Annotated[Listener, AfterValidator(addresses.local)]
 Url = Annotated[str, Written(addresses.url, schema={"pattern": "^https?://"})]
 Store = Annotated[
-    stores.Store, Written(stores.store, schema={"pattern": stores.PATTERN}), AfterValidator(checks.stored)
+    stores.Store, Written(stores.parse_store, schema={"pattern": stores.PATTERN}), AfterValidator(checks.stored)
 ]
 Folder = Annotated[Path, Written(Path), AfterValidator(checks.folder)]
 File = Annotated[Path, Written(Path), AfterValidator(checks.file)]

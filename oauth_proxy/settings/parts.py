@@ -149,7 +149,9 @@ class Access(Part):
     allow: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(checks.everyone_alone)]
     """[everyone], or rules: email: "*@studio.example.com", account: UUID, team: UUID, the latter two also with
     role: beside them. One that fits is enough."""
-    public: tuple[Annotated[rules.PublicRule, Written(rules.public_rule, rules.PublicRule.written)], ...] = ()
+    public: tuple[
+        Annotated[rules.PublicRule, Written(rules.parse_public_rule, rules.PublicRule.written)], ...
+    ] = ()
     """What reaches the tool without session and token: "GET /healthz", "/assets/*" (GET and HEAD)."""
     bearer: Flag = False
     """Let programs in with a Frame.io token of their own, sent as Authorization: Bearer; allow decides as ever."""

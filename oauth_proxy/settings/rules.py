@@ -129,7 +129,7 @@ def rule(written: object) -> Rule:
     if word == "email":
         if role is not None:
             raise Refused("a role stands beside an account or a team")
-        return email_pattern(value)
+        return parse_email_pattern(value)
     return Member("account" if word == "account" else "team", _uuid(value), _roles(role))
 
 
@@ -163,7 +163,7 @@ def _entry(written: object) -> tuple[str, object, object]:
     raise Refused("a rule is everyone, or one of email:, account: and team: with its value", meant)
 
 
-def email_pattern(text: str) -> EmailPattern:
+def parse_email_pattern(text: str) -> EmailPattern:
     """`*@studio.example.com`, `jo@studio.example.com` or `*@*.example.com` (any subdomain); else Refused."""
     local, at, host = text.partition("@")
     if not at:
@@ -179,7 +179,7 @@ def email_pattern(text: str) -> EmailPattern:
     return EmailPattern(None if local == "*" else local.lower(), domain(name), subdomains)
 
 
-def public_rule(text: str) -> PublicRule:
+def parse_public_rule(text: str) -> PublicRule:
     """`GET /healthz`, `/assets/*` (GET and HEAD); a path as `plain_path` wants it; else Refused."""
     method, space, path = text.partition(" ") if not text.startswith("/") else ("", "", text)
     if not space and method:

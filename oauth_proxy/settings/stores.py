@@ -90,7 +90,7 @@ class Redis:
 Store = Literal["cookie"] | Sqlite | Redis
 
 
-def store(text: str) -> Store:
+def parse_store(text: str) -> Store:
     """`cookie`, the file of `sqlite:/path/file.db`, or a Redis in one of its forms; else Refused.
 
     User and password are percent-encoded, as in every URL (RFC 3986 3.2.1).

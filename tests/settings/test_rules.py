@@ -5,12 +5,12 @@ import pytest
 from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule
 from oauth_proxy.settings.refusal import Refused
 from oauth_proxy.settings.rules import (
-    email_pattern,
     header_name,
     header_template,
+    parse_email_pattern,
+    parse_public_rule,
     placeholders,
     prefix,
-    public_rule,
     rule,
 )
 
@@ -129,12 +129,12 @@ def test_a_role_is_one_of_frame_ios_words_beside_a_place(
 )
 def test_an_email_pattern_that_could_let_others_in_is_refused(pattern: str) -> None:
     with pytest.raises(Refused):
-        email_pattern(pattern)
+        parse_email_pattern(pattern)
 
 
 def test_a_domain_alone_is_answered_with_the_pattern_for_it() -> None:
     with pytest.raises(Refused) as refused:
-        email_pattern("example.com")
+        parse_email_pattern("example.com")
     assert refused.value.meant == "*@example.com"
 
 
@@ -149,7 +149,7 @@ def test_a_domain_alone_is_answered_with_the_pattern_for_it() -> None:
     ],
 )
 def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule) -> None:
-    assert public_rule(text) == expected
+    assert parse_public_rule(text) == expected
     assert expected.written() == text
 
 
@@ -181,7 +181,7 @@ def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule)
 )
 def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, meant: str | None) -> None:
     with pytest.raises(Refused) as refused:
-        public_rule(text)
+        parse_public_rule(text)
     assert refused.value.meant == meant
 
 
