@@ -20,7 +20,7 @@ from oauth_proxy.settings.parts import (
     Upstream,
     Webhook,
 )
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.rules import (
     EmailPattern,
     Everyone,

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 
 Network = IPv4Network | IPv6Network
 

@@ -13,7 +13,7 @@ from publicsuffixlist import PublicSuffixList
 from pydantic import SecretBytes, ValidationInfo
 
 from oauth_proxy.settings.addresses import Listen, is_ip
-from oauth_proxy.settings.refusal import Refused, one_of, why
+from oauth_proxy.settings.problems import Refused, one_of, reason
 from oauth_proxy.settings.rules import V4_ROLES, Everyone, Member, Rule, placeholders
 from oauth_proxy.settings.stores import Sqlite, Store
 from oauth_proxy.settings.units import duration, written_duration
@@ -51,7 +51,7 @@ def file(path: Path, info: ValidationInfo) -> Path:
         with found.open("rb"):
             return found
     except OSError as error:
-        raise Refused(f"the file cannot be read: {why(error)}") from None
+        raise Refused(f"the file cannot be read: {reason(error)}") from None
 
 
 def folder(path: Path, info: ValidationInfo) -> Path:
@@ -60,7 +60,7 @@ def folder(path: Path, info: ValidationInfo) -> Path:
     try:
         next(found.iterdir(), None)
     except OSError as error:
-        raise Refused(f"the folder cannot be read: {why(error)}") from None
+        raise Refused(f"the folder cannot be read: {reason(error)}") from None
     return found
 
 
@@ -89,7 +89,7 @@ def stored(store: Store, info: ValidationInfo) -> Store:
         if not found.parent.is_dir():
             raise Refused("the folder of this file is not there") from None
     except OSError as error:
-        raise Refused(f"the file cannot be used: {why(error)}") from None
+        raise Refused(f"the file cannot be used: {reason(error)}") from None
     else:
         if stat.S_ISDIR(kind):
             raise Refused("this is a folder, and the store is a file", f"{store}/sessions.db")

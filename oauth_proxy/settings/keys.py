@@ -5,7 +5,7 @@ import binascii
 import re
 from itertools import pairwise
 
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 
 SECRET_BYTES = 32
 

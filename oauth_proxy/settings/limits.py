@@ -5,7 +5,7 @@ from typing import Annotated
 
 from oauth_proxy.settings import units
 from oauth_proxy.settings.parts import Part
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.written import Written
 
 FEWEST, MOST = 16, 1_000_000

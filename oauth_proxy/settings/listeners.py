@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from oauth_proxy.settings.addresses import OWNER_ONLY, Listen, listen
-from oauth_proxy.settings.refusal import Refused, kind, nearest
+from oauth_proxy.settings.problems import Refused, kind, nearest
 
 SCHEMA: dict[str, Any] = {
     "oneOf": [

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from oauth_proxy.settings.addresses import domain, plain_path
-from oauth_proxy.settings.refusal import Refused, kind, nearest, one_of
+from oauth_proxy.settings.problems import Refused, kind, nearest, one_of
 
 OUR_ROUTES = "/oauth2/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

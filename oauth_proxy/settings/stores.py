@@ -7,7 +7,7 @@ from typing import Literal, cast
 from urllib.parse import unquote
 
 from oauth_proxy.settings import addresses
-from oauth_proxy.settings.refusal import Refused, one_of
+from oauth_proxy.settings.problems import Refused, one_of
 
 Mode = Literal["single", "sentinel", "cluster"]
 Node = tuple[str, int]

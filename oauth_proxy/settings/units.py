@@ -2,7 +2,7 @@
 
 import re
 
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 
 DURATION_PATTERN = r"^(?=\d)(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}s)?(\d{1,9}ms)?$"
 SIZE_PATTERN = r"^(\d{1,9})(B|kB|MB|GB|KiB|MiB|GiB)$"

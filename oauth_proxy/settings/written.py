@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from oauth_proxy.settings.refusal import Refused, kind
+from oauth_proxy.settings.problems import Refused, kind
 
 T = TypeVar("T")
 

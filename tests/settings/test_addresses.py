@@ -4,7 +4,7 @@ import pytest
 
 from oauth_proxy.settings import Address, Listen, domain
 from oauth_proxy.settings.addresses import address, listen, network, plain_path, public_url, url
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_listener_is_read_and_written_back(text: str, expected: Listen) -> Non
 def test_a_listener_that_is_not_one_is_refused(text: str, meant: str | None) -> None:
     with pytest.raises(Refused) as refused:
         listen(text)
-    assert refused.value.meant == meant
+    assert refused.value.suggestion == meant
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_an_upstream_that_could_be_read_in_two_ways_is_refused(
 ) -> None:
     with pytest.raises(Refused) as refused:
         address(text)
-    assert (refused.value.sentence, refused.value.meant) == (sentence, meant)
+    assert (refused.value.message, refused.value.suggestion) == (sentence, meant)
 
 
 def test_a_url_of_frame_io_is_kept_as_text_without_its_last_slash() -> None:
@@ -131,13 +131,13 @@ def test_the_public_url_may_be_http_on_this_machine_only(host: str) -> None:
         Refused, match="the public URL must be https: over http, sign-in cookies can be read"
     ) as refused:
         public_url(f"http://{host}")
-    assert refused.value.meant == f"https://{host}"
+    assert refused.value.suggestion == f"https://{host}"
 
 
 def test_the_public_url_has_no_path() -> None:
     with pytest.raises(Refused, match="the public URL has no path") as refused:
         public_url("https://example.com/review/")
-    assert refused.value.meant == "https://example.com"
+    assert refused.value.suggestion == "https://example.com"
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "2001:db8::/32", "10.0.0.7/32"])
@@ -148,13 +148,13 @@ def test_a_network_is_an_address_or_a_range(text: str) -> None:
 def test_a_range_with_host_bits_is_refused_with_the_range_that_was_meant() -> None:
     with pytest.raises(Refused) as refused:
         network("10.1.2.3/8")
-    assert refused.value.meant == "10.0.0.0/8"
+    assert refused.value.suggestion == "10.0.0.0/8"
 
 
 def test_a_name_is_not_a_network() -> None:
     with pytest.raises(Refused) as refused:
         network("proxy.example.com")
-    assert refused.value.meant is None
+    assert refused.value.suggestion is None
 
 
 @pytest.mark.parametrize("path", ["/a;b", "/a?b", "/a#b", "/a%20b", "/a\\b", "/a b", "/é", "/a\x00"])

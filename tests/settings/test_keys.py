@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_proxy.settings.keys import issued, session_secret
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 
 CHANCE = Random(1)  # noqa: S311 the same in every process, so that each finds the same tests
 

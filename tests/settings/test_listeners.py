@@ -6,7 +6,7 @@ import pytest
 
 from oauth_proxy.settings import Listen
 from oauth_proxy.settings.listeners import listener, written
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 
 SOCKET = "/run/proxy.sock"
 

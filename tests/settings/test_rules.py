@@ -3,7 +3,7 @@
 import pytest
 
 from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.rules import (
     header_name,
     header_template,
@@ -72,7 +72,7 @@ def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
 def test_what_is_not_a_rule_is_refused(written: object, meant: str | None) -> None:
     with pytest.raises(Refused) as refused:
         rule(written)
-    assert (refused.value.sentence, refused.value.meant) == (A_RULE, meant)
+    assert (refused.value.message, refused.value.suggestion) == (A_RULE, meant)
 
 
 def test_the_value_of_a_rule_is_one_text() -> None:
@@ -99,7 +99,7 @@ def test_a_role_is_one_of_frame_ios_words_beside_a_place(
 ) -> None:
     with pytest.raises(Refused, match=sentence) as refused:
         rule(written)
-    assert refused.value.meant == meant
+    assert refused.value.suggestion == meant
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_an_email_pattern_that_could_let_others_in_is_refused(pattern: str) -> N
 def test_a_domain_alone_is_answered_with_the_pattern_for_it() -> None:
     with pytest.raises(Refused) as refused:
         parse_email_pattern("example.com")
-    assert refused.value.meant == "*@example.com"
+    assert refused.value.suggestion == "*@example.com"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule)
 def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, meant: str | None) -> None:
     with pytest.raises(Refused) as refused:
         parse_public_rule(text)
-    assert refused.value.meant == meant
+    assert refused.value.suggestion == meant
 
 
 @pytest.mark.parametrize("text", ["/", "/render/", "/a/b-c/"])
@@ -205,7 +205,7 @@ def test_a_prefix_is_a_folder(text: str) -> None:
 def test_a_prefix_that_is_not_a_plain_folder_of_the_tool_is_refused(text: str, meant: str | None) -> None:
     with pytest.raises(Refused) as refused:
         prefix(text)
-    assert refused.value.meant == meant
+    assert refused.value.suggestion == meant
 
 
 @pytest.mark.parametrize("name", ["Authorization", "X-Forwarded-User", "X_Studio"])
@@ -281,4 +281,4 @@ def test_a_template_that_asks_for_something_else_is_refused(text: str, meant: st
     with pytest.raises(Refused) as refused:
         header_template(text)
     if meant:
-        assert refused.value.meant == meant
+        assert refused.value.suggestion == meant

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.units import duration, size, written_duration, written_size
 
 
@@ -48,7 +48,7 @@ def test_a_duration_is_read_as_seconds(text: str, seconds: float) -> None:
 def test_a_duration_without_a_proper_unit_is_refused_with_what_was_meant(text: str, meant: str | None) -> None:
     with pytest.raises(Refused, match="a duration needs a unit, such as 90s, 15m, 8h or 7d") as refused:
         duration(text)
-    assert refused.value.meant == meant
+    assert refused.value.suggestion == meant
 
 
 @pytest.mark.parametrize("text", ["0s", "0d0h", "3651d", "999999999d"])
@@ -95,7 +95,7 @@ def test_a_size_is_read_as_bytes(text: str, number: int) -> None:
 def test_a_size_without_a_proper_unit_is_refused_with_what_was_meant(text: str, meant: str | None) -> None:
     with pytest.raises(Refused, match="a size needs a unit") as refused:
         size(text)
-    assert refused.value.meant == meant
+    assert refused.value.suggestion == meant
 
 
 @given(st.integers(0, 10**9 - 1), st.sampled_from(["B", "kB", "MB", "GB", "KiB", "MiB", "GiB"]))
