@@ -1,27 +1,7 @@
-"""The configuration: one YAML file in, one frozen tree of typed values out, or every problem at once."""
+"""The configuration: one YAML file becomes a tree of frozen, typed values, or a list of all its problems."""
 
-from oauth_proxy.settings.addresses import Address, Listen, domain
-from oauth_proxy.settings.document import effective, schema
-from oauth_proxy.settings.limits import Limits
-from oauth_proxy.settings.loading import load, parse
-from oauth_proxy.settings.model import DEFAULT_HEADERS, Settings
-from oauth_proxy.settings.notes import notes
-from oauth_proxy.settings.parts import (
-    DEFAULT_SCOPES,
+from oauth_proxy.settings.access import (
     Access,
-    Admin,
-    Cookie,
-    Frameio,
-    Log,
-    Pages,
-    Session,
-    Tls,
-    ToolApi,
-    Upstream,
-    Webhook,
-)
-from oauth_proxy.settings.problems import Refused
-from oauth_proxy.settings.rules import (
     EmailPattern,
     Everyone,
     Member,
@@ -30,6 +10,16 @@ from oauth_proxy.settings.rules import (
     parse_email_pattern,
     parse_public_rule,
 )
+from oauth_proxy.settings.addresses import Address, parse_domain
+from oauth_proxy.settings.document import effective, schema
+from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
+from oauth_proxy.settings.headers import DEFAULT_HEADERS
+from oauth_proxy.settings.listeners import Listen
+from oauth_proxy.settings.loading import load, parse
+from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, Tls, ToolApi, Upstream
+from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.problems import Refused
+from oauth_proxy.settings.session import Cookie, Session
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
 from oauth_proxy.settings.template import template
 
@@ -60,11 +50,11 @@ __all__ = [
     "ToolApi",
     "Upstream",
     "Webhook",
-    "domain",
     "effective",
     "load",
     "notes",
     "parse",
+    "parse_domain",
     "parse_email_pattern",
     "parse_public_rule",
     "parse_store",

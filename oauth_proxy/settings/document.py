@@ -7,9 +7,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from oauth_proxy.settings.fields import VARIABLE
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.source import EACH, FROM_FILES
-from oauth_proxy.settings.written import VARIABLE
 
 
 def effective(settings: Settings) -> str:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings.addresses import public_url
-from oauth_proxy.settings.checks import Reading
+from oauth_proxy.settings.addresses import parse_public_url
+from oauth_proxy.settings.fields import Reading
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.problems import (
     KeyPath,
@@ -90,7 +90,7 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
 def _valid_public_url(value: Tree | None) -> str | None:
     """The public URL, which the cookie's attributes depend on; None if it is missing or refused."""
     try:
-        return public_url(value) if isinstance(value, str) else None
+        return parse_public_url(value) if isinstance(value, str) else None
     except Refused:
         return None
 

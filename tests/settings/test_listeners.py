@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from oauth_proxy.settings import Listen
-from oauth_proxy.settings.listeners import listener, written
+from oauth_proxy.settings.listeners import parse_listener, write_listener
 from oauth_proxy.settings.problems import Refused
 
 SOCKET = "/run/proxy.sock"
@@ -33,9 +33,9 @@ SOCKET = "/run/proxy.sock"
     ],
 )
 def test_a_listener_is_read_and_written_back(given: Any, mode: int, group: str | None, again: Any) -> None:
-    found = listener(given)
-    assert (found.mode, found.group, written(found)) == (mode, group, again)
-    assert listener(again) == found
+    found = parse_listener(given)
+    assert (found.mode, found.group, write_listener(found)) == (mode, group, again)
+    assert parse_listener(again) == found
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_listener_is_read_and_written_back(given: Any, mode: int, group: str |
 )
 def test_a_listener_that_is_not_one_is_refused(given: Any, sentence: str) -> None:
     with pytest.raises(Refused, match=sentence):
-        listener(given)
+        parse_listener(given)
 
 
 def test_who_may_connect_makes_no_other_place_of_it() -> None:
