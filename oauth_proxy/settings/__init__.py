@@ -11,7 +11,7 @@ from oauth_proxy.settings.access import (
     parse_public_rule,
 )
 from oauth_proxy.settings.addresses import Address, parse_domain
-from oauth_proxy.settings.document import effective, schema
+from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS
 from oauth_proxy.settings.listeners import Listen
@@ -21,7 +21,6 @@ from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.session import Cookie, Session
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
-from oauth_proxy.settings.template import template
 
 __all__ = [
     "DEFAULT_HEADERS",
