@@ -15,9 +15,9 @@ from oauth_proxy.settings.problems import Refused
 T = TypeVar("T")
 
 OUR_ROUTES = "/oauth2/"
+"""The path prefix of the proxy's own routes."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\%]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/.*)?",
     re.IGNORECASE,

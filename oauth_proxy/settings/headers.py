@@ -17,7 +17,7 @@ DEFAULT_HEADERS: Mapping[str, str] = {
     "X-Forwarded-Preferred-Username": "{name}",
 }
 HANDLE_HEADER: Mapping[str, str] = {"X-OAuth-Proxy-Handle": "{handle}"}
-"""A default header too, if there is a tool API."""
+"""One more default header if there is a tool API."""
 PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at", "handle")
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")

@@ -121,5 +121,6 @@ Listener = Annotated[
     PlainSerializer(write_listener, when_used="json"),
     WithJsonSchema(_SCHEMA),
 ]
+"""A field of the file that is a Listen."""
 LocalListener = Annotated[Listener, AfterValidator(_require_loopback)]
 """A listener that only this machine can connect to."""

@@ -1,6 +1,6 @@
-"""A file becomes Settings, or a list of all its problems: where each one is, what it is, and what was meant.
+"""A file becomes Settings, or a list of all its problems, each with its position and perhaps a suggestion.
 
-No message or suggestion shows what came from a variable or a file.
+No message or suggestion shows what came from a variable or from a file of its own.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Warnings about valid settings, which `oauth-proxy check` prints."""
+"""Notes on valid settings, which `oauth-proxy check` prints: risks and limits that the operator should know."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -14,11 +14,11 @@ from oauth_proxy.settings.stores import Sqlite, Store
 _V2_ENDS = date(2026, 12, 1)
 """The day after which the v2 endpoints are removed, according to Frame.io's forum."""
 
-_SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S108 - only compared with
+_SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S108 - nothing is written there
 
 
 def notes(settings: Settings, today: date) -> list[str]:
-    """A sentence for each thing that an operator should know; none of them is an error."""
+    """The notes on these settings, one sentence each; none of them is an error."""
     return [*_login(settings, today), *_visitors(settings), *_store(settings.session.store), *_addresses(settings)]
 
 

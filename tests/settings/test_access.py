@@ -1,4 +1,4 @@
-"""Who enters and what is public: read strictly."""
+"""Rules of access: what is read, and what is refused."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "suggestion"),
     [
         ("everybody", "everyone"),
         ("jo@example.com", 'email: "jo@example.com"'),
@@ -61,10 +61,10 @@ def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
         (["everyone"], None),
     ],
 )
-def test_what_is_not_a_rule_is_refused(written: object, meant: str | None) -> None:
+def test_what_is_not_a_rule_is_refused(written: object, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
         parse_rule(written)
-    assert (refused.value.message, refused.value.suggestion) == (A_RULE, meant)
+    assert (refused.value.message, refused.value.suggestion) == (A_RULE, suggestion)
 
 
 def test_the_value_of_a_rule_is_one_text() -> None:
@@ -78,7 +78,7 @@ def test_an_account_is_a_uuid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "sentence", "meant"),
+    ("written", "message", "suggestion"),
     [
         ({"account": ID, "role": "admn"}, "a role is owner, admin,", "admin"),
         ({"account": ID, "role": []}, "at least one", None),
@@ -87,11 +87,11 @@ def test_an_account_is_a_uuid() -> None:
     ],
 )
 def test_a_role_is_one_of_frame_ios_words_beside_a_place(
-    written: object, sentence: str, meant: str | None
+    written: object, message: str, suggestion: str | None
 ) -> None:
-    with pytest.raises(Refused, match=sentence) as refused:
+    with pytest.raises(Refused, match=message) as refused:
         parse_rule(written)
-    assert refused.value.suggestion == meant
+    assert refused.value.suggestion == suggestion
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule)
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("healthz", "/healthz"),
         ("get /healthz", "GET /healthz"),
@@ -171,7 +171,7 @@ def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule)
         ("*", "/*"),
     ],
 )
-def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, meant: str | None) -> None:
+def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
         parse_public_rule(text)
-    assert refused.value.suggestion == meant
+    assert refused.value.suggestion == suggestion

@@ -1,4 +1,4 @@
-"""Where things are, read in one way or refused."""
+"""URLs, hosts, networks and paths: what is read, and what is refused because it could be read in two ways."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_a_listener_is_read_and_written_back(text: str, expected: Listen) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("4180", "127.0.0.1:4180"),
         (":4180", "127.0.0.1:4180"),
@@ -47,10 +47,10 @@ def test_a_listener_is_read_and_written_back(text: str, expected: Listen) -> Non
         ("", None),
     ],
 )
-def test_a_listener_that_is_not_one_is_refused(text: str, meant: str | None) -> None:
+def test_a_listener_that_is_not_one_is_refused(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
         parse_listener_text(text)
-    assert refused.value.suggestion == meant
+    assert refused.value.suggestion == suggestion
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_case_the_default_port_and_the_last_slash_of_a_url_make_no_differenc
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence", "meant"),
+    ("text", "message", "suggestion"),
     [
         ("127.0.0.1:3000", "a URL begins with http:// or https://", "http://127.0.0.1:3000"),
         ("tool.example.com", "a URL begins with http:// or https://", "https://tool.example.com"),
@@ -104,11 +104,11 @@ def test_the_case_the_default_port_and_the_last_slash_of_a_url_make_no_differenc
     ],
 )
 def test_an_upstream_that_could_be_read_in_two_ways_is_refused(
-    text: str, sentence: str, meant: str | None
+    text: str, message: str, suggestion: str | None
 ) -> None:
     with pytest.raises(Refused) as refused:
         parse_address(text)
-    assert (refused.value.message, refused.value.suggestion) == (sentence, meant)
+    assert (refused.value.message, refused.value.suggestion) == (message, suggestion)
 
 
 def test_a_url_of_frame_io_is_kept_as_text_without_its_last_slash() -> None:
@@ -216,7 +216,7 @@ def test_a_prefix_is_a_folder(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("/render", "/render/"),
         ("render/", "/render/"),
@@ -227,7 +227,7 @@ def test_a_prefix_is_a_folder(text: str) -> None:
         ("/oauth2/x/", None),
     ],
 )
-def test_a_prefix_that_is_not_a_plain_folder_of_the_tool_is_refused(text: str, meant: str | None) -> None:
+def test_a_prefix_that_is_not_a_plain_folder_of_the_tool_is_refused(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
         parse_path_prefix(text)
-    assert refused.value.suggestion == meant
+    assert refused.value.suggestion == suggestion

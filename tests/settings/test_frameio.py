@@ -1,4 +1,4 @@
-"""What Frame.io issued, and what it did not."""
+"""Client ids and secrets that Frame.io may have issued, and texts that it did not issue."""
 
 import pytest
 

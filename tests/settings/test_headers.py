@@ -1,4 +1,4 @@
-"""What the tool is told: read strictly."""
+"""Headers for the tool: what is read, and what is refused."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_a_template_names_what_it_wants_to_know() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("Bearer {token}", None),
         ("Bearer {acess_token}", "{access_token}"),
@@ -75,8 +75,8 @@ def test_a_template_names_what_it_wants_to_know() -> None:
         ("", None),
     ],
 )
-def test_a_template_that_asks_for_something_else_is_refused(text: str, meant: str | None) -> None:
+def test_a_template_that_asks_for_something_else_is_refused(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
         parse_header_template(text)
-    if meant:
-        assert refused.value.suggestion == meant
+    if suggestion:
+        assert refused.value.suggestion == suggestion

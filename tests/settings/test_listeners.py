@@ -1,4 +1,4 @@
-"""A listener, as one text or as a socket with who may connect to it."""
+"""A listener as one text, or as a mapping of a socket's path, mode and group."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_a_listener_is_read_and_written_back(given: Any, mode: int, group: str |
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "message"),
     [
         ([], "one value is wanted here, not a list"),
         ({}, "a Unix socket has a path"),
@@ -52,8 +52,8 @@ def test_a_listener_is_read_and_written_back(given: Any, mode: int, group: str |
         ({"path": SOCKET, "group": "a b"}, "a group is its name or its number"),
     ],
 )
-def test_a_listener_that_is_not_one_is_refused(given: Any, sentence: str) -> None:
-    with pytest.raises(Refused, match=sentence):
+def test_a_listener_that_is_not_one_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(Refused, match=message):
         parse_listener(given)
 
 

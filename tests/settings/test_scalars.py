@@ -1,4 +1,4 @@
-"""Numbers with units."""
+"""Durations and sizes: what is read, what is refused, and that what is written is read again."""
 
 from contextlib import suppress
 
@@ -27,7 +27,7 @@ def test_a_duration_is_read_as_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("30", "30s"),
         ("30 s", "30s"),
@@ -45,10 +45,12 @@ def test_a_duration_is_read_as_seconds(text: str, seconds: float) -> None:
         ("30s\n", "30s"),
     ],
 )
-def test_a_duration_without_a_proper_unit_is_refused_with_what_was_meant(text: str, meant: str | None) -> None:
+def test_a_duration_without_a_proper_unit_is_refused_with_what_was_meant(
+    text: str, suggestion: str | None
+) -> None:
     with pytest.raises(Refused, match="a duration needs a unit, such as 90s, 15m, 8h or 7d") as refused:
         parse_duration(text)
-    assert refused.value.suggestion == meant
+    assert refused.value.suggestion == suggestion
 
 
 @pytest.mark.parametrize("text", ["0s", "0d0h", "3651d", "999999999d"])
@@ -90,12 +92,13 @@ def test_a_size_is_read_as_bytes(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("1024", "1024B"), ("10 mb", "10MB"), ("10M", "10MiB"), ("10KB", "10kB"), ("ten", None)]
+    ("text", "suggestion"),
+    [("1024", "1024B"), ("10 mb", "10MB"), ("10M", "10MiB"), ("10KB", "10kB"), ("ten", None)],
 )
-def test_a_size_without_a_proper_unit_is_refused_with_what_was_meant(text: str, meant: str | None) -> None:
+def test_a_size_without_a_proper_unit_is_refused_with_what_was_meant(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused, match="a size needs a unit") as refused:
         parse_size(text)
-    assert refused.value.suggestion == meant
+    assert refused.value.suggestion == suggestion
 
 
 @given(st.integers(0, 10**9 - 1), st.sampled_from(["B", "kB", "MB", "GB", "KiB", "MiB", "GiB"]))
