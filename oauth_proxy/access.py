@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from oauth_proxy.identity import Identity
 from oauth_proxy.paths import Target
-from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule, Refused, Rule, domain
+from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule, Refused, Rule, parse_domain
 
 _MAILBOX = re.compile(r"([^@\s\x00-\x1f\x7f]{1,64})@([^@\s\x00-\x1f\x7f]{1,253})")
 
@@ -61,7 +61,7 @@ def _fits_email(pattern: EmailPattern, email: str) -> bool:
     if mailbox is None:
         return False
     try:
-        host = domain(mailbox[2])
+        host = parse_domain(mailbox[2])
     except Refused:
         return False
     # Only ASCII folds to ASCII for certain: the Kelvin sign's lower case is a plain k.

@@ -23,11 +23,7 @@ from oauth_proxy.app import running
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
-from oauth_proxy.settings import Listen, Settings
-from oauth_proxy.settings.document import effective, schema
-from oauth_proxy.settings.loading import load
-from oauth_proxy.settings.notes import notes
-from oauth_proxy.settings.template import template
+from oauth_proxy.settings import Listen, Settings, effective, load, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
 
 log = logging.getLogger("oauth_proxy")

@@ -20,9 +20,7 @@ from oauth_proxy.demo.dialects import V2, V4
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
-from oauth_proxy.settings import Listen, Settings
-from oauth_proxy.settings.loading import parse
-from oauth_proxy.settings.parts import ToolApi
+from oauth_proxy.settings import Listen, Settings, ToolApi, parse
 
 PATIENCE = 60.0
 """Seconds after which a test that waits has failed."""

@@ -22,8 +22,7 @@ from oauth_proxy.demo.people import EDITOR, REVIEWER
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
-from oauth_proxy.settings import Settings
-from oauth_proxy.settings.loading import parse
+from oauth_proxy.settings import Settings, parse
 from tests.cast import Clock, Stage, free_port, on_stage, settings_tree
 from tests.command import said
 from tests.redis_server import needs_redis, redis_server

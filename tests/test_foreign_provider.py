@@ -20,7 +20,7 @@ from aiohttp import ClientSession, web
 
 from oauth_proxy.app import running
 from oauth_proxy.demo.tool import tool
-from oauth_proxy.settings.loading import parse
+from oauth_proxy.settings import parse
 from tests.cast import Clock, a_secret, free_port, serving, settings_tree
 from tests.visitor import Visitor
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import oauth_proxy
+from oauth_proxy import settings
 from oauth_proxy.upstream.routes import Upstreams
 
 ROOT = Path(__file__).parents[1]
@@ -162,6 +163,21 @@ def test_the_import_floors_hold() -> None:
 def test_the_changelog_begins_with_this_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert headings[0] == oauth_proxy.__version__
+
+
+def test_settings_are_imported_from_the_package_and_not_from_its_modules() -> None:
+    for path in tracked():
+        if path.suffix != ".py" or {PACKAGE / "settings", ROOT / "tests" / "settings"} & set(path.parents):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "oauth_proxy.settings":
+                names = {alias.name for alias in node.names}
+                assert names <= set(settings.__all__), path.relative_to(ROOT)
+            elif isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").startswith("oauth_proxy.settings."), path.relative_to(ROOT)
+            elif isinstance(node, ast.Import):
+                names = {alias.name for alias in node.names}
+                assert not any(name.startswith("oauth_proxy.settings.") for name in names), path.relative_to(ROOT)
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,30 @@
-"""The configuration: one YAML file in, one frozen tree of typed values out, or every problem at once."""
+"""The configuration: one YAML file becomes a tree of frozen, typed values, or a list of all its problems."""
 
-from oauth_proxy.settings.addresses import Address, Listen, domain
-from oauth_proxy.settings.document import effective, schema
-from oauth_proxy.settings.limits import Limits
-from oauth_proxy.settings.loading import load, parse
-from oauth_proxy.settings.model import Settings
-from oauth_proxy.settings.notes import notes
-from oauth_proxy.settings.parts import (
+from oauth_proxy.settings.access import (
     Access,
-    Admin,
-    Cookie,
-    Frameio,
-    Log,
-    Pages,
-    Session,
-    Tls,
-    ToolApi,
-    Upstream,
-    Webhook,
+    EmailPattern,
+    Everyone,
+    Member,
+    PublicRule,
+    Rule,
+    parse_email_pattern,
+    parse_public_rule,
 )
-from oauth_proxy.settings.refusal import Refused
-from oauth_proxy.settings.rules import EmailPattern, Everyone, Member, PublicRule, Rule
-from oauth_proxy.settings.stores import Redis, Sqlite, Store
-from oauth_proxy.settings.template import template
+from oauth_proxy.settings.addresses import Address, parse_domain
+from oauth_proxy.settings.documents import effective, schema, template
+from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
+from oauth_proxy.settings.headers import DEFAULT_HEADERS
+from oauth_proxy.settings.listeners import Listen
+from oauth_proxy.settings.loading import load, parse
+from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, Tls, ToolApi, Upstream
+from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.problems import Refused
+from oauth_proxy.settings.session import Cookie, Session
+from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
 
 __all__ = [
+    "DEFAULT_HEADERS",
+    "DEFAULT_SCOPES",
     "Access",
     "Address",
     "Admin",
@@ -49,11 +49,14 @@ __all__ = [
     "ToolApi",
     "Upstream",
     "Webhook",
-    "domain",
     "effective",
     "load",
     "notes",
     "parse",
+    "parse_domain",
+    "parse_email_pattern",
+    "parse_public_rule",
+    "parse_store",
     "schema",
     "template",
 ]

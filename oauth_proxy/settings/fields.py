@@ -1,36 +1,100 @@
-"""The types of the values in the file: how each is read, written again, and described to an editor."""
+"""What the sections of the file are made of: fields that are written as text, and paths relative to the file.
 
+In this package `parse_…` turns what is written into a value, and `require_…` checks a value. Both raise Refused.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, PlainSerializer, PlainValidator, SecretBytes, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
 
-from oauth_proxy.settings import addresses, checks, keys, listeners, rules, stores, units
-from oauth_proxy.settings.written import Written
+from oauth_proxy.settings.problems import Refused, kind, reason
 
-Duration = Annotated[float, Written(units.duration, units.written_duration, {"pattern": units.DURATION_PATTERN})]
-Flag = Annotated[bool, Written(checks.flag, bool, {"type": ["boolean", "string"], "pattern": "^(true|false)$"})]
-Recheck = Annotated[float, Written(checks.recheck, units.written_duration, {"pattern": units.DURATION_PATTERN})]
-Listener = Annotated[
-    addresses.Listen,
-    PlainValidator(listeners.listener),
-    PlainSerializer(listeners.written, when_used="json"),
-    WithJsonSchema(listeners.SCHEMA),
-]
-LocalListener = Annotated[Listener, AfterValidator(addresses.local)]
-Url = Annotated[str, Written(addresses.url, schema={"pattern": "^https?://"})]
-Store = Annotated[
-    stores.Store, Written(stores.store, schema={"pattern": stores.PATTERN}), AfterValidator(checks.stored)
-]
-Folder = Annotated[Path, Written(Path), AfterValidator(checks.folder)]
-File = Annotated[Path, Written(Path), AfterValidator(checks.file)]
-Issued = Annotated[SecretStr, Written(lambda text: SecretStr(keys.issued(text)), lambda _: "<hidden>")]
-SessionKey = Annotated[
-    SecretBytes, Written(lambda text: SecretBytes(keys.session_secret(text)), lambda _: "<hidden, 32 bytes>")
-]
-Rule = Annotated[
-    rules.Rule,
-    PlainValidator(rules.rule),
-    PlainSerializer(lambda rule: rule.written(), when_used="json"),
-    WithJsonSchema(rules.RULE_SCHEMA),
-]
+T = TypeVar("T")
+
+VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
+"""The pattern of a variable in a text; an editor cannot know the variable's value."""
+
+
+class Section(BaseModel):
+    """A mapping of the file: frozen, without unknown keys. The text under a field is what editors show."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class FromText(Generic[T]):
+    """The annotation of a type that the file has as text. `write` is the inverse of `parse`."""
+
+    parse: Callable[[str], T]
+    write: Callable[[T], object] = str
+    schema: Mapping[str, Any] | None = None
+
+    def __get_pydantic_core_schema__(self, source: type[T], handler: GetCoreSchemaHandler) -> CoreSchema:
+        """How pydantic validates and serialises the value."""
+        return core_schema.no_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(self.write, when_used="json"),
+        )
+
+    def __get_pydantic_json_schema__(self, *_: object) -> dict[str, Any]:
+        """The JSON Schema of the text."""
+        described: dict[str, Any] = {"type": "string", **(self.schema or {})}
+        if "pattern" in described:
+            described["pattern"] += f"|{VARIABLE}"
+        return described
+
+    def _validate(self, value: object) -> T:
+        if not isinstance(value, str):
+            raise Refused(f"one value is wanted here, not {kind(value)}")
+        return self.parse(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """pydantic's validation context: the file's folder, and the public URL if it is valid."""
+
+    folder: Path
+    public_url: str | None = None
+
+
+def reading(info: ValidationInfo) -> Reading:
+    """The context of this validation."""
+    context = info.context
+    if not isinstance(context, Reading):
+        raise TypeError("settings are read with a Reading as their context")
+    return context
+
+
+def split_entries(value: object) -> object:
+    """A list, also if it is written as one text with an entry on each line, as in a file of rotated secrets."""
+    return value.split() if isinstance(value, str) else value
+
+
+def _require_file(path: Path, info: ValidationInfo) -> Path:
+    absolute = reading(info).folder / path
+    try:
+        with absolute.open("rb"):
+            return absolute
+    except OSError as error:
+        raise Refused(f"the file cannot be read: {reason(error)}") from None
+
+
+def _require_folder(path: Path, info: ValidationInfo) -> Path:
+    absolute = reading(info).folder / path
+    try:
+        next(absolute.iterdir(), None)
+    except OSError as error:
+        raise Refused(f"the folder cannot be read: {reason(error)}") from None
+    return absolute
+
+
+File = Annotated[Path, FromText(Path), AfterValidator(_require_file)]
+"""The absolute path of a file that can be read."""
+Folder = Annotated[Path, FromText(Path), AfterValidator(_require_folder)]
+"""The absolute path of a folder that can be read."""

@@ -1,31 +1,60 @@
-"""A file becomes Settings, or every problem in it becomes a line."""
+"""A file becomes Settings, or a list of all its problems, each with its position and perhaps a suggestion.
 
-from collections.abc import Mapping
+No message or suggestion shows what came from a variable or from a file of its own.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings import problems, source, syntax
-from oauth_proxy.settings.addresses import public_url
-from oauth_proxy.settings.checks import Reading
+from oauth_proxy.settings.addresses import parse_public_url
+from oauth_proxy.settings.fields import Reading
 from oauth_proxy.settings.model import Settings
-from oauth_proxy.settings.refusal import Refused, why
+from oauth_proxy.settings.problems import (
+    KeyPath,
+    Position,
+    Problem,
+    Refused,
+    dotted,
+    kind,
+    nearest,
+    one_of,
+    quoted,
+    reason,
+)
+from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read
 
-LARGEST_FILE = 1024 * 1024
+_LARGEST_FILE = 1024 * 1024
+_LONGEST_SUGGESTION = 100
+_KEY = "[key]"
+"""The last step of a pydantic location that means a mapping's key and not its value."""
+_MAPPING_TYPES = ("model_type", "dict_type", "mapping_type")
+_LENGTHS = {"too_short": "at least one is needed here", "too_long": "these are too many"}
+_REMOVED = {
+    "session.revocations": (
+        "write store: sqlite:revocations.db (or another path), which also remembers refreshed sessions; "
+        "a Redis store remembers both by itself, and the old file is no longer read"
+    ),
+}
+"""Keys of earlier versions, and what to write instead."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings in this YAML file, variables out of `environ`.
+    """The settings in this YAML file, with variables from `environ`.
 
-    Raises ConfigurationError with a line `file:line:column: sentence` for each problem.
+    Raises ConfigurationError with a line `file:line:column: message (did you mean …?)` for each problem.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(_LARGEST_FILE + 1)
     except OSError as error:
-        raise ConfigurationError([f"{path}: the file cannot be read: {why(error)}"]) from None
-    if len(content) > LARGEST_FILE:
+        raise ConfigurationError([f"{path}: the file cannot be read: {reason(error)}"]) from None
+    if len(content) > _LARGEST_FILE:
         raise ConfigurationError([f"{path}: the file is larger than 1MiB, so it is not a configuration"])
     try:
         text = content.decode("utf-8-sig")
@@ -39,26 +68,147 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> Settings:
     """The settings in this YAML text; relative paths in it begin at `folder`.
 
-    Raises ConfigurationError as `load` does, with `filename` in front of each line.
+    Raises ConfigurationError as `load` does, with `filename` at the beginning of each line.
     """
     try:
-        read = source.read(text, environ, folder)
-    except syntax.Unreadable as error:
-        raise ConfigurationError([f"{filename}:{error.place[0]}:{error.place[1]}: {error.sentence}"]) from None
-    reading = Reading(folder.absolute(), _public_url(read.tree.get("public_url")))
+        source = read(text, environ, folder)
+    except Unreadable as error:
+        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
+    problems = source.problems
+    reading = Reading(folder.absolute(), _valid_public_url(source.tree.get("public_url")))
     try:
-        settings = Settings.model_validate(read.tree, context=reading)
+        settings = Settings.model_validate(source.tree, context=reading)
     except ValidationError as error:
-        read.problems += problems.found(read, error)
+        problems += _problems(source, error)
     else:
-        if not read.problems:
+        if not problems:
             return settings
-    raise ConfigurationError(problems.in_order(filename, read.problems))
+    in_order = sorted(problems, key=lambda problem: (problem.position, problem.message))
+    raise ConfigurationError([f"{filename}:{problem}" for problem in in_order])
 
 
-def _public_url(written: source.Tree | None) -> str | None:
-    """The public URL that the cookie's attributes depend on, None where it is not a good one."""
+def _valid_public_url(value: Tree | None) -> str | None:
+    """The public URL, which the cookie's attributes depend on; None if it is missing or refused."""
     try:
-        return public_url(written) if isinstance(written, str) else None
+        return parse_public_url(value) if isinstance(value, str) else None
     except Refused:
         return None
+
+
+def _problems(source: Source, error: ValidationError) -> list[Problem]:
+    """A problem for each of pydantic's errors, except those that are reported already."""
+    details = [
+        detail
+        for detail in error.errors(include_url=False)
+        if not _is_reported(source, detail["loc"]) and not _is_consequence(detail)
+    ]
+    misspelt = {
+        (*detail["loc"][:-1], _nearest_key(detail["loc"]))
+        for detail in details
+        if _is_unknown_key(detail) and dotted(detail["loc"]) not in _REMOVED
+    }
+    return [_problem(source, detail) for detail in details if detail["loc"] not in misspelt]
+
+
+def _problem(source: Source, detail: ErrorDetails) -> Problem:
+    key_path = detail["loc"]
+    if instead := _REMOVED.get(dotted(key_path)):
+        return Problem(source.keys[key_path], f"{dotted(key_path)} is gone: {instead}")
+    if _is_unknown_key(detail):
+        message = f"unknown key {quoted(str(key_path[-1]))}"
+        return Problem(source.keys[key_path], message, _suggested_key(key_path))
+    if detail["type"] == "missing":
+        parent = key_path[:-1]
+        position = source.keys.get(parent, source.values[parent])
+        return Problem(position, f"{quoted(dotted(key_path))} is missing")
+    refused = _refused(detail)
+    suggestion = refused.suggestion
+    if suggestion and (len(suggestion) > _LONGEST_SUGGESTION or not suggestion.isprintable()):
+        suggestion = None
+    return Problem(
+        _position(source, key_path), refused.message, None if _is_external(source, key_path) else suggestion
+    )
+
+
+def _refused(detail: ErrorDetails) -> Refused:
+    error_type, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if error_type == "value_error" and isinstance(context["error"], Refused):
+        return context["error"]
+    if error_type == "tuple_type":
+        suggestion = f"[{value}]" if isinstance(value, str) else None
+        return Refused(f"a list is wanted here, not {kind(value)}", suggestion)
+    if error_type in _MAPPING_TYPES:
+        return Refused(f"keys with values are wanted here, not {kind(value)}")
+    if error_type in _LENGTHS:
+        return Refused(_LENGTHS[error_type])
+    if error_type == "literal_error" and isinstance(value, str):
+        words = re.findall(r"'([^']*)'", context["expected"])
+        return Refused(f"this must be {one_of(words)}", nearest(value, words))
+    return Refused(f"one value is wanted here, not {kind(value)}")
+
+
+def _is_unknown_key(detail: ErrorDetails) -> bool:
+    return detail["type"] == "extra_forbidden"
+
+
+def _is_consequence(detail: ErrorDetails) -> bool:
+    """Whether this error only follows from another one, which is reported too."""
+    error_type = detail["type"]
+    return error_type == "default_factory_not_called" or (error_type == "too_short" and len(detail["input"]) > 0)
+
+
+def _is_reported(source: Source, key_path: KeyPath) -> bool:
+    """Whether the value, or what it is a part of, has a problem already."""
+    return any(key_path[:length] in source.invalid for length in range(1, len(key_path) + 1))
+
+
+def _is_external(source: Source, key_path: KeyPath) -> bool:
+    """Whether the value, a part of it, or what it is a part of came from a variable or a file."""
+    return any(key_path[: len(each)] == each[: len(key_path)] for each in source.external)
+
+
+def _position(source: Source, key_path: KeyPath) -> Position:
+    if key_path[-1] == _KEY:
+        return source.keys[key_path[:-1]]
+    while key_path not in source.values:
+        key_path = key_path[:-1]
+    return source.values[key_path]
+
+
+def _suggested_key(key_path: KeyPath) -> str | None:
+    """The one other place where this very key belongs, or a key of this mapping with a similar name."""
+    elsewhere = [path for path in _key_paths(Settings) if path[-1] == key_path[-1]]
+    key = dotted(elsewhere[0]) if len(elsewhere) == 1 else _nearest_key(key_path)
+    return f"'{key}'" if key else None
+
+
+def _nearest_key(key_path: KeyPath) -> str | None:
+    parent = key_path[:-1]
+    name = key_from_file(parent)
+    by_file = [f"{name}_file"] if name else []
+    return nearest(str(key_path[-1]), [*_model_at(parent).model_fields, *by_file])
+
+
+def _model_at(key_path: KeyPath) -> type[BaseModel]:
+    model: type[BaseModel] = Settings
+    steps = iter(key_path)
+    for step in steps:
+        annotation = model.model_fields[str(step)].annotation
+        if not isinstance(annotation, type):
+            next(steps, None)  # a mapping of models: the next step is its key, such as a path prefix
+        model = next(_models_in(annotation), model)
+    return model
+
+
+def _key_paths(model: type[BaseModel], parent: KeyPath = ()) -> Iterator[KeyPath]:
+    for name, field in model.model_fields.items():
+        yield (*parent, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _key_paths(field.annotation, (*parent, name))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

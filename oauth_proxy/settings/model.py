@@ -1,75 +1,134 @@
-"""Everything that can be set, typed: the tree that the rest of the house is given.
+"""The settings as a tree of frozen values; nothing printable shows a secret.
 
-The law: frozen, no unknown keys, and nothing printable shows a secret. Values are what they mean (seconds, bytes,
-addresses); dumped with `mode="json"` they are what a person would write. The sentence under a key is what an
-editor shows beside it.
+A value is what it means (seconds, bytes, an address), and `model_dump(mode="json")` returns what is written in the
+file. The text under a key is what an editor shows beside it.
 """
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from oauth_proxy.settings import addresses, checks, rules
-from oauth_proxy.settings.fields import Listener
-from oauth_proxy.settings.limits import Limits
-from oauth_proxy.settings.parts import (
-    Access,
-    Admin,
-    Frameio,
-    Log,
-    Pages,
-    Part,
-    Session,
-    Tls,
-    ToolApi,
-    Upstream,
-    Webhook,
+from oauth_proxy.settings.access import Access, require_decidable
+from oauth_proxy.settings.addresses import (
+    Address,
+    Network,
+    parse_address,
+    parse_path_prefix,
+    parse_public_url,
+    parse_webhook_path,
+    require_different_paths,
 )
-from oauth_proxy.settings.written import Written
-
-DEFAULT_HEADERS: Mapping[str, str] = {
-    "Authorization": "Bearer {access_token}",
-    "X-Forwarded-User": "{id}",
-    "X-Forwarded-Email": "{email}",
-    "X-Forwarded-Preferred-Username": "{name}",
-}
-HANDLE_HEADER: Mapping[str, str] = {"X-OAuth-Proxy-Handle": "{handle}"}
-"""What is added to them where the tool can use it."""
+from oauth_proxy.settings.fields import File, Folder, FromText, Section
+from oauth_proxy.settings.frameio import Frameio, Webhook
+from oauth_proxy.settings.headers import DEFAULT_HEADERS, HANDLE_HEADER, Headers, any_has
+from oauth_proxy.settings.listeners import Listen, Listener, LocalListener, require_different
+from oauth_proxy.settings.problems import Refused
+from oauth_proxy.settings.scalars import Connections, Duration, Flag, Rate
+from oauth_proxy.settings.session import Session
 
 
-class Settings(Part):
+def _parse_shown_name(text: str) -> str:
+    if not text.isprintable() or len(text) > 80:
+        raise Refused("the name is one line of at most 80 characters")
+    return text
+
+
+class Tls(Section):
+    """Serve https ourselves, with these files; without `tls`, whatever stands in front does."""
+
+    cert: File
+    """The certificate and its chain, PEM. A relative path begins at the folder of this file."""
+    key: File
+    """The private key, PEM."""
+
+
+class Upstream(Section):
+    """A tool behind the proxy; a URL alone is short for {url: …}."""
+
+    url: Annotated[Address, FromText(parse_address)]
+    """http://host:3000, https://host/base, unix:/run/tool.sock or unix:/run/tool.sock:/base."""
+    timeout: Duration = 30.0
+    """How long the tool may be silent before the visitor gets a 504."""
+    host: Literal["pass", "upstream"] = "pass"
+    """The Host header that the tool sees: the visitor's (pass), or its own (upstream)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_url(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
+class Admin(Section):
+    """The listener for /metrics, /healthz and /readyz, apart from the public one."""
+
+    listen: Listener = Listen("127.0.0.1", 4181)
+    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
+
+
+class ToolApi(Section):
+    """Where a tool asks for a fresh token of a visitor, by the handle it received; off unless set."""
+
+    listen: LocalListener
+    """unix:/path, {path: …, mode: "0660", group: …}, or a port of this machine alone: 127.0.0.1:4182."""
+
+
+class Limits(Section):
+    """Bounds on what visitors may take; set only what must differ."""
+
+    connections: Connections | None = None
+    """Most connections of visitors. By default half of the open files that the system allows, at most 16384."""
+    body_rate: Rate = 240
+    """A request's body that comes with less than this a second, over a minute, is given up."""
+
+
+class Log(Section):
+    """What the proxy writes down."""
+
+    format: Literal["text", "json"] = "text"
+    """text for people, json for machines."""
+    access: Flag = True
+    """A line for each request."""
+
+
+class Pages(Section):
+    """The few pages that visitors see of the proxy itself."""
+
+    name: Annotated[str, FromText(_parse_shown_name)] | None = None
+    """What the pages call your tool; by default the host of public_url."""
+    templates: Folder | None = None
+    """A folder with Jinja2 templates that replace ours of the same name."""
+
+
+class Settings(Section):
     """oauth-proxy: Frame.io sign-in in front of a web tool."""
 
-    public_url: Annotated[str, Written(addresses.public_url, schema={"pattern": "^https?://"})]
+    public_url: Annotated[str, FromText(parse_public_url, schema={"pattern": "^https?://"})]
     """What visitors type, such as https://review.example.com. The callback is {public_url}/oauth2/callback."""
-    listen: Listener = addresses.Listen("127.0.0.1", 4180)
+    listen: Listener = Listen("127.0.0.1", 4180)
     """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
     tls: Tls | None = None
     frameio: Frameio
     session: Session
-    upstreams: Annotated[Mapping[Annotated[str, Written(rules.prefix)], Upstream], Field(min_length=1)]
+    upstreams: Annotated[Mapping[Annotated[str, FromText(parse_path_prefix)], Upstream], Field(min_length=1)]
     """Path prefix → URL. The longest prefix wins, and the URL takes its place: /render/x → http://host:3000/x."""
     access: Access
     webhooks: Annotated[
-        Mapping[Annotated[str, Written(rules.webhook_path)], Webhook], AfterValidator(checks.paths_differ)
+        Mapping[Annotated[str, FromText(parse_webhook_path)], Webhook], AfterValidator(require_different_paths)
     ] = Field(default_factory=dict)
     """Path → {secret: …} of Frame.io's own calls. Only what is signed with the secret reaches the tool there."""
     admin: Annotated[Admin, Field(validate_default=True)] = Admin()
     tool_api: ToolApi | None = None
-    headers: Annotated[
-        Mapping[Annotated[str, Written(rules.header_name)], Annotated[str, Written(rules.header_template)]],
-        AfterValidator(checks.names_differ),
-    ] = Field(
+    headers: Headers = Field(
         default_factory=lambda given: {**DEFAULT_HEADERS, **(HANDLE_HEADER if given["tool_api"] else {})},
         json_schema_extra={"default": {**DEFAULT_HEADERS}},
     )
     """Headers for the tool, in place of the default ones; whatever visitors send under these names is struck."""
     limits: Limits = Limits()
-    trusted_proxies: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     """Addresses or ranges whose X-Forwarded-For is believed; nobody's by default."""
-    auth_request_from: tuple[Annotated[addresses.Network, Written(addresses.network)], ...] = ()
+    auth_request_from: tuple[Network, ...] = ()
     """Front proxies that ask /oauth2/auth before they forward: they are told the visitor's token there, and must
     keep that address from visitors. Nobody by default."""
     log: Log = Log()
@@ -77,12 +136,12 @@ class Settings(Part):
 
     @property
     def host(self) -> str:
-        """The `host[:port]` that requests carry in their Host header."""
+        """The `host[:port]` that requests have in their Host header."""
         return urlsplit(self.public_url).netloc
 
     @property
     def shown_name(self) -> str:
-        """What the pages call the tool."""
+        """The tool's name on the pages."""
         return self.pages.name or self.host
 
     @property
@@ -90,29 +149,34 @@ class Settings(Part):
         """Whether visitors come by https."""
         return self.public_url.startswith("https://")
 
+    # pydantic validates the fields in their order; one that was refused is not in `info.data`.
+
     @field_validator("access")
     @classmethod
-    def _standing_can_be_told(cls, access: Access, info: ValidationInfo) -> Access:
+    def _require_decidable_rules(cls, access: Access, info: ValidationInfo) -> Access:
         frameio: Frameio | None = info.data.get("frameio")
         if frameio is not None:
-            checks.standing(access.allow, frameio.api, frameio.scopes)
+            require_decidable(access.allow, frameio.api, frameio.scopes)
         return access
 
     @field_validator("admin")
     @classmethod
-    def _admin_apart(cls, admin: Admin, info: ValidationInfo) -> Admin:
-        checks.apart("admin.listen", admin.listen, {"the public listener": info.data.get("listen")})
+    def _require_admin_apart(cls, admin: Admin, info: ValidationInfo) -> Admin:
+        require_different("admin.listen", admin.listen, {"the public listener": info.data.get("listen")})
         return admin
 
     @field_validator("tool_api")
     @classmethod
-    def _tool_api_apart(cls, tool_api: ToolApi, info: ValidationInfo) -> ToolApi:
+    def _require_tool_api_apart(cls, tool_api: ToolApi, info: ValidationInfo) -> ToolApi:
         admin: Admin | None = info.data.get("admin")
         others = {"the public listener": info.data.get("listen"), "admin.listen": admin.listen if admin else None}
-        checks.apart("tool_api.listen", tool_api.listen, others)
+        require_different("tool_api.listen", tool_api.listen, others)
         return tool_api
 
     @field_validator("headers")
     @classmethod
-    def _handles_are_useful(cls, headers: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
-        return checks.handles(headers, useful=info.data.get("tool_api", True) is not None)
+    def _require_tool_api_for_handles(cls, headers: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
+        is_off = "tool_api" in info.data and info.data["tool_api"] is None
+        if is_off and any_has(headers, "handle"):
+            raise Refused("the placeholder {handle} needs tool_api, where tools exchange it for a fresh token")
+        return headers

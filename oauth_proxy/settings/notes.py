@@ -1,29 +1,31 @@
-"""What is worth knowing about settings that are valid: said by `oauth-proxy check`, one sentence each."""
+"""Notes on valid settings, which `oauth-proxy check` prints: risks and limits that the operator should know."""
 
 from collections.abc import Iterator
 from datetime import date
 from urllib.parse import urlsplit
 
-from oauth_proxy.settings.addresses import Listen, is_loopback
+from oauth_proxy.settings.access import Everyone
+from oauth_proxy.settings.addresses import is_loopback
+from oauth_proxy.settings.headers import any_has
+from oauth_proxy.settings.listeners import Listen
 from oauth_proxy.settings.model import Settings
-from oauth_proxy.settings.rules import Everyone, placeholders
 from oauth_proxy.settings.stores import Sqlite, Store
 
-V2_ENDS = date(2026, 12, 1)
-"""After this day v2 endpoints are removed, says Frame.io's forum."""
+_V2_ENDS = date(2026, 12, 1)
+"""The day after which the v2 endpoints are removed, according to Frame.io's forum."""
 
-_SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S108 nothing is written there
+_SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S108 - nothing is written there
 
 
 def notes(settings: Settings, today: date) -> list[str]:
-    """Sentences for whoever runs the proxy; none of them is an error."""
+    """The notes on these settings, one sentence each; none of them is an error."""
     return [*_login(settings, today), *_visitors(settings), *_store(settings.session.store), *_addresses(settings)]
 
 
 def _login(settings: Settings, today: date) -> Iterator[str]:
     frameio = settings.frameio
     if frameio.api == "v2":
-        days = (V2_ENDS - today).days
+        days = (_V2_ENDS - today).days
         when = f"{days} days from today" if days >= 0 else "which is past"
         yield (
             f"Frame.io has announced that v2 API endpoints are removed after 1 December 2026 ({when}), Camera to "
@@ -45,7 +47,7 @@ def _login(settings: Settings, today: date) -> Iterator[str]:
         yield "No client_secret: the proxy signs in as a PKCE (public) app."
     for key in ("authorize_url", "token_url", "api_url", "revoke_url"):
         url = getattr(frameio, key)
-        if url and _is_readable_on_the_way(url):
+        if url and _is_plain_http(url):
             yield f"frameio.{key} is http: codes, tokens or the client secret can be read on the way."
 
 
@@ -55,9 +57,9 @@ def _visitors(settings: Settings) -> Iterator[str]:
         yield "access.allow is everyone: that is everyone with a Frame.io account, not only your own people."
     if any(rule.below and rule.path == "/" for rule in settings.access.public):
         yield "access.public has a rule for /*: whatever it covers needs no sign-in."
-    if not any("access_token" in placeholders(template) for template in settings.headers.values()):
+    if not any_has(settings.headers, "access_token"):
         yield "No header carries {access_token}: the tool does not get the visitor's token."
-    if settings.tool_api and not any("handle" in placeholders(template) for template in settings.headers.values()):
+    if settings.tool_api and not any_has(settings.headers, "handle"):
         yield "tool_api is on and no header carries {handle}: the tool has nothing to ask with."
     if cookie.domain:
         yield f"Every host in {cookie.domain} is sent the session cookie, and can set one of the same name."
@@ -91,11 +93,12 @@ def _addresses(settings: Settings) -> Iterator[str]:
     if not _is_local(settings.admin.listen):
         yield f"Whoever reaches {settings.admin.listen} can read the metrics; nobody signs in there."
     for prefix, upstream in settings.upstreams.items():
-        if _is_readable_on_the_way(str(upstream.url)):
+        if _is_plain_http(str(upstream.url)):
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
 
 
-def _is_readable_on_the_way(url: str) -> bool:
+def _is_plain_http(url: str) -> bool:
+    """Whether what is sent to this URL crosses a network without TLS."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 

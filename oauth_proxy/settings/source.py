@@ -1,7 +1,7 @@
-"""One YAML text as plain lists, mappings and strings, with the place of each and with variables filled in.
+"""A YAML text as mappings, lists and texts, with the position of each value, and variables and files filled in.
 
-The law: no value is guessed at. Every scalar is the text that stands there (no octal numbers, no `no` for false),
-nothing may be empty, no key may stand twice, and what a variable or a file holds never reaches a message.
+No value is guessed: every scalar is the text as written (no octal numbers, no `no` for false), no value is empty,
+no key appears twice, and no message shows what a variable or a file holds.
 """
 
 import re
@@ -11,82 +11,92 @@ from pathlib import Path
 
 import yaml
 
-from oauth_proxy.settings import syntax
-from oauth_proxy.settings.refusal import Refused, nearest, quoted, why
-from oauth_proxy.settings.syntax import Place
+from oauth_proxy.settings.problems import KeyPath, Position, Problem, Refused, dotted, nearest, quoted, reason
 
-Where = tuple[str | int, ...]
-"""The keys and indices that lead to a value."""
 Tree = str | list["Tree"] | dict[str, "Tree"]
 
-LARGEST_SECRET = 64 * 1024
 EACH = "*"
-FROM_FILES: Mapping[Where, str] = {
+FROM_FILES: Mapping[KeyPath, str] = {
     ("frameio",): "client_secret",
     ("session",): "secret",
     ("webhooks", EACH): "secret",
 }
-"""Where there is a value that may stand in a file of its own, which the same key with `_file` at its end names."""
+"""The mappings with a key whose value may be in a file; the same key with `_file` at its end names that file."""
 
+_MOST_VALUES = 10_000
+_DEEPEST = 20
+_LARGEST_SECRET = 64 * 1024
+_TOO_MUCH = f"the file holds more than {_MOST_VALUES} values, or more than {_DEEPEST} inside each other"
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)?)")
 _NULL = ("", "~", "null", "Null", "NULL")
-_OWN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
+_KNOWN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
+_YAML_ERRORS = {
+    "mapping values are not allowed": "a ':' cannot stand here; mend the line's indentation, or quote the text",
+    "character '\\t' that cannot": "a tab cannot stand here; YAML is indented with spaces",
+    "cannot start any token": "text that begins with this character stands in quotes",
+    "expected alphabetic or numeric": "text that begins with '*' or '&' stands in quotes",
+    "could not find expected ':'": "a ':' and a space are missing after a key, here or on the line before",
+    "expected ',' or ']'": "a ',' or a ']' is missing before this",
+    "expected ',' or '}'": "a ',' or a '}' is missing before this",
+    "expected <block end>": "this line is not indented like its neighbours",
+    "unexpected end of stream": "a quotation mark that opened before this is never closed",
+    "unknown escape character": "this escape is not known; between single quotes a backslash is only a backslash",
+    "undefined alias": "no anchor of this name stands above; text that begins with '*' stands in quotes",
+    "second occurrence": "an anchor of this name stands above already",
+    "another document": "a second document begins here; the file holds one",
+    _TOO_MUCH: _TOO_MUCH,
+}
+"""Our message for each part of PyYAML's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing to mend, and where."""
+class Unreadable(Exception):
+    """The text is not one YAML mapping within bounds; `problem` says where it stops being one."""
 
-    place: Place
-    sentence: str
-    meant: str | None = None
+    def __init__(self, position: Position, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(position, message)
 
 
 @dataclass(slots=True)
 class Source:
-    """What was read: `tree`, the places of its `keys` and `values`, and the `problems` so far.
+    """The file's content: `tree`, the positions of its `keys` and `values`, and the `problems` so far.
 
-    `foreign` are the values that came out of a variable or a file, `broken` those that have a problem already.
+    `external` are the values from a variable or a file, `invalid` those that have a problem already.
     """
 
     tree: dict[str, Tree] = field(default_factory=dict)
-    keys: dict[Where, Place] = field(default_factory=dict)
-    values: dict[Where, Place] = field(default_factory=dict)
-    foreign: set[Where] = field(default_factory=set)
-    broken: set[Where] = field(default_factory=set)
+    keys: dict[KeyPath, Position] = field(default_factory=dict)
+    values: dict[KeyPath, Position] = field(default_factory=dict)
+    external: set[KeyPath] = field(default_factory=set)
+    invalid: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
-    def refuse(self, where: Where, sentence: str, meant: str | None = None) -> None:
-        """Note a problem at a value."""
-        self.broken.add(where)
-        self.problems.append(Problem(self.values[where], sentence, meant))
+    def refuse(self, key_path: KeyPath, message: str, suggestion: str | None = None) -> None:
+        """Add a problem with a value."""
+        self.invalid.add(key_path)
+        self.problems.append(Problem(self.values[key_path], message, suggestion))
 
 
 def read(text: str, environ: Mapping[str, str], folder: Path) -> Source:
-    """The text's content; relative paths begin at `folder`. Raises Unreadable where it is not one mapping."""
-    root = syntax.compose(text)
+    """The text's content; relative paths begin at `folder`. Raises Unreadable."""
+    root = _parse_yaml(text)
     if root is None:
-        raise syntax.Unreadable((1, 1), "the file is empty")
+        raise Unreadable((1, 1), "the file is empty")
     if not isinstance(root, yaml.MappingNode):
-        raise syntax.Unreadable(syntax.place(root), "keys with values are wanted, such as listen: 127.0.0.1:4180")
+        raise Unreadable(_position(root), "keys with values are wanted, such as listen: 127.0.0.1:4180")
     source = Source()
-    source.values[()] = syntax.place(root)
+    source.values[()] = _position(root)
     source.tree = _Reader(source, environ, folder).mapping(root, ())
     return source
 
 
-def from_file(where: Where) -> str | None:
-    """The key of the mapping there that may be given as a file."""
-    return FROM_FILES.get(where) or FROM_FILES.get((*where[:-1], EACH))
-
-
-def dotted(where: Where) -> str:
-    """The way to a value as people write it: `session.cookie.name`, `access.public[2]`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).removeprefix(".")
+def key_from_file(key_path: KeyPath) -> str | None:
+    """The key of this mapping whose value may be in a file, if there is one."""
+    return FROM_FILES.get(key_path) or FROM_FILES.get((*key_path[:-1], EACH))
 
 
 class _Reader:
-    """Walks the nodes once and fills a Source. A value with a problem becomes the empty text."""
+    """Visits each node once and fills a Source. A value with a problem becomes the empty text."""
 
     def __init__(self, source: Source, environ: Mapping[str, str], folder: Path) -> None:
         self._source = source
@@ -94,107 +104,150 @@ class _Reader:
         self._folder = folder
         self._count = 0
 
-    def mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Tree]:
+    def mapping(self, node: yaml.MappingNode, parent: KeyPath) -> dict[str, Tree]:
         source, tree = self._source, dict[str, Tree]()
         for key_node, value_node in node.value:
+            position = _position(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                source.problems.append(Problem(syntax.place(key_node), "a key is one word or path"))
+                source.problems.append(Problem(position, "a key is one word or path"))
                 continue
-            key, here = key_node.value, (*where, key_node.value)
+            key, key_path = key_node.value, (*parent, key_node.value)
             if key in tree:
-                first = source.keys[here][0]
-                sentence = f"the key {quoted(key)} stands here twice; first on line {first}"
-                source.problems.append(Problem(syntax.place(key_node), sentence))
+                first = source.keys[key_path][0]
+                message = f"the key {quoted(key)} stands here twice; first on line {first}"
+                source.problems.append(Problem(position, message))
                 continue
-            source.keys[here] = syntax.place(key_node)
-            tree[key] = self._value(value_node, here)
-        name = from_file(where)
+            source.keys[key_path] = position
+            tree[key] = self._value(value_node, key_path)
+        name = key_from_file(parent)
         if name is not None and f"{name}_file" in tree:
-            self._from_file(tree, where, name)
+            self._fill_from_file(tree, parent, name)
         return tree
 
-    def _value(self, node: yaml.Node, where: Where) -> Tree:
-        source = self._source
-        source.values[where] = syntax.place(node)
+    def _value(self, node: yaml.Node, key_path: KeyPath) -> Tree:
+        source, position = self._source, _position(node)
+        source.values[key_path] = position
         self._count += 1
-        if self._count > syntax.MOST_VALUES or len(where) > syntax.DEEPEST:
-            # Only aliases lead here: what is written out is bounded already.
-            raise syntax.Unreadable(syntax.place(node), syntax.TOO_MUCH)
-        if node.tag not in _OWN_TAGS:
-            source.refuse(where, f"tags such as {quoted(node.tag)} have no meaning here")
+        if self._count > _MOST_VALUES or len(key_path) > _DEEPEST:
+            raise Unreadable(position, _TOO_MUCH)  # by aliases alone: _Loader has counted the nodes
+        if node.tag not in _KNOWN_TAGS:
+            source.refuse(key_path, f"tags such as {quoted(node.tag)} have no meaning here")
             return ""
         if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, where)
+            return self.mapping(node, key_path)
         if isinstance(node, yaml.SequenceNode):
-            return [self._value(item, (*where, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node, where)
+            return [self._value(item, (*key_path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, key_path)
 
-    def _scalar(self, node: yaml.Node, where: Where) -> str:
+    def _scalar(self, node: yaml.Node, key_path: KeyPath) -> str:
         if isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULL:
-            self._source.refuse(where, f"{_named(where)} has no value; give it one or remove it")
+            self._source.refuse(key_path, f"{_named(key_path)} has no value; give it one or remove it")
             return ""
         try:
-            filled = _VARIABLE.sub(lambda found: self._variable(found, where), node.value)
+            filled = _VARIABLE.sub(lambda match: self._variable(match, key_path), node.value)
         except Refused as refused:
-            self._source.refuse(where, refused.sentence, refused.meant)
+            self._source.refuse(key_path, refused.message, refused.suggestion)
             return ""
-        return self._checked(filled, where)
+        return self._require_text(filled, key_path)
 
-    def _variable(self, found: re.Match[str], where: Where) -> str:
-        dollar, name, bare = found.groups()
+    def _variable(self, match: re.Match[str], key_path: KeyPath) -> str:
+        dollar, name, bare = match.groups()
         if dollar:
             return "$"
         if not name:
-            meant = f"${{{bare}}}" if bare else None
-            raise Refused("a variable is written ${NAME}, and a dollar sign $$", meant)
+            raise Refused("a variable is written ${NAME}, and a dollar sign $$", f"${{{bare}}}" if bare else None)
         if name not in self._environ:
-            near = nearest(name, self._environ, likeness=0.8)
+            near = nearest(name, self._environ, similarity=0.8)
             raise Refused(f"the environment variable {name} is not set", near)
-        self._source.foreign.add(where)
+        self._source.external.add(key_path)
         return self._environ[name]
 
-    def _checked(self, text: str, where: Where) -> str:
+    def _require_text(self, text: str, key_path: KeyPath) -> str:
         if not text:
-            self._source.refuse(where, f"{_named(where)} is empty")
+            self._source.refuse(key_path, f"{_named(key_path)} is empty")
             return ""
         if not text.replace("\n", "").isprintable():
-            self._source.refuse(where, f"{_named(where)} has control characters or unusual spaces in it")
+            self._source.refuse(key_path, f"{_named(key_path)} has control characters or unusual spaces in it")
             return ""
         return text
 
-    def _from_file(self, tree: dict[str, Tree], parent: Where, name: str) -> None:
-        """Put what the file of a `_file` key holds under the key itself."""
-        source, here, by_file = self._source, (*parent, name), (*parent, f"{name}_file")
+    def _fill_from_file(self, tree: dict[str, Tree], parent: KeyPath, name: str) -> None:
+        """Replace the `_file` key by the key itself, with the file's content as its value."""
+        source, key_path, by_file = self._source, (*parent, name), (*parent, f"{name}_file")
         path = tree.pop(f"{name}_file")
-        source.keys[here], source.values[here] = source.keys[by_file], source.values[by_file]
-        source.foreign.add(here)
+        source.keys[key_path], source.values[key_path] = source.keys[by_file], source.values[by_file]
+        source.external.add(key_path)
         if name in tree:
-            source.refuse(here, f"{_named(here)} and {_named(by_file)} are both given; keep one")
-        elif by_file in source.broken:
-            source.broken.add(here)
+            source.refuse(key_path, f"{_named(key_path)} and {_named(by_file)} are both given; keep one")
+        elif by_file in source.invalid:
+            source.invalid.add(key_path)
         elif not isinstance(path, str):
-            source.refuse(here, f"{_named(by_file)} is the path of a file")
+            source.refuse(key_path, f"{_named(by_file)} is the path of a file")
         else:
-            tree[name] = self._content(self._folder / path, here)
+            tree[name] = self._content(self._folder / path, key_path)
         tree.setdefault(name, "")
 
-    def _content(self, path: Path, where: Where) -> str:
+    def _content(self, path: Path, key_path: KeyPath) -> str:
         try:
             with path.open("rb") as file:
-                content = file.read(LARGEST_SECRET + 1)
+                content = file.read(_LARGEST_SECRET + 1)
             text = content.decode("utf-8-sig").rstrip("\r\n")
         except OSError as error:
-            self._source.refuse(where, f"the file cannot be read: {why(error)}")
+            self._source.refuse(key_path, f"the file cannot be read: {reason(error)}")
         except UnicodeDecodeError:
-            self._source.refuse(where, "the file is not UTF-8 text")
+            self._source.refuse(key_path, "the file is not UTF-8 text")
         else:
-            if len(content) <= LARGEST_SECRET:
-                return self._checked(text.replace("\r\n", "\n"), where)
-            self._source.refuse(
-                where, f"the file is larger than {LARGEST_SECRET // 1024}KiB, so it is not this secret"
-            )
+            if len(content) <= _LARGEST_SECRET:
+                return self._require_text(text.replace("\r\n", "\n"), key_path)
+            size = f"{_LARGEST_SECRET // 1024}KiB"
+            self._source.refuse(key_path, f"the file is larger than {size}, so it is not this secret")
         return ""
 
 
-def _named(where: Where) -> str:
-    return quoted(dotted(where))
+class _Loader(yaml.BaseLoader):
+    """PyYAML's loader that takes every scalar as text, with bounds on the number of nodes and on their depth."""
+
+    _count = _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._count += 1
+        self._depth += 1
+        if self._count > _MOST_VALUES or self._depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(problem=_TOO_MUCH, problem_mark=self.get_mark())
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _parse_yaml(text: str) -> yaml.Node | None:
+    """The root node of the one document in the text, None if it is empty. Raises Unreadable."""
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        position = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise Unreadable(position, "this character cannot stand in YAML") from None
+    try:
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or loader.get_mark()
+        raise Unreadable((mark.line + 1, mark.column + 1), _yaml_message(error, text[: mark.index])) from None
+    except (ValueError, OverflowError):
+        # PyYAML passes an escape such as "\UFFFFFFFF" to chr() without a check.
+        raise Unreadable((loader.line + 1, loader.column + 1), "this escape is not a character") from None
+
+
+def _yaml_message(error: yaml.MarkedYAMLError, before: str) -> str:
+    problem = str(error.problem)
+    if "but got '{'" in problem and before.endswith("$"):
+        return 'between [ ] or { } a variable stands in quotes: "${NAME}"'
+    known = (message for part, message in _YAML_ERRORS.items() if part in problem)
+    return next(known, "this is not YAML that can be read")
+
+
+def _position(node: yaml.Node) -> Position:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _named(key_path: KeyPath) -> str:
+    return quoted(dotted(key_path))

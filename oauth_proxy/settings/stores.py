@@ -1,19 +1,23 @@
-"""Where sessions are remembered besides the cookie: nowhere, in a file, or in a Redis that replicas share."""
+"""The setting `session.store`: the cookie alone, a SQLite file, or a Redis that replicas share."""
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 from urllib.parse import unquote
 
-from oauth_proxy.settings import addresses
-from oauth_proxy.settings.refusal import Refused, one_of
+from pydantic import AfterValidator, ValidationInfo
+
+from oauth_proxy.settings.addresses import bracketed, parse_address
+from oauth_proxy.settings.fields import FromText, reading
+from oauth_proxy.settings.problems import Refused, one_of, reason
 
 Mode = Literal["single", "sentinel", "cluster"]
 Node = tuple[str, int]
 """Host (no brackets) and port."""
 
-PATTERN = r"^(cookie|sqlite:.+|rediss?(\+(sentinel|cluster))?://.+)$"
+_PATTERN = r"^(cookie|sqlite:.+|rediss?(\+(sentinel|cluster))?://.+)$"
 
 _FORMS: dict[Mode, str] = {
     "single": "redis://host:6379/0",
@@ -42,7 +46,7 @@ _PATHS: dict[Mode, re.Pattern[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sqlite:
-    """A file of this machine; `path` is absolute once the settings are read."""
+    """A SQLite file on this machine; in Settings `path` is absolute."""
 
     path: Path
 
@@ -52,9 +56,9 @@ class Sqlite:
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """A Redis database: `nodes` to ask first, the sentinels' `service`, the `db`'s number; `tls` for rediss.
+    """A Redis database: the first `nodes` to connect to, the `service` that sentinels know, the number `db`.
 
-    With the mode `single` there is one node; a cluster has no database but 0.
+    The mode `single` has one node; a cluster has only database 0. `tls` is what `rediss` asks for.
     """
 
     nodes: tuple[Node, ...]
@@ -77,42 +81,39 @@ class Redis:
 
     @property
     def scheme(self) -> str:
-        """As it stands before `://`."""
+        """The URL's scheme."""
         return f"redis{'s' if self.tls else ''}{'' if self.mode == 'single' else f'+{self.mode}'}"
 
     def __str__(self) -> str:
         login = f"{self.user or ''}:<hidden>@" if self.password else ""
-        nodes = ",".join(f"{addresses.bracketed(host)}:{port}" for host, port in self.nodes)
+        nodes = ",".join(f"{bracketed(host)}:{port}" for host, port in self.nodes)
         path = {"single": f"/{self.db}", "sentinel": f"/{self.service}/{self.db}", "cluster": ""}[self.mode]
         return f"{self.scheme}://{login}{nodes}{path}"
 
 
-Store = Literal["cookie"] | Sqlite | Redis
-
-
-def store(text: str) -> Store:
-    """`cookie`, the file of `sqlite:/path/file.db`, or a Redis in one of its forms; else Refused.
+def parse_store(text: str) -> "Store":
+    """`cookie`, `sqlite:/path/file.db`, or a Redis in one of its forms.
 
     User and password are percent-encoded, as in every URL (RFC 3986 3.2.1).
     """
     if text == "cookie":
         return "cookie"
     if file := _FILE.fullmatch(text):
-        return Sqlite(_path(file["path"]))
+        return Sqlite(_parse_path(file["path"]))
     if re.match(r"rediss?[:+]", text, re.IGNORECASE):
-        return _redis(text)
-    raise Refused(f"the store is cookie, sqlite:/path/file.db or {_FORMS['single']}", _meant(text))
+        return _parse_redis(text)
+    raise Refused(f"the store is cookie, sqlite:/path/file.db or {_FORMS['single']}", _suggestion(text))
 
 
-def _meant(text: str) -> str | None:
-    """The store that was probably meant; nothing for a URL, in which a password can stand."""
+def _suggestion(text: str) -> str | None:
+    """The store that was probably meant; None for a URL, because it can have a password in it."""
     if "://" in text:
         return None
     is_path = text.startswith("/") or text.endswith((".db", ".sqlite", ".sqlite3"))
     return f"sqlite:{text.rpartition(':')[2]}" if is_path else "cookie"
 
 
-def _path(text: str) -> Path:
+def _parse_path(text: str) -> Path:
     if text.startswith("//"):
         raise Refused(
             "a file is written sqlite:/path/file.db, without '//'", "sqlite:" + re.sub("^//+", "/", text[2:])
@@ -124,31 +125,61 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _redis(text: str) -> Redis:
-    matched = _REDIS.fullmatch(text)
-    if not matched:
+def _parse_redis(text: str) -> Redis:
+    match = _REDIS.fullmatch(text)
+    if not match:
         raise Refused(f"a Redis is written {one_of(_FORMS.values())}")
-    mode = cast(Mode, (matched["mode"] or "single").lower())
-    nodes = matched["nodes"].split(",")
+    mode = cast(Mode, (match["mode"] or "single").lower())
+    nodes = match["nodes"].split(",")
     if mode == "single" and len(nodes) > 1:
         raise Refused(f"several hosts stand in {_FORMS['sentinel']} or {_FORMS['cluster']}")
-    path = _PATHS[mode].fullmatch(matched["path"] or "")
+    path = _PATHS[mode].fullmatch(match["path"] or "")
     if not path:
         raise Refused(_WRONG_PATHS[mode])
     return Redis(
-        tuple(_node(node, _DEFAULT_PORTS[mode]) for node in nodes),
+        tuple(_parse_node(node, _DEFAULT_PORTS[mode]) for node in nodes),
         mode,
         path["service"] or None,
         int(path["db"] or 0),
-        bool(matched["tls"]),
-        unquote(matched["user"]) if matched["user"] else None,
-        unquote(matched["password"]) if matched["password"] else None,
+        bool(match["tls"]),
+        unquote(match["user"]) if match["user"] else None,
+        unquote(match["password"]) if match["password"] else None,
     )
 
 
-def _node(text: str, default_port: int) -> Node:
-    matched = _NODE.fullmatch(text)
-    if not matched:
+def _parse_node(text: str, default_port: int) -> Node:
+    match = _NODE.fullmatch(text)
+    if not match:
         raise Refused("each host of a Redis is written host or host:port")
-    site = addresses.address(f"http://{matched['host']}:{matched['port'] or default_port}")
+    site = parse_address(f"http://{match['host']}:{match['port'] or default_port}")
     return site.host, site.port
+
+
+def _require_file_path(store: "Store", info: ValidationInfo) -> "Store":
+    """The store, with an absolute path at which a file can be.
+
+    Whether this process may write it is not checked: `oauth-proxy check` may run as another user.
+    """
+    if not isinstance(store, Sqlite):
+        return store
+    path = reading(info).folder / store.path
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise Refused("the folder of this file is not there") from None
+    except OSError as error:
+        raise Refused(f"the file cannot be used: {reason(error)}") from None
+    else:
+        if stat.S_ISDIR(mode):
+            raise Refused("this is a folder, and the store is a file", f"{store}/sessions.db")
+        if not stat.S_ISREG(mode):
+            raise Refused("this is a device or a socket, and the store is a file")
+    return Sqlite(path)
+
+
+Store = Annotated[
+    Literal["cookie"] | Sqlite | Redis,
+    FromText(parse_store, schema={"pattern": _PATTERN}),
+    AfterValidator(_require_file_path),
+]

@@ -25,8 +25,7 @@ from oauth_proxy.headers import Fields, Line, Peers, ToolHeaders, bearer_token, 
 from oauth_proxy.identity import Tokens
 from oauth_proxy.paths import Site, read_target
 from oauth_proxy.seal import Sealer, Unsealable
-from oauth_proxy.settings import effective, parse
-from oauth_proxy.settings.model import DEFAULT_HEADERS
+from oauth_proxy.settings import DEFAULT_HEADERS, effective, parse
 from oauth_proxy.upstream.answer import AnswerReader
 from oauth_proxy.upstream.request import header_lines
 from oauth_proxy.webhooks import Webhooks

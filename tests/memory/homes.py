@@ -13,8 +13,7 @@ from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.process import ProcessHome
 from oauth_proxy.memory.redis import RedisHome
 from oauth_proxy.memory.sqlite import SqliteHome
-from oauth_proxy.settings import Redis, Sqlite
-from oauth_proxy.settings.stores import store
+from oauth_proxy.settings import Redis, Sqlite, parse_store
 from tests.cast import PATIENCE, Clock, free_port
 from tests.redis_server import BINARY, RedisServer, redis_server
 
@@ -38,7 +37,7 @@ class Place:
         return home
 
     def _made(self, site: str, clock: Callable[[], float]) -> Home:
-        match store(self.address):
+        match parse_store(self.address):
             case Sqlite(path):
                 return SqliteHome(path, site, clock)
             case Redis() as where:

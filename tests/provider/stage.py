@@ -15,7 +15,7 @@ from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
 from oauth_proxy.provider import Asked as AskedAbout
-from oauth_proxy.settings.parts import DEFAULT_SCOPES
+from oauth_proxy.settings import DEFAULT_SCOPES
 from tests.cast import Clock, serving
 from tests.visitor import Visitor
 

@@ -1,4 +1,4 @@
-"""A good file in pieces, and short ways to read one and to hear what is wrong with one."""
+"""The parts of a valid file, and functions that read a file or return its problems."""
 
 import base64
 import hashlib

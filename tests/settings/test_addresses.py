@@ -1,10 +1,18 @@
-"""Where things are, read in one way or refused."""
+"""URLs, hosts, networks and paths: what is read, and what is refused because it could be read in two ways."""
 
 import pytest
 
-from oauth_proxy.settings import Address, Listen, domain
-from oauth_proxy.settings.addresses import address, listen, network, plain_path, public_url, url
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings import Address, Listen, parse_domain
+from oauth_proxy.settings.addresses import (
+    parse_address,
+    parse_network,
+    parse_path_prefix,
+    parse_plain_path,
+    parse_public_url,
+    parse_url,
+)
+from oauth_proxy.settings.listeners import parse_listener_text
+from oauth_proxy.settings.problems import Refused
 
 
 @pytest.mark.parametrize(
@@ -17,12 +25,12 @@ from oauth_proxy.settings.refusal import Refused
     ],
 )
 def test_a_listener_is_read_and_written_back(text: str, expected: Listen) -> None:
-    assert listen(text) == expected
+    assert parse_listener_text(text) == expected
     assert str(expected) == text
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("4180", "127.0.0.1:4180"),
         (":4180", "127.0.0.1:4180"),
@@ -39,10 +47,10 @@ def test_a_listener_is_read_and_written_back(text: str, expected: Listen) -> Non
         ("", None),
     ],
 )
-def test_a_listener_that_is_not_one_is_refused(text: str, meant: str | None) -> None:
+def test_a_listener_that_is_not_one_is_refused(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
-        listen(text)
-    assert refused.value.meant == meant
+        parse_listener_text(text)
+    assert refused.value.suggestion == suggestion
 
 
 @pytest.mark.parametrize(
@@ -57,17 +65,17 @@ def test_a_listener_that_is_not_one_is_refused(text: str, meant: str | None) -> 
     ],
 )
 def test_an_upstream_is_read_and_written_back(text: str, expected: Address, authority: str) -> None:
-    assert address(text) == expected
+    assert parse_address(text) == expected
     assert str(expected) == text
     assert expected.authority == authority
 
 
 def test_the_case_the_default_port_and_the_last_slash_of_a_url_make_no_difference() -> None:
-    assert address("HTTPS://API.Frame.io:443/") == address("https://api.frame.io")
+    assert parse_address("HTTPS://API.Frame.io:443/") == parse_address("https://api.frame.io")
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence", "meant"),
+    ("text", "message", "suggestion"),
     [
         ("127.0.0.1:3000", "a URL begins with http:// or https://", "http://127.0.0.1:3000"),
         ("tool.example.com", "a URL begins with http:// or https://", "https://tool.example.com"),
@@ -96,15 +104,15 @@ def test_the_case_the_default_port_and_the_last_slash_of_a_url_make_no_differenc
     ],
 )
 def test_an_upstream_that_could_be_read_in_two_ways_is_refused(
-    text: str, sentence: str, meant: str | None
+    text: str, message: str, suggestion: str | None
 ) -> None:
     with pytest.raises(Refused) as refused:
-        address(text)
-    assert (refused.value.sentence, refused.value.meant) == (sentence, meant)
+        parse_address(text)
+    assert (refused.value.message, refused.value.suggestion) == (message, suggestion)
 
 
 def test_a_url_of_frame_io_is_kept_as_text_without_its_last_slash() -> None:
-    assert url("https://staging.example.com/oauth2/token/") == "https://staging.example.com/oauth2/token"
+    assert parse_url("https://staging.example.com/oauth2/token/") == "https://staging.example.com/oauth2/token"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ def test_a_url_of_frame_io_is_kept_as_text_without_its_last_slash() -> None:
     ],
 )
 def test_the_public_url_is_an_origin(text: str, origin: str) -> None:
-    assert public_url(text) == origin
+    assert parse_public_url(text) == origin
 
 
 @pytest.mark.parametrize(
@@ -130,37 +138,37 @@ def test_the_public_url_may_be_http_on_this_machine_only(host: str) -> None:
     with pytest.raises(
         Refused, match="the public URL must be https: over http, sign-in cookies can be read"
     ) as refused:
-        public_url(f"http://{host}")
-    assert refused.value.meant == f"https://{host}"
+        parse_public_url(f"http://{host}")
+    assert refused.value.suggestion == f"https://{host}"
 
 
 def test_the_public_url_has_no_path() -> None:
     with pytest.raises(Refused, match="the public URL has no path") as refused:
-        public_url("https://example.com/review/")
-    assert refused.value.meant == "https://example.com"
+        parse_public_url("https://example.com/review/")
+    assert refused.value.suggestion == "https://example.com"
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "2001:db8::/32", "10.0.0.7/32"])
 def test_a_network_is_an_address_or_a_range(text: str) -> None:
-    assert str(network(text)) == text
+    assert str(parse_network(text)) == text
 
 
 def test_a_range_with_host_bits_is_refused_with_the_range_that_was_meant() -> None:
     with pytest.raises(Refused) as refused:
-        network("10.1.2.3/8")
-    assert refused.value.meant == "10.0.0.0/8"
+        parse_network("10.1.2.3/8")
+    assert refused.value.suggestion == "10.0.0.0/8"
 
 
 def test_a_name_is_not_a_network() -> None:
     with pytest.raises(Refused) as refused:
-        network("proxy.example.com")
-    assert refused.value.meant is None
+        parse_network("proxy.example.com")
+    assert refused.value.suggestion is None
 
 
 @pytest.mark.parametrize("path", ["/a;b", "/a?b", "/a#b", "/a%20b", "/a\\b", "/a b", "/é", "/a\x00"])
 def test_a_path_that_servers_read_differently_is_refused(path: str) -> None:
     with pytest.raises(Refused):
-        plain_path(path)
+        parse_plain_path(path)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +180,7 @@ def test_a_path_that_servers_read_differently_is_refused(path: str) -> None:
     ],
 )
 def test_a_domain_is_folded(text: str, folded: str) -> None:
-    assert domain(text) == folded
+    assert parse_domain(text) == folded
 
 
 @pytest.mark.parametrize(
@@ -199,4 +207,27 @@ def test_a_domain_is_folded(text: str, folded: str) -> None:
 )
 def test_a_domain_that_folding_would_turn_into_another_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="a domain name is wanted"):
-        domain(text)
+        parse_domain(text)
+
+
+@pytest.mark.parametrize("text", ["/", "/render/", "/a/b-c/"])
+def test_a_prefix_is_a_folder(text: str) -> None:
+    assert parse_path_prefix(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        ("/render", "/render/"),
+        ("render/", "/render/"),
+        ("/a//", None),
+        ("/../", None),
+        ("/%61/", None),
+        ("/oauth2/", None),
+        ("/oauth2/x/", None),
+    ],
+)
+def test_a_prefix_that_is_not_a_plain_folder_of_the_tool_is_refused(text: str, suggestion: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_path_prefix(text)
+    assert refused.value.suggestion == suggestion

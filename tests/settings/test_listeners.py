@@ -1,12 +1,12 @@
-"""A listener, as one text or as a socket with who may connect to it."""
+"""A listener as one text, or as a mapping of a socket's path, mode and group."""
 
 from typing import Any
 
 import pytest
 
 from oauth_proxy.settings import Listen
-from oauth_proxy.settings.listeners import listener, written
-from oauth_proxy.settings.refusal import Refused
+from oauth_proxy.settings.listeners import parse_listener, write_listener
+from oauth_proxy.settings.problems import Refused
 
 SOCKET = "/run/proxy.sock"
 
@@ -33,13 +33,13 @@ SOCKET = "/run/proxy.sock"
     ],
 )
 def test_a_listener_is_read_and_written_back(given: Any, mode: int, group: str | None, again: Any) -> None:
-    found = listener(given)
-    assert (found.mode, found.group, written(found)) == (mode, group, again)
-    assert listener(again) == found
+    found = parse_listener(given)
+    assert (found.mode, found.group, write_listener(found)) == (mode, group, again)
+    assert parse_listener(again) == found
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "message"),
     [
         ([], "one value is wanted here, not a list"),
         ({}, "a Unix socket has a path"),
@@ -52,9 +52,9 @@ def test_a_listener_is_read_and_written_back(given: Any, mode: int, group: str |
         ({"path": SOCKET, "group": "a b"}, "a group is its name or its number"),
     ],
 )
-def test_a_listener_that_is_not_one_is_refused(given: Any, sentence: str) -> None:
-    with pytest.raises(Refused, match=sentence):
-        listener(given)
+def test_a_listener_that_is_not_one_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        parse_listener(given)
 
 
 def test_who_may_connect_makes_no_other_place_of_it() -> None:

@@ -1,4 +1,4 @@
-"""The typed tree: defaults, what belongs together, and what is refused."""
+"""The settings as a tree: defaults, values that depend on each other, and what is refused."""
 
 import json
 from contextlib import suppress
@@ -148,7 +148,7 @@ def test_a_webhook_has_one_secret_or_several_which_are_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("webhooks", "sentence"),
+    ("webhooks", "message"),
     [
         ("{hooks: {secret: x}}", "a path begins with '/' (did you mean /hooks?)"),
         ("{/hooks/../a: {secret: x}}", "a path has no '//', '/./' or '/../' in it"),
@@ -172,8 +172,8 @@ def test_a_webhook_has_one_secret_or_several_which_are_never_shown() -> None:
         ("{/a: {secretfile: x, secret: y}}", "unknown key 'secretfile' (did you mean 'secret_file'?)"),
     ],
 )
-def test_a_webhook_that_could_not_be_verified_is_refused(webhooks: str, sentence: str) -> None:
-    assert problem(extra=f"webhooks: {webhooks}") == sentence
+def test_a_webhook_that_could_not_be_verified_is_refused(webhooks: str, message: str) -> None:
+    assert problem(extra=f"webhooks: {webhooks}") == message
 
 
 def test_the_settings_are_frozen() -> None:
@@ -220,15 +220,15 @@ def test_the_same_secret_twice_rotates_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("secrets", "sentence"),
+    ("secrets", "message"),
     [("[]", "at least one is needed here"), (f"[{', '.join([KEY] * 11)}]", "these are too many")],
 )
-def test_a_key_ring_has_one_to_ten_keys(secrets: str, sentence: str) -> None:
-    assert problem(session=f"session: {{secret: {secrets}}}") == sentence
+def test_a_key_ring_has_one_to_ten_keys(secrets: str, message: str) -> None:
+    assert problem(session=f"session: {{secret: {secrets}}}") == message
 
 
 @pytest.mark.parametrize(
-    ("cookie", "sentence"),
+    ("cookie", "message"),
     [
         ("name: __Host-x", "the proxy puts __Host- or __Secure- before the name itself (did you mean x?)"),
         ("name: __secure-x", "the proxy puts __Host- or __Secure- before the name itself (did you mean x?)"),
@@ -261,12 +261,12 @@ def test_a_key_ring_has_one_to_ten_keys(secrets: str, sentence: str) -> None:
         ),
     ],
 )
-def test_a_cookie_that_browsers_would_drop_or_confuse_is_refused(cookie: str, sentence: str) -> None:
-    assert problem(session=f"session: {{secret: {KEY}, cookie: {{{cookie}}}}}") == sentence
+def test_a_cookie_that_browsers_would_drop_or_confuse_is_refused(cookie: str, message: str) -> None:
+    assert problem(session=f"session: {{secret: {KEY}, cookie: {{{cookie}}}}}") == message
 
 
 @pytest.mark.parametrize(
-    ("host", "suffix", "meant"),
+    ("host", "suffix", "suggestion"),
     [
         ("review.example.co.uk", "co.uk", "example.co.uk"),
         ("review.github.io", "github.io", "review.github.io"),
@@ -275,7 +275,7 @@ def test_a_cookie_that_browsers_would_drop_or_confuse_is_refused(cookie: str, se
     ],
 )
 def test_a_cookie_is_shared_with_no_domain_in_which_anybody_may_have_hosts(
-    host: str, suffix: str, meant: str
+    host: str, suffix: str, suggestion: str
 ) -> None:
     part = {
         "public_url": f"public_url: https://{host}",
@@ -283,7 +283,7 @@ def test_a_cookie_is_shared_with_no_domain_in_which_anybody_may_have_hosts(
     }
     [only] = problems(file(**part))
     assert "a public suffix" in only
-    assert only.endswith(f"(did you mean {meant}?)")
+    assert only.endswith(f"(did you mean {suggestion}?)")
 
 
 @pytest.mark.parametrize("domain", ["review.example.com", "example.com"])
@@ -301,7 +301,7 @@ def test_same_site_none_needs_https() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "sentence"),
+    ("part", "message"),
     [
         ({"upstreams": "upstreams: {}"}, "at least one is needed here"),
         ({"upstreams": "upstreams: http://a"}, "keys with values are wanted here, not a single value"),
@@ -378,9 +378,9 @@ def test_same_site_none_needs_https() -> None:
         ({"extra": f"pages: {{name: {'x' * 81}}}"}, "the name is one line of at most 80 characters"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_told_in_one_sentence(part: dict[str, str], sentence: str) -> None:
+def test_a_value_that_cannot_be_used_is_told_in_one_sentence(part: dict[str, str], message: str) -> None:
     lines = problems(file(**part))
-    assert {line.split(": ", 1)[1] for line in lines} == {sentence}
+    assert {line.split(": ", 1)[1] for line in lines} == {message}
 
 
 def test_a_path_that_the_system_cannot_even_look_at_is_told_and_not_raised(tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ def test_the_tool_api_listens_on_this_machine(listen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listen", "meant"),
+    ("listen", "suggestion"),
     [
         ("0.0.0.0:4182", " (did you mean 127.0.0.1:4182?)"),
         ("[::]:4182", " (did you mean 127.0.0.1:4182?)"),
@@ -422,9 +422,9 @@ def test_the_tool_api_listens_on_this_machine(listen: str) -> None:
         ("tool.example.com:4182", ""),
     ],
 )
-def test_the_tool_api_answers_no_other_machine(listen: str, meant: str) -> None:
-    sentence = "the tool API answers on this machine only: unix:/path, or a port of 127.0.0.1"
-    assert problems(file(extra=f'tool_api: {{listen: "{listen}"}}')) == [f"6:20: {sentence}{meant}"]
+def test_the_tool_api_answers_no_other_machine(listen: str, suggestion: str) -> None:
+    message = "the tool API answers on this machine only: unix:/path, or a port of 127.0.0.1"
+    assert problems(file(extra=f'tool_api: {{listen: "{listen}"}}')) == [f"6:20: {message}{suggestion}"]
 
 
 def test_one_socket_is_not_two_listeners() -> None:

@@ -1,4 +1,4 @@
-"""What `check` says besides: true for these settings, silent for good ones."""
+"""The notes that `check` prints: there are none on settings without a risk."""
 
 from datetime import date
 

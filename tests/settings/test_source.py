@@ -1,4 +1,4 @@
-"""YAML with places, variables and files; nothing in it is guessed at."""
+"""YAML with positions, variables and files; no value is guessed."""
 
 import re
 from pathlib import Path
@@ -129,20 +129,22 @@ def test_a_variable_that_is_not_set_is_told_with_the_one_that_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "suggestion"),
     [("$HOME", " (did you mean ${HOME}?)"), ("a$", ""), ("${A:-b}", ""), ("${}", ""), ("${1}", ""), ("${A", "")],
 )
-def test_a_dollar_sign_that_could_be_a_variable_is_an_error(written: str, meant: str) -> None:
+def test_a_dollar_sign_that_could_be_a_variable_is_an_error(written: str, suggestion: str) -> None:
     text = file(frameio=f'frameio: {{api: v4, client_id: "{written}"}}')
-    assert problems(text, {"A": "a"}) == [f"2:31: a variable is written ${{NAME}}, and a dollar sign $${meant}"]
+    assert problems(text, {"A": "a"}) == [
+        f"2:31: a variable is written ${{NAME}}, and a dollar sign $${suggestion}"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"), [("", "is empty"), ("a\x1b[31m", "has control characters or unusual spaces in it")]
+    ("value", "message"), [("", "is empty"), ("a\x1b[31m", "has control characters or unusual spaces in it")]
 )
-def test_a_variable_with_nothing_or_controls_in_it_is_an_error(value: str, sentence: str) -> None:
+def test_a_variable_with_nothing_or_controls_in_it_is_an_error(value: str, message: str) -> None:
     text = file(frameio='frameio: {api: v4, client_id: "${ID}"}')
-    assert problems(text, {"ID": value}) == [f"2:31: 'frameio.client_id' {sentence}"]
+    assert problems(text, {"ID": value}) == [f"2:31: 'frameio.client_id' {message}"]
 
 
 def test_a_secret_may_stand_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_file_may_hold_several_session_secrets(tmp_path: Path, separator: str)
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
         (None, "the file cannot be read: no such file or directory"),
         (b"\xff\xfe", "the file is not UTF-8 text"),
@@ -188,11 +190,11 @@ def test_a_file_may_hold_several_session_secrets(tmp_path: Path, separator: str)
         (b"two\nlines", "this is not what Frame.io issues: it has spaces or characters outside ASCII in it"),
     ],
 )
-def test_a_file_without_a_good_secret_is_an_error(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+def test_a_file_without_a_good_secret_is_an_error(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / "client").write_bytes(content)
     text = file(frameio="frameio: {api: v4, client_id: an-app, client_secret_file: client}")
-    assert problems(text, folder=tmp_path) == [f"2:59: {sentence}"]
+    assert problems(text, folder=tmp_path) == [f"2:59: {message}"]
 
 
 def test_a_folder_is_not_a_secret(tmp_path: Path) -> None:

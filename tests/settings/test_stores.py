@@ -1,3 +1,5 @@
+"""The setting `session.store`: what is read, what is refused, and its notes."""
+
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,7 @@ def test_a_redis_is_written_as_it_is_read(text: str, written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         (
             "redis://a,b",
@@ -98,8 +100,8 @@ def test_a_redis_is_written_as_it_is_read(text: str, written: str) -> None:
         ("redis+sentinel://jo:a-password@a/", SERVICE),
     ],
 )
-def test_what_stands_around_the_hosts_is_told_for_each_kind_of_redis(text: str, sentence: str) -> None:
-    assert problems(with_store(text)) == [f"{AT}: {sentence}"]
+def test_what_stands_around_the_hosts_is_told_for_each_kind_of_redis(text: str, message: str) -> None:
+    assert problems(with_store(text)) == [f"{AT}: {message}"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_what_is_no_redis_is_refused(text: str) -> None:
 
 
 def test_a_store_that_nobody_knows_is_refused_and_not_ignored() -> None:
-    for text, meant in [
+    for text, suggestion in [
         ("memory", " (did you mean cookie?)"),
         ("cookies", " (did you mean cookie?)"),
         ("/var/lib/sessions.db", " (did you mean sqlite:/var/lib/sessions.db?)"),
@@ -133,8 +135,8 @@ def test_a_store_that_nobody_knows_is_refused_and_not_ignored() -> None:
         ("sqlite3:a.sqlite3", " (did you mean sqlite:a.sqlite3?)"),
         ("postgres://jo:a-password@host/a.db", ""),
     ]:
-        sentence = f"the store is cookie, sqlite:/path/file.db or redis://host:6379/0{meant}"
-        assert problems(with_store(text)) == [f"{AT}: {sentence}"]
+        message = f"the store is cookie, sqlite:/path/file.db or redis://host:6379/0{suggestion}"
+        assert problems(with_store(text)) == [f"{AT}: {message}"]
 
 
 def test_a_file_lies_beside_the_configuration_or_where_it_says(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ PLAIN = "sqlite: is followed by a path alone, without options and special names"
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("sqlite:", "sqlite: is followed by the path of a file, as in sqlite:/path/file.db"),
         ("sqlite:below/", "sqlite: is followed by the path of a file, as in sqlite:/path/file.db"),
@@ -180,9 +182,9 @@ PLAIN = "sqlite: is followed by a path alone, without options and special names"
         (f"sqlite:{'x' * 300}", "the file cannot be used: file name too long"),
     ],
 )
-def test_a_path_where_no_file_can_be_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_path_where_no_file_can_be_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
-    assert problems(with_store(text), folder=tmp_path) == [f"{AT}: {sentence}"]
+    assert problems(with_store(text), folder=tmp_path) == [f"{AT}: {message}"]
     assert [each.name for each in tmp_path.iterdir()] == ["below"], "nothing was made by looking"
 
 
@@ -216,16 +218,16 @@ def test_a_redis_that_can_be_read_on_the_way_is_worth_a_note() -> None:
 )
 def test_sentinels_and_clusters_are_no_safer_on_the_way(hosts: str, is_far: bool) -> None:
     for scheme, path in (("sentinel", "/main"), ("cluster", "")):
-        sentence = (
+        message = (
             f"session.store is redis+{scheme}:// on another machine: a password can be read on the way. "
             f"rediss+{scheme}:// is TLS."
         )
-        assert noted(f"redis+{scheme}://{hosts}{path}") == (sentence if is_far else "")
+        assert noted(f"redis+{scheme}://{hosts}{path}") == (message if is_far else "")
         assert not noted(f"rediss+{scheme}://{hosts}{path}")
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "/var/tmp", "/dev/shm", "/run"])  # noqa: S108 nothing is written there
 def test_a_file_that_will_not_last_is_worth_a_note(folder: str) -> None:
-    sentence = f"session.store lies below {folder}: it will not last, and what it remembers goes with it."
-    assert noted(f"sqlite:{folder}/sessions.db") == sentence
+    message = f"session.store lies below {folder}: it will not last, and what it remembers goes with it."
+    assert noted(f"sqlite:{folder}/sessions.db") == message
     assert not noted("sqlite:/var/lib/sessions.db")

@@ -1,4 +1,4 @@
-"""What editors and people are shown is what the settings are; the files in config/ are current and load."""
+"""What the commands print agrees with the settings; the files in config/ are current and load."""
 
 import json
 import re

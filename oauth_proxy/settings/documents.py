@@ -1,6 +1,16 @@
-"""The commented file that `oauth-proxy init` writes, and that config/ shows for each api."""
+"""What the commands print about the file: a first file, the settings in effect, and the JSON Schema."""
 
-from typing import Literal
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from oauth_proxy.settings.fields import VARIABLE
+from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.problems import KeyPath
+from oauth_proxy.settings.source import EACH, FROM_FILES
 
 _APP = {
     "v2": (
@@ -106,10 +116,66 @@ access:
 
 
 def template(api: Literal["v2", "v4"], secret: str) -> str:
-    """A configuration to begin with; `secret` is a fresh one in base64, or a ${VARIABLE}."""
+    """The commented file that `oauth-proxy init` writes; `secret` is in base64, or a ${VARIABLE}."""
     app, pkce, scopes = _APP[api]
     filled = {"@API@": api, "@APP@": app, "@PKCE@": pkce, "@SCOPES@": scopes, "@SECRET@": secret}
     text = _TEMPLATE
     for mark, value in filled.items():
         text = text.replace(mark, value)
     return text
+
+
+def effective(settings: Settings) -> str:
+    """The settings as YAML, with every default and without any secret."""
+    written = settings.model_dump(mode="json", exclude_none=True)
+    written["pages"].setdefault("name", settings.shown_name)
+    return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the file as it is written, for editors; every text may be a ${VARIABLE}."""
+    document = Settings.model_json_schema(schema_generator=_AsWritten)
+    models = document["$defs"]
+    url = models["Upstream"]["properties"]["url"]
+    models["Upstream"] = {"anyOf": [url, models["Upstream"]]}
+    for model in ("Session", "Webhook"):
+        secret = models[model]["properties"]["secret"]
+        secrets = {key: secret.pop(key) for key in ("type", "items", "minItems", "maxItems")}
+        secret["anyOf"] = [secrets["items"], secrets]
+    for key_path, name in FROM_FILES.items():
+        _allow_file(document, key_path, name)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **document, "title": "oauth-proxy"}
+
+
+def _allow_file(document: dict[str, Any], key_path: KeyPath, name: str) -> None:
+    """Add `<name>_file` to the mapping at this key path, as an alternative to the key `name`."""
+    node = document
+    for step in key_path:
+        node = node["additionalProperties"] if step == EACH else node["properties"][step]
+    model = document["$defs"][node["$ref"].rpartition("/")[2]]
+    description = f"A file that holds {name}. A relative path begins at the folder of this file."
+    model["properties"][f"{name}_file"] = {"type": "string", "description": description}
+    if name in model["required"]:
+        model["required"].remove(name)
+        model["anyOf"] = [{"required": [name]}, {"required": [f"{name}_file"]}]
+
+
+class _AsWritten(GenerateJsonSchema):
+    """pydantic's generator, with defaults as the file has them, without null, and with variables for literals."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> dict[str, Any]:
+        return {"anyOf": [{"enum": schema["expected"]}, {"type": "string", "pattern": VARIABLE}]}
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        described = self.generate_inner(schema["schema"])
+        default = schema.get("default")
+        if default is None or isinstance(default, BaseModel):
+            return described
+        write = schema["schema"].get("serialization", {}).get("function", self.encode_default)
+        return {**described, "default": write(default)}

@@ -1,4 +1,4 @@
-"""Every problem at once, each at its place, none with what a variable holds."""
+"""All problems are reported at once, each at its position, none with the value of a variable."""
 
 from pathlib import Path
 

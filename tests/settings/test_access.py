@@ -1,18 +1,10 @@
-"""Who enters, what is public, what the tool is told: read strictly."""
+"""Rules of access: what is read, and what is refused."""
 
 import pytest
 
 from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule
-from oauth_proxy.settings.refusal import Refused
-from oauth_proxy.settings.rules import (
-    email_pattern,
-    header_name,
-    header_template,
-    placeholders,
-    prefix,
-    public_rule,
-    rule,
-)
+from oauth_proxy.settings.access import parse_email_pattern, parse_public_rule, parse_rule
+from oauth_proxy.settings.problems import Refused
 
 ID = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
 A_RULE = "a rule is everyone, or one of email:, account: and team: with its value"
@@ -36,7 +28,7 @@ A_RULE = "a rule is everyone, or one of email:, account: and team: with its valu
     ],
 )
 def test_a_rule_is_read(written: object, expected: object) -> None:
-    assert rule(written) == expected
+    assert parse_rule(written) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,11 +43,11 @@ def test_a_rule_is_read(written: object, expected: object) -> None:
     ],
 )
 def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
-    assert rule(read.written()) == read
+    assert parse_rule(read.write()) == read
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "suggestion"),
     [
         ("everybody", "everyone"),
         ("jo@example.com", 'email: "jo@example.com"'),
@@ -69,24 +61,24 @@ def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
         (["everyone"], None),
     ],
 )
-def test_what_is_not_a_rule_is_refused(written: object, meant: str | None) -> None:
+def test_what_is_not_a_rule_is_refused(written: object, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
-        rule(written)
-    assert (refused.value.sentence, refused.value.meant) == (A_RULE, meant)
+        parse_rule(written)
+    assert (refused.value.message, refused.value.suggestion) == (A_RULE, suggestion)
 
 
 def test_the_value_of_a_rule_is_one_text() -> None:
     with pytest.raises(Refused, match="one value is wanted here, not a list"):
-        rule({"email": ["*@example.com"]})
+        parse_rule({"email": ["*@example.com"]})
 
 
 def test_an_account_is_a_uuid() -> None:
     with pytest.raises(Refused, match=r"an id of Frame.io is a UUID"):
-        rule({"account": "studio"})
+        parse_rule({"account": "studio"})
 
 
 @pytest.mark.parametrize(
-    ("written", "sentence", "meant"),
+    ("written", "message", "suggestion"),
     [
         ({"account": ID, "role": "admn"}, "a role is owner, admin,", "admin"),
         ({"account": ID, "role": []}, "at least one", None),
@@ -95,11 +87,11 @@ def test_an_account_is_a_uuid() -> None:
     ],
 )
 def test_a_role_is_one_of_frame_ios_words_beside_a_place(
-    written: object, sentence: str, meant: str | None
+    written: object, message: str, suggestion: str | None
 ) -> None:
-    with pytest.raises(Refused, match=sentence) as refused:
-        rule(written)
-    assert refused.value.meant == meant
+    with pytest.raises(Refused, match=message) as refused:
+        parse_rule(written)
+    assert refused.value.suggestion == suggestion
 
 
 @pytest.mark.parametrize(
@@ -129,13 +121,13 @@ def test_a_role_is_one_of_frame_ios_words_beside_a_place(
 )
 def test_an_email_pattern_that_could_let_others_in_is_refused(pattern: str) -> None:
     with pytest.raises(Refused):
-        email_pattern(pattern)
+        parse_email_pattern(pattern)
 
 
 def test_a_domain_alone_is_answered_with_the_pattern_for_it() -> None:
     with pytest.raises(Refused) as refused:
-        email_pattern("example.com")
-    assert refused.value.meant == "*@example.com"
+        parse_email_pattern("example.com")
+    assert refused.value.suggestion == "*@example.com"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +141,12 @@ def test_a_domain_alone_is_answered_with_the_pattern_for_it() -> None:
     ],
 )
 def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule) -> None:
-    assert public_rule(text) == expected
-    assert expected.written() == text
+    assert parse_public_rule(text) == expected
+    assert expected.write() == text
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "suggestion"),
     [
         ("healthz", "/healthz"),
         ("get /healthz", "GET /healthz"),
@@ -179,106 +171,7 @@ def test_a_public_rule_is_read_and_written_back(text: str, expected: PublicRule)
         ("*", "/*"),
     ],
 )
-def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, meant: str | None) -> None:
+def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, suggestion: str | None) -> None:
     with pytest.raises(Refused) as refused:
-        public_rule(text)
-    assert refused.value.meant == meant
-
-
-@pytest.mark.parametrize("text", ["/", "/render/", "/a/b-c/"])
-def test_a_prefix_is_a_folder(text: str) -> None:
-    assert prefix(text) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("/render", "/render/"),
-        ("render/", "/render/"),
-        ("/a//", None),
-        ("/../", None),
-        ("/%61/", None),
-        ("/oauth2/", None),
-        ("/oauth2/x/", None),
-    ],
-)
-def test_a_prefix_that_is_not_a_plain_folder_of_the_tool_is_refused(text: str, meant: str | None) -> None:
-    with pytest.raises(Refused) as refused:
-        prefix(text)
-    assert refused.value.meant == meant
-
-
-@pytest.mark.parametrize("name", ["Authorization", "X-Forwarded-User", "X_Studio"])
-def test_a_header_for_the_tool_is_a_token(name: str) -> None:
-    assert header_name(name) == name
-
-
-@pytest.mark.parametrize("name", ["X Studio", "X:", "", "X-\r\nEvil", "Ü", "X-(a)"])
-def test_a_header_name_that_is_no_token_is_refused(name: str) -> None:
-    with pytest.raises(Refused, match="a header name is letters, digits and '-'"):
-        header_name(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Connection",
-        "transfer-encoding",
-        "Transfer_Encoding",
-        "CONTENT-LENGTH",
-        "Host",
-        "Cookie",
-        "Upgrade",
-        "TE",
-        "Trailer",
-        "Expect",
-        "Keep-Alive",
-        "Proxy-Connection",
-    ],
-)
-def test_a_header_that_frames_the_message_cannot_be_set(name: str) -> None:
-    with pytest.raises(Refused, match="belongs to the connection"):
-        header_name(name)
-
-
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "x_forwarded_proto", "X-Forwarded-Host", "Forwarded"])
-def test_a_header_that_the_proxy_writes_cannot_be_set(name: str) -> None:
-    with pytest.raises(Refused, match="written by the proxy itself"):
-        header_name(name)
-
-
-def test_a_template_names_what_it_wants_to_know() -> None:
-    text = "{name} <{email}>; account={account_id}"
-    assert header_template(text) == text
-    assert placeholders(text) == {"name", "email", "account_id"}
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("Bearer {token}", None),
-        ("Bearer {acess_token}", "{access_token}"),
-        ("{Email}", "{email}"),
-        ("{handel}", "{handle}"),
-        ("{assertion}", None),
-        ("{email!r}", None),
-        ("{email.__class__}", None),
-        ("{0}", None),
-        ("{}", None),
-        ("{{email}", None),
-        ("{email}}", None),
-        ("{{email}}", None),
-        ("}{", None),
-        ("a\r\nX-Evil: b", None),
-        ("a\x00b", None),
-        (" a", None),
-        ("a\t", None),
-        ("Grüße {name}", None),
-        ("", None),
-    ],
-)
-def test_a_template_that_asks_for_something_else_is_refused(text: str, meant: str | None) -> None:
-    with pytest.raises(Refused) as refused:
-        header_template(text)
-    if meant:
-        assert refused.value.meant == meant
+        parse_public_rule(text)
+    assert refused.value.suggestion == suggestion

@@ -1,0 +1,81 @@
+"""What Frame.io issues to the proxy: the section `frameio`, its OAuth app, and the secrets of `webhooks`."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from oauth_proxy.settings.addresses import Url
+from oauth_proxy.settings.fields import FromText, Section, split_entries
+from oauth_proxy.settings.problems import Refused
+
+DEFAULT_SCOPES: Mapping[str, tuple[str, ...]] = {
+    "v2": ("offline", "account.read"),
+    "v4": ("openid", "email", "profile", "offline_access", "additional_info.roles"),
+}
+"""For each api the scopes that identity and a refresh token need."""
+
+_PLACEHOLDER = re.compile(
+    r"(?:change|replace)[-_ ]?(?:me|this|it).*|your[-_ ].*|<.*>|x{3,}|\.+|…|todo|tbd|placeholder|example|dummy",
+    re.IGNORECASE,
+)
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
+
+
+def parse_issued(text: str) -> str:
+    """A client id or a secret that Frame.io issued; refused if it is a placeholder or not pasted as a whole."""
+    if _PLACEHOLDER.fullmatch(text):
+        raise Refused("this is a placeholder; Frame.io shows the real one on the app's page")
+    if not re.fullmatch(r"[\x21-\x7e]{1,1000}", text):
+        raise Refused("this is not what Frame.io issues: it has spaces or characters outside ASCII in it")
+    return text
+
+
+def _parse_scope(text: str) -> str:
+    """One scope-token (RFC 6749 3.3)."""
+    if not _SCOPE.fullmatch(text):
+        raise Refused("each scope is one word; several stand in a list")
+    return text
+
+
+_IssuedSecret = Annotated[SecretStr, FromText(lambda text: SecretStr(parse_issued(text)), lambda _: "<hidden>")]
+
+
+class Frameio(Section):
+    """The OAuth app that you registered with Frame.io, or with Adobe for v4."""
+
+    api: Literal["v2", "v4"]
+    """v4: Adobe sign-in. v2: applications.frame.io, for accounts that are not yet on V4."""
+    client_id: Annotated[str, FromText(parse_issued)]
+    """The app's client id."""
+    client_secret: _IssuedSecret | None = None
+    """The app's secret; leave it out for a PKCE app. Better ${FRAMEIO_CLIENT_SECRET} or client_secret_file."""
+    scopes: Annotated[tuple[Annotated[str, FromText(_parse_scope)], ...], Field(min_length=1)] = Field(
+        default_factory=lambda given: DEFAULT_SCOPES[given["api"]]
+    )
+    """What visitors consent to. By default who they are, and a refresh token."""
+    authorize_url: Url | None = None
+    """Only to point elsewhere (an emulator, a staging host): where visitors sign in."""
+    token_url: Url | None = None
+    """Only to point elsewhere: where codes and refresh tokens are redeemed."""
+    api_url: Url | None = None
+    """Only to point elsewhere: the API whose /v2/me or /v4/me says who signed in."""
+    revoke_url: Url | None = None
+    """Where tokens are revoked at sign-out. v2 documents no such address, so there it is off unless set."""
+    logout_url: Url | None = None
+    """Where sign-out sends the browser in the end, so that it ends at the provider too; off unless set."""
+
+
+class Webhook(Section):
+    """A path that Frame.io itself calls, for a webhook or a custom action: by POST, signed, without a session."""
+
+    secret: Annotated[
+        tuple[_IssuedSecret, ...], Field(min_length=1, max_length=10), BeforeValidator(split_entries)
+    ]
+    """The secret that Frame.io signs with, as shown when the webhook was made. In a list, any of them will do."""
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The secrets as keys of the signature; a valid signature has been made with any one of them."""
+        return [secret.get_secret_value().encode("ascii") for secret in self.secret]
