@@ -85,6 +85,12 @@ class Reading(web.RequestHandler):
         else:
             self._hold(data)
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed, by whomever."""
+        super().connection_lost(exc)
+        # What refers to us, and what it holds, would stay until a full garbage collection.
+        self._held, self._slices, self._body = b"", None, EMPTY_PAYLOAD
+
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The reader of a body has room; aiohttp says so after every piece, paused or not."""
         if self._reading_paused:

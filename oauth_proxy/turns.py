@@ -72,7 +72,7 @@ class Slices:
     must not be read for a while, and `release` when it may be read; both may be called twice.
     """
 
-    __slots__ = ("_hold", "_is_in_line", "_parse", "_release", "held")
+    __slots__ = ("_at", "_data", "_hold", "_is_in_line", "_parse", "_release")
 
     def __init__(
         self, parse: Callable[[bytes], bool], *, hold: Callable[[], None], release: Callable[[], None]
@@ -81,17 +81,22 @@ class Slices:
         self._hold = hold
         self._release = release
         self._is_in_line = False
-        self.held = b""
-        """What has come and is not parsed yet."""
+        self._data, self._at = b"", 0
+        """What came last, and how much of it is parsed: cutting it down each time would copy it each time."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that have come and are not parsed yet."""
+        return len(self._data) - self._at
 
     @property
     def wait(self) -> bool:
         """Something is held, or it is somebody else's turn."""
-        return bool(self.held) or self._is_in_line
+        return self._is_in_line or self._at < len(self._data)
 
     def feed(self, data: bytes) -> None:
         """Parse `data` behind what is held, now or in later turns."""
-        self.held += data
+        self._data, self._at = self.take_back() + data, 0
         self.go_on()
 
     def go_on(self) -> None:
@@ -100,12 +105,15 @@ class Slices:
             return
         began, may_go_on = monotonic(), True
         while self.held and may_go_on:
-            piece, self.held = self.held[:SLICE], self.held[SLICE:]
+            piece = self._data[self._at : self._at + SLICE]
+            self._at += len(piece)
             may_go_on = self._parse(piece)
             if monotonic() - began > DEAR:
                 self._is_in_line = True
                 line().join(self._turn)
                 break
+        if not self.held:
+            self._data, self._at = b"", 0
         if self.wait:
             self._hold()
         else:
@@ -113,7 +121,7 @@ class Slices:
 
     def take_back(self) -> bytes:
         """What is held, which will not be parsed here after all."""
-        held, self.held = self.held, b""
+        held, self._data, self._at = self._data[self._at :], b"", 0
         return held
 
     def _turn(self) -> None:

@@ -12,6 +12,7 @@ from oauth_proxy.upstream import head as heads
 from oauth_proxy.upstream.head import Head
 
 _MOST_INTERIM = 32
+_NEVER_FED = httptools.HttpResponseParser(object())
 _SMALL = 1024
 """Bytes below which a piece of body is joined with those before it."""
 
@@ -86,6 +87,10 @@ class AnswerReader:
         if self.head is not None and self.head.until_close:
             self.complete = True
         return self.complete
+
+    def close(self) -> None:
+        """Nothing is fed any more: let go of the parser, which refers to us and so would stay for a while."""
+        self._parser = _NEVER_FED
 
     def _parse(self, data: bytes) -> None:
         before = self.head

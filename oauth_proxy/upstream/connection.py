@@ -22,6 +22,10 @@ HIGH_WATER = 131072
 """Bytes of body held for a slow visitor before the tool is no longer read."""
 
 
+_SPENT = AnswerReader()
+"""Of every connection that has become a tunnel."""
+
+
 class HungUp(UpstreamUnreachable):
     """The tool closed the connection before the first byte of its answer."""
 
@@ -116,7 +120,9 @@ class Connection(asyncio.Protocol):
         early = self._reader.early
         self.deadline = inf
         self.error = UpstreamUnreachable("the tunnel has ended")
-        del self._reader, self._poll  # thousands may be open, and idle
+        self._reader.close()
+        self._reader = _SPENT  # thousands may be open, and idle
+        del self._poll
         return early
 
     def write(self, *pieces: bytes) -> None:
@@ -251,6 +257,9 @@ class Connection(asyncio.Protocol):
         if self.error is None:
             self.error = self._why_lost(exc)
         self.writing_paused = False
+        # What refers to us, and what it holds, would stay until a full garbage collection.
+        self._slices = None
+        self._reader.close()
         _wake(self._drained)
         _wake(self._waiter)
         self._on_lost(self)

@@ -93,7 +93,9 @@ class Browser:
                     self._stage.frameio.revoke_all(EDITOR)
                 else:
                     line = self._lines[which % len(self._lines)]
-                    await self._stage.ask("/oauth2/sign_out", line, "Sec-Fetch-Site: none", "Sec-Fetch-Dest: document")
+                    await self._stage.ask(
+                        "/oauth2/sign_out", line, "Sec-Fetch-Site: none", "Sec-Fetch-Dest: document"
+                    )
 
     async def check(self) -> int:
         """How many cookies had a quick answer; each of those was the full one, for which nothing was asked."""
