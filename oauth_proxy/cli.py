@@ -22,7 +22,6 @@ import click
 
 from oauth_proxy import __version__, control
 from oauth_proxy.app import running
-from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.settings import Listen, Settings, effective, load, notes, schema, template
@@ -172,6 +171,8 @@ def health(file: Path) -> None:
 @_problems_told
 def demo(port: int, api: Api) -> None:
     """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
+    from oauth_proxy.demo.launch import NotStartedError, launched  # no other command needs the demo
+
     with _listening(port) as sock:
         host, port = sock.getsockname()
         public_url = f"http://localhost:{port}"

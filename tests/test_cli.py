@@ -145,7 +145,7 @@ def test_a_demo_whose_cast_does_not_come_up_is_a_sentence(monkeypatch: pytest.Mo
     def fails(*arguments: object) -> None:
         raise NotStartedError
 
-    monkeypatch.setattr(cli, "launched", fails)
+    monkeypatch.setattr("oauth_proxy.demo.launch.launched", fails)
     done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
     assert (done.exit_code, done.stderr) == (2, "the demo's emulated Frame.io did not start\n")
 
@@ -157,7 +157,7 @@ def test_no_other_program_gets_the_demos_port_while_its_cast_starts(monkeypatch:
         def starting(public_url: str, *_: object) -> None:
             rival.bind(("127.0.0.1", int(public_url.rpartition(":")[2])))
 
-        monkeypatch.setattr(cli, "launched", starting)
+        monkeypatch.setattr("oauth_proxy.demo.launch.launched", starting)
         done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
     assert isinstance(done.exception, OSError), done
     assert done.exception.errno == errno.EADDRINUSE
