@@ -17,7 +17,7 @@ from oauth_proxy import reading, server, tool_api
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
 from oauth_proxy.answers import Answers
-from oauth_proxy.assembly import api_for, cookies_for, logout_for, provider_for, route_for
+from oauth_proxy.assembly import cookies_for, logout_for, provider_for, routes_for
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
@@ -108,12 +108,8 @@ class Proxy:
             clock=clock,
         )
         self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
-        claims = Claims(cookies)
         self.upstreams = Upstreams(
-            [
-                route_for(prefix, each, api_for(settings), settings.limits, claims)
-                for prefix, each in settings.upstreams.items()
-            ],
+            routes_for(settings, Claims(cookies)),
             ToolHeaders(settings.headers),
             site,
             self.handles.of if settings.tool_api else lambda session: "",

@@ -1,7 +1,9 @@
 """Parts made from the settings, where that takes more than handing a value over."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -78,12 +80,30 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
     return logout
 
 
-def route_for(prefix: str, settings: UpstreamSettings, api: Api, limits: Limits, claims: Claims) -> Route:
+def routes_for(settings: Settings, claims: Claims) -> list[Route]:
+    """The ways to the tools. Those with https share the certificate authorities, which take 30 ms and 0.8 MiB."""
+    any_tls = any(each.url.scheme == "https" for each in settings.upstreams.values())
+    trusted = ssl.create_default_context() if any_tls else None
+    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, trusted=trusted)
+    return [make(prefix, each) for prefix, each in settings.upstreams.items()]
+
+
+def _route(
+    prefix: str,
+    settings: UpstreamSettings,
+    *,
+    api: Api,
+    limits: Limits,
+    claims: Claims,
+    trusted: ssl.SSLContext | None,
+) -> Route:
     """The way to one tool; where that is Frame.io's `api` itself, with what it wants to be told of tokens."""
     at = settings.url
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
     scheme, authority, *_ = urlsplit(api.api_url)
     is_api = host is not None and (at.scheme, at.authority) == (scheme, authority)
-    upstream = Upstream(address, claims=claims, timeout=settings.timeout, body_rate=limits.body_rate)
+    upstream = Upstream(
+        address, claims=claims, timeout=settings.timeout, body_rate=limits.body_rate, ssl_context=trusted
+    )
     return Route(prefix, upstream, at.base, host, api.mark if is_api else None)

@@ -7,13 +7,13 @@ hash of all of it; and whatever a stranger can make grow is bounded.
 import asyncio
 import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Literal, Protocol, TypeVar
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import (
     GrantEnded,
@@ -202,11 +202,11 @@ class Bearers:
 
 
 class _Memory(Generic[V]):
-    """What is believed of tokens, by their hashes and for a while; when it is too much, the oldest goes."""
+    """What is believed of tokens, by their hashes and for a while."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._kept: OrderedDict[bytes, tuple[V, float]] = OrderedDict()
+        self._kept = Bounded[bytes, tuple[V, float]](_REMEMBERED)
 
     def get(self, key: bytes) -> V | None:
         """What is believed now."""
@@ -215,7 +215,8 @@ class _Memory(Generic[V]):
 
     def seconds_left(self, key: bytes) -> int:
         """For how long it is believed still, at least 1."""
-        return max(1, math.ceil(self._kept[key][1] - self._clock()))
+        _, until = self._kept.get(key) or (None, 0.0)
+        return max(1, math.ceil(until - self._clock()))
 
     def last(self, key: bytes) -> V | None:
         """What was believed last, though it may be no more."""
@@ -224,14 +225,11 @@ class _Memory(Generic[V]):
 
     def drop(self, key: bytes) -> None:
         """Believe nothing of this any more."""
-        self._kept.pop(key, None)
+        self._kept.drop(key)
 
     def keep(self, key: bytes, value: V, until: float) -> None:
         """Believe this until then, in seconds since the epoch."""
-        self._kept.pop(key, None)
-        self._kept[key] = value, until
-        if len(self._kept) > _REMEMBERED:
-            self._kept.popitem(last=False)
+        self._kept.keep(key, (value, until))
 
 
 class _Limit:
@@ -239,20 +237,18 @@ class _Limit:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._forgotten_at: OrderedDict[str, float] = OrderedDict()
+        self._forgotten_at = Bounded[str, float](_REMEMBERED)
 
     def check(self, client: str) -> None:
         """Raises TooManyWrongTokens."""
-        open_for = self._forgotten_at.get(client, 0.0) - self._clock()
+        open_for = (self._forgotten_at.get(client) or 0.0) - self._clock()
         wait = open_for - (MOST_WRONG - 1) * PAUSE
         if wait > 0:
             raise TooManyWrongTokens("a client brings one wrong token after another", retry_after=math.ceil(wait))
 
     def count(self, client: str) -> None:
         """One more."""
-        self._forgotten_at[client] = max(self._forgotten_at.pop(client, 0.0), self._clock()) + PAUSE
-        if len(self._forgotten_at) > _REMEMBERED:
-            self._forgotten_at.popitem(last=False)
+        self._forgotten_at.keep(client, max(self._forgotten_at.get(client) or 0.0, self._clock()) + PAUSE)
 
 
 def _key(session: Session) -> bytes:

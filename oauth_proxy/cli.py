@@ -1,6 +1,7 @@
 """The command `oauth-proxy`. The only room that prints, reads the environment and exits."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.resources import files
@@ -20,7 +22,6 @@ import click
 
 from oauth_proxy import __version__, control
 from oauth_proxy.app import running
-from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.settings import Listen, Settings, effective, load, notes, schema, template
@@ -170,6 +171,8 @@ def health(file: Path) -> None:
 @_problems_told
 def demo(port: int, api: Api) -> None:
     """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
+    from oauth_proxy.demo.launch import NotStartedError, launched  # no other command needs the demo
+
     with _listening(port) as sock:
         host, port = sock.getsockname()
         public_url = f"http://localhost:{port}"
@@ -200,6 +203,11 @@ def _serve(settings: Settings, tell: Callable[[Listen], None], sock: socket.sock
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         async with running(settings, sys.stderr, sock=sock) as up:
+            # Some 70,000 objects are there by now, and stay until the end. Each full collection would go through
+            # all of them, and every visitor would wait for that. Only here: this process does nothing but serve.
+            # Pythons other than CPython have no such call.
+            with suppress(AttributeError):
+                gc.freeze()
             tell(up.listen)
             await stop.wait()
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,8 +7,10 @@ not believed, and whatever is not exactly a sealed value of ours is a stranger's
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Literal
 
+from oauth_proxy.bounded import Weighed
 from oauth_proxy.errors import FieldsTooLarge, SessionTooLarge
 from oauth_proxy.headers import Fields
 from oauth_proxy.seal import Sealer, Unsealable
@@ -22,7 +24,7 @@ MOST_PAIRS = 512
 """Cookies in lines with one of ours among them; browsers keep some 180 for a site."""
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
-"""Of Cookie lines whose reading is remembered."""
+"""Of Cookie lines whose reading is remembered, with all that is held for them: some three times what was sent."""
 _COUNTED = re.compile(r"([1-9][0-9]?)\.([A-Za-z0-9_-]+)")
 
 
@@ -37,6 +39,13 @@ class Received:
     """All of it as it was sent, where that was one line and is not remembered yet."""
     joined: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
     """Sealed texts that were put together already, by the name of their first cookie."""
+
+
+def _weight(line: bytes, received: Received) -> int:
+    """Bytes of everything that is held for a line."""
+    ours, others, joined = received.ours, received.others, received.joined
+    parts = (line, received, ours, *ours.values(), received.seen, *received.seen, others, *others, joined)
+    return sum(map(getsizeof, (*parts, *filter(None, joined.values()))))
 
 
 class Cookies:
@@ -60,8 +69,7 @@ class Cookies:
         self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
         self.family = name.encode()
         """What all our names have in them."""
-        self._known: dict[bytes, Received] = {}
-        self._known_bytes = 0
+        self._known = Weighed[bytes, Received](_REMEMBERED_BYTES, _weight)
         self._domain = f"; Domain={domain}" if domain else ""
         self._path = path
         self._secure = "; Secure" if secure else ""
@@ -91,13 +99,8 @@ class Cookies:
         Only for lines with a good session, of which strangers have none.
         """
         line, received.line = received.line, b""
-        if not line:
-            return
-        self._known_bytes += len(line)
-        if self._known_bytes > _REMEMBERED_BYTES:
-            self._known.clear()
-            self._known_bytes = len(line)
-        self._known[line] = received
+        if line:
+            self._known.keep(line, received)
 
     def _read(self, lines: Sequence[bytes]) -> Received:
         ours: dict[str, str] = {}

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import chain as joined
+from sys import getsizeof
 
 from aiohttp import web
 
+from oauth_proxy.bounded import Weighed
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 
-_REMEMBERED_BYTES = 4 * 1024 * 1024
-_OVERHEAD = 2048
-"""Bytes that lines take besides their own, roughly."""
+_REMEMBERED_BYTES = 8 * 1024 * 1024
+"""Of header lines with all that is held for them, which is some four times what was sent."""
 
 
 class Sent(Fields):
@@ -25,15 +27,19 @@ class Sent(Fields):
         self.for_websocket = asks_for_websocket(self)
         self.is_remembered = False
         self.rewritten: dict[object, tuple[object, Sequence[str], bytes]] = {}
-        """By upstream: the session and the chain of addresses for which lines were written, and those lines. Only
-        while they are remembered.
-        """
+        """By upstream: the session and the chain of addresses for which lines were written, and those lines."""
 
     def remember(self) -> None:
         """Know lines like these from now on; those for a stream do not come again, a WebSocket's key is random."""
         if not (self.is_remembered or self.for_stream or self._readings is None):
             self._readings.remember(self)
             self.is_remembered = True
+
+    def remember_rewritten(self, to: object, session: object, addresses: Sequence[str], written: bytes) -> None:
+        """Know what was written for that upstream, where lines like these are remembered."""
+        if self.is_remembered and self._readings is not None:
+            self.rewritten[to] = session, addresses, written
+            self._readings.remember(self)  # it weighs more now
 
 
 class Readings:
@@ -43,8 +49,7 @@ class Readings:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Sequence[Line], Sent] = {}
-        self._bytes = 0
+        self._known = Weighed[Sequence[Line], Sent](_REMEMBERED_BYTES, _weight)
 
     def read(self, lines: tuple[Line, ...]) -> Sent:
         """These lines; remembered ones are the same object as the last time."""
@@ -53,12 +58,14 @@ class Readings:
 
     def remember(self, sent: Sent) -> None:
         """Know lines like these from now on."""
-        size = sent.size + _OVERHEAD
-        self._bytes += size
-        if self._bytes > _REMEMBERED_BYTES:
-            self._known.clear()
-            self._bytes = size
-        self._known[sent.lines] = sent
+        self._known.keep(sent.lines, sent)
+
+
+def _weight(lines: Sequence[Line], sent: Sent) -> int:
+    """Bytes of everything that is held for these lines, but for the session, which its store holds as well."""
+    read = (sent, *sent, *sent.values(), lines, *lines, *joined.from_iterable(lines))
+    rewritten = sent.rewritten.values()
+    return sum(map(getsizeof, (*read, sent.rewritten, *rewritten, *joined.from_iterable(rewritten))))
 
 
 class Request(web.BaseRequest):

@@ -409,10 +409,10 @@ async def test_a_provider_that_never_answers_is_given_up_on(stage: Stage, monkey
     assert (await stage.ask("/echo", line)).status == 200
 
 
-async def test_strangers_cannot_make_the_memory_grow(
-    behind_a_proxy: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bearers, "_REMEMBERED", 3)
+async def test_strangers_cannot_make_the_memory_grow(behind_a_proxy: Stage) -> None:
+    held = behind_a_proxy.proxy.bearers
+    for memory in (held._good._kept, held._wrong._kept, held._proven._kept, held._limit._forgotten_at):
+        memory.most = 3
     stage, first = behind_a_proxy, bearer(behind_a_proxy.frameio.developer_token(EDITOR))
     assert (await stage.ask("/echo", first)).status == 200
     for number in range(20):
@@ -423,7 +423,6 @@ async def test_strangers_cannot_make_the_memory_grow(
         assert (await stage.ask("/echo", bearer(stage.frameio.developer_token(GUEST)))).status == 200
     assert (await stage.ask("/echo", first)).status == 200
     assert stage.frameio.calls["me"] == 25
-    held = stage.proxy.bearers
     assert {len(held._good._kept), len(held._wrong._kept), len(held._limit._forgotten_at)} == {3}
     assert not held._flights
 

@@ -3,20 +3,27 @@
 import asyncio
 import base64
 import errno
+import gc
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from oauth_proxy import __version__, cli
+from oauth_proxy.app import Proxy, Running
 from oauth_proxy.demo.launch import NotStartedError, launched
+from oauth_proxy.settings import Listen, Settings
 from tests.command import APP, said, written
 
 COMMANDS = ("run", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
@@ -138,7 +145,7 @@ def test_a_demo_whose_cast_does_not_come_up_is_a_sentence(monkeypatch: pytest.Mo
     def fails(*arguments: object) -> None:
         raise NotStartedError
 
-    monkeypatch.setattr(cli, "launched", fails)
+    monkeypatch.setattr("oauth_proxy.demo.launch.launched", fails)
     done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
     assert (done.exit_code, done.stderr) == (2, "the demo's emulated Frame.io did not start\n")
 
@@ -150,7 +157,7 @@ def test_no_other_program_gets_the_demos_port_while_its_cast_starts(monkeypatch:
         def starting(public_url: str, *_: object) -> None:
             rival.bind(("127.0.0.1", int(public_url.rpartition(":")[2])))
 
-        monkeypatch.setattr(cli, "launched", starting)
+        monkeypatch.setattr("oauth_proxy.demo.launch.launched", starting)
         done = CliRunner().invoke(cli.main, ["demo", "--port", "0"])
     assert isinstance(done.exception, OSError), done
     assert done.exception.errno == errno.EADDRINUSE
@@ -159,6 +166,26 @@ def test_no_other_program_gets_the_demos_port_while_its_cast_starts(monkeypatch:
 def test_a_cast_that_cannot_be_is_told_apart_from_one_that_runs() -> None:
     with pytest.raises(NotStartedError), launched("http://not-this-machine.example", "v2", os.environ):
         pass
+
+
+def test_everything_is_made_before_it_is_exempted_from_collections_and_serving_begins_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[str] = []
+
+    @asynccontextmanager
+    async def running(*arguments: object, **more: object) -> AsyncIterator[Running]:
+        steps.append("made")
+        yield Running(cast(Proxy, None), Listen(), Listen())
+
+    def told(listen: Listen) -> None:
+        steps.append("told")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "running", running)
+    monkeypatch.setattr(gc, "freeze", lambda: steps.append("frozen"))
+    cli._serve(cast(Settings, None), told)
+    assert steps == ["made", "frozen", "told"]
 
 
 def test_where_there_is_no_uvloop_asyncios_own_loop_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import os
 import re
+import tracemalloc
 from http.cookies import SimpleCookie
 
 import pytest
@@ -226,3 +227,24 @@ def test_the_values_we_set_are_what_a_foreign_parser_reads() -> None:
     assert parsed[NAME].value == line.partition(";")[0].partition("=")[2]
     assert parsed[NAME]["httponly"] is True
     assert re.fullmatch(r"1\.[A-Za-z0-9_-]+", parsed[NAME].value)
+
+
+def test_remembered_lines_weigh_what_they_take_and_are_bounded_by_that() -> None:
+    cookies, memory = Cookies("c", secure=False), []
+    session = SealedCookie(cookies, Sealer([SECRET], "session"), "c")
+
+    def remember() -> None:
+        received = cookies.read(Fields([(b"Cookie", b"tool=1; c=1.%b" % os.urandom(1000).hex().encode())]))
+        assert session.text(received)
+        cookies.remember(received)
+
+    for _ in range(2):  # the first time with what is made once only
+        tracemalloc.start()
+        for _ in range(100):
+            remember()
+        memory.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert 0.9 < memory[1] / (cookies._known.weight / 2) < 1.05
+    for _ in range(2000):
+        remember()
+    assert 7 * 1024 * 1024 < cookies._known.weight <= 8 * 1024 * 1024

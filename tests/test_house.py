@@ -36,7 +36,7 @@ ROOMS_OF = {
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
     *("errors", "clock", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
-    *("access", "oauth", "cookies", "webhooks", "commands"),
+    *("access", "oauth", "cookies", "webhooks", "commands", "bounded"),
 }
 """Rooms that never wait and never see a socket."""
 NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "cases", "htmlcov", "dist"}

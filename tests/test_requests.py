@@ -1,5 +1,6 @@
 import json
 import os
+import tracemalloc
 
 import pytest
 
@@ -36,7 +37,32 @@ def test_the_memory_of_lines_is_bounded() -> None:
     for _ in range(1000):
         readings.read(((b"Cookie", os.urandom(8000)),)).remember()
     held = sum(sent.size for sent in readings._known.values())
-    assert 0 < held <= 4 * 1024 * 1024
+    assert 4 * 1024 * 1024 < held <= 8 * 1024 * 1024
+
+
+def test_remembered_lines_weigh_what_they_take() -> None:
+    readings, memory = Readings(), []
+    for _ in range(2):  # at first what is made once only
+        tracemalloc.start()
+        for _ in range(100):
+            sent = readings.read(tuple((os.urandom(12).hex().encode(), os.urandom(60)) for _ in range(12)))
+            sent.remember()
+            sent.remember_rewritten("upstream", None, ("192.0.2.7",), os.urandom(3000))
+        memory.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert 0.9 < memory[1] / (readings._known.weight / 2) < 1.05
+
+
+def test_the_newest_lines_are_remembered_although_much_was_written_for_them() -> None:
+    readings = Readings()
+    for number in range(1000):
+        lines = ((b"Cookie", b"%d" % number),)
+        sent = readings.read(lines)
+        sent.remember()
+        sent.remember_rewritten("upstream", None, (), os.urandom(100_000))
+        assert readings.read(lines) is sent
+    held = sum(len(written) for sent in readings._known.values() for _, _, written in sent.rewritten.values())
+    assert 4 * 1024 * 1024 < held <= 8 * 1024 * 1024
 
 
 def test_remembering_twice_counts_once() -> None:

@@ -2,12 +2,12 @@
 
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ProviderUnavailable
 from oauth_proxy.identity import Session, decode, encode
@@ -50,7 +50,7 @@ class Memory:
         self._lifetime = lifetime
         self._idle = idle
         self._ends = Ends(lifetime, clock)
-        self._told: OrderedDict[str, Session] = OrderedDict()
+        self._told = Bounded[str, Session](_MOST_RETOLD)
         self._link = Link(home, sealer, site, clock, self._ends, self._retell, lifetime)
         self.follow = self._link.follow
         self.close = self._link.close
@@ -86,11 +86,8 @@ class Memory:
 
     async def remember(self, session: Session) -> bool:
         """Tell the others; whether they can learn of it now. What they cannot, they are told later."""
-        self._told.pop(session.id, None)
         if self.lasting:
-            self._told[session.id] = session
-            if len(self._told) > _MOST_RETOLD:
-                self._told.popitem(last=False)
+            self._told.keep(session.id, session)
         return await self._link.put(self._entry(session))
 
     async def note(self, session: Session, seen: float) -> None:
@@ -174,7 +171,7 @@ class Memory:
 
     async def forget(self, session_id: str) -> None:
         """Delete what was kept of a session."""
-        self._told.pop(session_id, None)
+        self._told.drop(session_id)
         name = digest(session_id)
         await self._link.delete(f"session:{name}", f"seen:{name}", f"held:{name}")
 

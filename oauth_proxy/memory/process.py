@@ -1,14 +1,14 @@
 """The memory of a proxy on its own: in the process, gone with it, and never away."""
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
+from sys import getsizeof
 
+from oauth_proxy.bounded import Weighed
 from oauth_proxy.memory.home import Record
 
 MOST_BYTES = 48 * 1024 * 1024
-"""Of one kind of records."""
-_OVERHEAD = 300
-"""Bytes that a record takes besides its text, roughly."""
+"""Of one kind of records, with all that is held for them."""
 
 
 class _Shelf:
@@ -19,34 +19,31 @@ class _Shelf:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._records: OrderedDict[str, tuple[Record, float]] = OrderedDict()
-        self._bytes = 0
+        self._records = Weighed[str, tuple[Record, float]](MOST_BYTES, _weight)
 
     def get(self, key: str) -> Record | None:
         """The record, where it is not over."""
-        record, until = self._records.get(key, (None, 0.0))
+        record, until = self._records.get(key) or (None, 0.0)
         return record if self._clock() < until else None
 
     def keep(self, record: Record) -> None:
         """In the place of whatever had that key."""
-        self.drop(record.key)
-        self._records[record.key] = record, self._clock() + record.lasts
-        self._bytes += len(record.sealed) + _OVERHEAD
-        while self._records:
-            oldest = next(iter(self._records))
-            if self._bytes <= MOST_BYTES and self.get(oldest):
-                break
+        self._records.keep(record.key, (record, self._clock() + record.lasts))
+        while (oldest := next(iter(self._records), None)) is not None and not self.get(oldest):
             self.drop(oldest)
 
     def drop(self, key: str) -> None:
         """Forget it."""
-        dropped = self._records.pop(key, None)
-        if dropped is not None:
-            self._bytes -= len(dropped[0].sealed) + _OVERHEAD
+        self._records.drop(key)
 
     def every(self) -> list[Record]:
         """All that are not over."""
         return [record for key in list(self._records) if (record := self.get(key))]
+
+
+def _weight(key: str, kept: tuple[Record, float]) -> int:
+    record, until = kept
+    return sum(map(getsizeof, (kept, until, record, *record)))
 
 
 class ProcessHome:

@@ -4,9 +4,9 @@ The law: a handle is of one session, opens nothing but that session's token, and
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.errors import SessionsUnavailable, SignInRequired
 from oauth_proxy.identity import Identity, Session
 from oauth_proxy.memory import Memory
@@ -47,17 +47,15 @@ class Handles:
         self._last_used = last_used
         self._clock = clock
         self._started = clock()
-        self._issued: OrderedDict[str, tuple[str, Session]] = OrderedDict()
+        self._issued = Bounded[str, tuple[str, Session]](_REMEMBERED)
 
     def of(self, session: Session) -> str:
         """The session's handle; none for a program's, whose token is its own."""
         if session.program:
             return ""
-        handle, _ = self._issued.pop(session.id, ("", None))
+        handle, _ = self._issued.get(session.id) or ("", None)
         handle = handle or self._sealer.seal(json.dumps([session.id, session.created]).encode(), self._site)
-        self._issued[session.id] = handle, session
-        if len(self._issued) > _REMEMBERED:
-            self._issued.popitem(last=False)
+        self._issued.keep(session.id, (handle, session))
         return handle
 
     async def session(self, handle: str) -> Session:
@@ -105,8 +103,8 @@ class Handles:
 
     def _given_to(self, session_id: str) -> Session | None:
         """The session, where its handle was given out here and nothing has pushed it out since."""
-        if session_id not in self._issued:
+        issued = self._issued.get(session_id)
+        if issued is None:
             return None
-        self._issued.move_to_end(session_id)
-        _, session = self._issued[session_id]
-        return session
+        self._issued.keep(session_id, issued)  # in use, so it is the newest
+        return issued[1]

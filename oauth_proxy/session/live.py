@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import cast
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.identity import Session
 
 _REMEMBERED = 65_536
-"""Sessions whose last use is remembered, at least."""
+"""Sessions whose last use is remembered."""
 
 Task = asyncio.Task[object]
 
@@ -20,8 +21,8 @@ class Live:
         self._clock = clock
         self._open: dict[Task, Session] = {}
         self._streams: set[Task] = set()
-        self._used: dict[str, float] = {}
-        self._held: dict[str, float] = {}
+        self._used = Bounded[str, float](_REMEMBERED)
+        self._held = Bounded[str, float](_REMEMBERED)
 
     def enter(self, session: Session, *, stream: bool) -> Task:
         """The current task, which carries an exchange of this session until it is handed to `leave`.
@@ -30,7 +31,7 @@ class Live:
         """
         task = cast(Task, asyncio.current_task())  # a request is always answered in a task
         self._open[task] = session
-        self._used[session.id] = self._clock()
+        self._used.keep(session.id, self._clock())
         if stream:
             self._streams.add(task)
         return task
@@ -50,35 +51,26 @@ class Live:
 
     def last_used(self, session_id: str) -> float:
         """When a session made a request here, or had something open, in seconds since the epoch; 0 for never."""
-        return max(self._used.get(session_id, 0.0), self.held(session_id))
+        return max(self._used.get(session_id) or 0.0, self.held(session_id))
 
     def held(self, session_id: str) -> float:
         """When a session last had something open for longer than a moment; 0 for never.
 
         That is use for which it got no new cookie. An ordinary request does not count: its answer brings one.
         """
-        return self._held.get(session_id, 0.0)
+        return self._held.get(session_id) or 0.0
 
     def sweep(self, is_over: Callable[[Session], bool]) -> None:
         """Cut whatever belongs to a session that is over; to be called about once a second."""
         now, opened = self._clock(), self.sessions()
-        self._held.update((session.id, now) for session in opened)
+        for session in opened:
+            self._held.keep(session.id, now)
         over = {session.id for session in opened if is_over(session)}
         for task, session in list(self._open.items()) if over else ():
             if session.id in over:
                 task.cancel("the session is over")
-        _forget_oldest(self._used)
-        _forget_oldest(self._held)
 
     def close(self) -> None:
         """Cut every stream: none of them ends by itself, and a stop does not wait for that."""
         for task in list(self._streams):
             task.cancel("the proxy stops")
-
-
-def _forget_oldest(times: dict[str, float]) -> None:
-    """Half of them, where they are twice as many as are remembered."""
-    if len(times) > 2 * _REMEMBERED:
-        oldest = sorted(times, key=lambda session_id: times[session_id])
-        for session_id in oldest[:_REMEMBERED]:
-            del times[session_id]

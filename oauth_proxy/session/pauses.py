@@ -1,10 +1,10 @@
 """Who is left alone for a while after a failure of their own, and for longer after each; nobody else waits."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.errors import ProviderBusy, ProviderPaused, ProviderUnavailable
 from oauth_proxy.identity import Session
 
@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 FIRST, LONGEST = 1.0, 30.0
 """Seconds of the first pause, and of the longest that is not asked for."""
 _REMEMBERED = 4096
+_NONE = (0.0, 0.0)
 
 
 class Pauses:
@@ -21,11 +22,11 @@ class Pauses:
     def __init__(self, what: str, clock: Callable[[], float]) -> None:
         self._what = what
         self._clock = clock
-        self._until: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._until = Bounded[str, tuple[float, float]](_REMEMBERED)
 
     def left(self, session_id: str) -> float:
         """Seconds for which this one is still left alone; 0 when it is not."""
-        until, _ = self._until.get(session_id, (0.0, 0.0))
+        until, _ = self._until.get(session_id) or _NONE
         return max(0.0, until - self._clock())
 
     @contextmanager
@@ -43,13 +44,11 @@ class Pauses:
             user = {"user": session.identity.id}
             log.warning("%s, asking again in %.0f s: %s", self._what, pause, error.cause, extra=user)
             raise
-        self._until.pop(session.id, None)
+        self._until.drop(session.id)
 
     def _failed(self, session_id: str, at_least: float) -> float:
-        _, length = self._until.pop(session_id, (0.0, 0.0))
+        _, length = self._until.get(session_id) or _NONE
         length = min(length * 2 or FIRST, LONGEST)
         pause = max(length, at_least)
-        self._until[session_id] = self._clock() + pause, length
-        if len(self._until) > _REMEMBERED:
-            self._until.popitem(last=False)
+        self._until.keep(session_id, (self._clock() + pause, length))
         return pause

@@ -7,10 +7,10 @@ the refreshes of its own session only; whether Frame.io is away for all is the p
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderUnavailable, ProxyError
 from oauth_proxy.identity import Identity, Session
 from oauth_proxy.memory import Memory
@@ -40,12 +40,12 @@ class Refresher:
         self._clock = clock
         self._memory = memory
         self._recheck = recheck
-        self._newest: OrderedDict[str, Session] = OrderedDict()
+        self._newest = Bounded[str, Session](_REMEMBERED)
         self._renewals = Flights[Session]()
         self._readings = Flights[Session]()
         self._unrenewed = Pauses("tokens not refreshed", clock)
         self._unread = Pauses("profile not read", clock)
-        self._owed: OrderedDict[str, None] = OrderedDict()
+        self._owed = Bounded[str, None](_REMEMBERED)
         self._tending: set[asyncio.Task[None]] = set()
 
     async def fresh(self, session: Session) -> Session:
@@ -97,7 +97,7 @@ class Refresher:
         for session_id in list(self._owed):
             owed = self._newest.get(session_id)
             if owed is None or not self._is_good(owed):
-                del self._owed[session_id]  # the next request reads it, with the tokens of then
+                self._owed.drop(session_id)  # the next request reads it, with the tokens of then
             elif self._may_read(owed) and len(self._readings) < _TENDED_AT_ONCE:
                 self._readings.start(owed.id, self._read(owed))
         for session in map(self.newest, open_sessions):
@@ -177,14 +177,14 @@ class Refresher:
         try:
             return await flight.answer_soon()
         except (ProviderUnavailable, TimeoutError):
-            self._owe(session)
+            self._owed.keep(session.id, None)
             return session
 
     async def _read(self, session: Session) -> Session:
         with self._unread.after_failures_of(session):
             async with self._ending(session):
                 identity = await self._profile(session)
-        self._owed.pop(session.id, None)
+        self._owed.drop(session.id)
         newest = await self.newest_anywhere(session)  # its tokens may have been replaced meanwhile
         session = self._remember(newest.described(identity, self._clock()))
         await self._memory.remember(session)
@@ -240,14 +240,6 @@ class Refresher:
         urgent = min(_LONGEST_CALL, (tokens.expires_at - tokens.due_at) / 6)
         return self._memory.may_miss and self._clock() < tokens.expires_at - urgent
 
-    def _owe(self, session: Session) -> None:
-        self._owed[session.id] = None
-        if len(self._owed) > _REMEMBERED:
-            self._owed.popitem(last=False)
-
     def _remember(self, successor: Session) -> Session:
-        self._newest[successor.id] = successor
-        self._newest.move_to_end(successor.id)
-        if len(self._newest) > _REMEMBERED:
-            self._newest.popitem(last=False)
+        self._newest.keep(successor.id, successor)
         return successor

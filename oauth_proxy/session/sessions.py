@@ -4,11 +4,11 @@ import asyncio
 import logging
 import math
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.cookies import Received
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Identity, Session, Tokens
@@ -51,8 +51,8 @@ class Sessions:
         self._allows = allows
         self._clock = clock
         self._idle = idle
-        self._refused: OrderedDict[str, None] = OrderedDict()
-        self._noted: OrderedDict[str, float] = OrderedDict()
+        self._refused = Bounded[str, None](_REFUSED)
+        self._noted = Bounded[str, float](_NOTED)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
@@ -123,9 +123,7 @@ class Sessions:
         Their tokens are revoked, once. A program's token is its own.
         """
         if not session.program and session.id not in self._refused:
-            self._refused[session.id] = None
-            if len(self._refused) > _REFUSED:
-                self._refused.popitem(last=False)
+            self._refused.keep(session.id, None)
             self._in_background(self._end(session))
         return self._store.clear(received)
 
@@ -139,14 +137,11 @@ class Sessions:
         Their cookies do not tell it, and other processes, and this one after a restart, would call them idle.
         """
         now, every = self._clock(), self._idle / TOUCHES_PER_IDLE
-        due = [each for each in open_sessions if now >= self._noted.get(each.id, each.seen) + every]
+        due = [each for each in open_sessions if now >= (self._noted.get(each.id) or each.seen) + every]
         # After a restart all of them are due at once; the memory has others to answer.
         for session in due[: max(_NOTED_AT_ONCE, math.ceil(2 * len(due) / every))]:
-            self._noted[session.id] = now
-            self._noted.move_to_end(session.id)
+            self._noted.keep(session.id, now)
             self._in_background(self._hold(session, now))
-        while len(self._noted) > _NOTED:
-            self._noted.popitem(last=False)
 
     async def came_back(self, received: Received) -> bool:
         """Whether the request brought a session that has not ended; nobody is asked if its tokens are good."""

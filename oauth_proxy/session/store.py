@@ -4,11 +4,11 @@ The law: a cookie that is old, foreign or garbled is a stranger's, never an erro
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.cookies import Received, SealedCookie
 from oauth_proxy.errors import SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Session, decode, encode
@@ -63,8 +63,8 @@ class CookieStore:
         self._memory = memory
         self._settled_until = settled_until
         self._held = held
-        self._opened: OrderedDict[str, Loaded] = OrderedDict()
-        self._fetched: OrderedDict[str, Loaded] = OrderedDict()
+        self._opened = Bounded[str, Loaded](_REMEMBERED)
+        self._fetched = Bounded[str, Loaded](_FETCHED)
 
     async def load(self, received: Received) -> Loaded | None:
         """The session the request brought, or None for a stranger's.
@@ -148,9 +148,7 @@ class CookieStore:
         settled_until = 0.0 if by_old_key else min(self._due_at(session), self._settled_until(session))
         loaded = Loaded(session, by_old_key, settled_until)
         if len(text) <= _REMEMBERED_LENGTH:
-            self._opened[text] = loaded
-            if len(self._opened) > _REMEMBERED:
-                self._opened.popitem(last=False)
+            self._opened.keep(text, loaded)
         return loaded
 
     async def _fetch(self, text: str) -> Loaded | None:
@@ -165,9 +163,7 @@ class CookieStore:
                 raise SessionsUnavailable("a session too large for cookies could not be fetched")
             return None
         loaded = Loaded(replace(session, seen=seen), by_old_key=self._cookie.is_due(text))
-        self._fetched[text] = loaded
-        if len(self._fetched) > _FETCHED:
-            self._fetched.popitem(last=False)
+        self._fetched.keep(text, loaded)
         return loaded
 
 

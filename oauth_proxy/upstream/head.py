@@ -14,6 +14,8 @@ from oauth_proxy.headers import HOP_BY_HOP
 
 MAX_BYTES = 65536
 MAX_LINES = 256
+LONGEST_REST = 300.0
+"""Seconds for which an unused connection is kept at most: what lies between may forget it without a word."""
 
 # RFC 9112 4. llhttp lets through HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the
 # reason.
@@ -21,6 +23,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x
 # What Connection may name without any line being struck for it: what it means by itself, what is struck anyway,
 # and the length, which is not the tool's to take back.
 _NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
+_TIMEOUT = re.compile(rb"(?:^|,)[\t ]*timeout[\t ]*=[\t ]*\"?([0-9]+)\"?[\t ]*(?=,|\Z)")
 # The names of all lines that are read here begin with one of these letters; most other lines are never looked at.
 _CANDIDATE = re.compile(rb"\n([CcDdHhKkPpTtUu][A-Za-z0-9-]*):([^\r]*)")
 _EVENTS = re.compile(rb"\ncontent-type:[\t ]*text/event-stream", re.IGNORECASE)
@@ -46,6 +49,7 @@ class Head:
         "first",
         "keep_alive",
         "length",
+        "rest",
         "status",
         "upgrade",
     )
@@ -60,6 +64,8 @@ class Head:
         self.chunked = False
         self.keep_alive = not first.is_1_0
         """Whether the connection may be asked again."""
+        self.rest: float | None = None
+        """Seconds for which the connection may be asked again; None where the tool does not say."""
         self.dated = False
         self.upgrade = b""
 
@@ -134,7 +140,8 @@ def _apply_hops(head: Head, hops: list[tuple[bytes, bytes]]) -> None:
             if head.chunked or value != b"chunked":
                 raise UpstreamNonsense("a Transfer-Encoding other than one chunked")
             head.chunked = True
-    if b"close" in options:
+    head.rest = _rest(b",".join([value for name, value in hops if name == b"keep-alive"]))
+    if b"close" in options or head.rest == 0:
         head.keep_alive = False
     elif b"keep-alive" in options:
         head.keep_alive = True
@@ -145,6 +152,16 @@ def _apply_hops(head: Head, hops: list[tuple[bytes, bytes]]) -> None:
 @lru_cache(maxsize=64)
 def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t") for option in value.split(b","))
+
+
+@lru_cache(maxsize=64)
+def _rest(keep_alive: bytes) -> float | None:
+    """A second less than Keep-Alive says (RFC 2068 19.7.1.1), the least where it does so twice; None for nonsense.
+
+    With that second, a request and the tool's hanging up do not cross.
+    """
+    said = [int(digits.lstrip(b"0")[:9] or 0) - 1.0 for digits in _TIMEOUT.findall(keep_alive)]
+    return max(0.0, min(*said, LONGEST_REST)) if said else None
 
 
 def _settle_framing(head: Head, *, to_head: bool) -> None:

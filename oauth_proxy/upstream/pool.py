@@ -54,7 +54,7 @@ class Pool:
     """At most `limit` connections for exchanges; as many requests again may wait for one. Tunnels are apart.
 
     All times are seconds: `timeout` is the tool's patience and a waiting request's, `idle` how long an unused
-    connection is kept.
+    connection is kept where the tool does not say for how long it keeps it.
     """
 
     def __init__(
@@ -173,7 +173,8 @@ class Pool:
         if not connection.reusable:
             connection.abort()
             return
-        connection.rest(self._idle_time)
+        rest = connection.answer().rest
+        connection.rest(self._idle_time if rest is None else rest)
         if not self._promise(connection):
             self._idle.append(_AtRest(connection, owner, asyncio.get_running_loop().time()))
 

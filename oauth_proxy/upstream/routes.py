@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from sys import getsizeof
 
 from aiohttp import web
 
+from oauth_proxy.bounded import Weighed
 from oauth_proxy.errors import BadRequest, NotFound
 from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
@@ -17,7 +19,8 @@ from oauth_proxy.upstream.upstream import Upstream
 
 Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
 
-_REMEMBERED = 2048
+_REMEMBERED_BYTES = 8 * 1024 * 1024
+"""Of lines that are ours, with all that is held for them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +79,7 @@ class Upstreams:
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
         self._proto = b"https" if site.secure else b"http"
-        self._known: dict[tuple[object, ...], bytes] = {}
+        self._known = Weighed[tuple[object, ...], bytes](_REMEMBERED_BYTES, _weight)
 
     def prepare(
         self,
@@ -125,8 +128,7 @@ class Upstreams:
         lines = [(b"Host", route.host or host), *route.crossing(self._headers.crossing(sent))]
         lines += [(b"Cookie", value) for value in cookies]
         written = header_lines(lines) + self._ours(route, chain, host, session)
-        if sent.is_remembered:
-            sent.rewritten[route] = session, chain, written
+        sent.remember_rewritten(route, session, chain, written)
         return written
 
     def _ours(self, route: Route, chain: Sequence[str], host: bytes, session: Session | None) -> bytes:
@@ -140,9 +142,8 @@ class Upstreams:
             lines = self._forwarded(route, chain, host)
             if session is not None:
                 lines += [*self._headers.ours(self._fields(session)), *route.marks(session.tokens.access)]
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            known = self._known[key] = header_lines(lines)
+            known = header_lines(lines)
+            self._known.keep(key, known)
         return known
 
     def _forwarded(self, route: Route, chain: Sequence[str], host: bytes) -> list[Line]:
@@ -163,3 +164,7 @@ class Upstreams:
             "expires_at": str(int(self._date(tokens.expires_at))),
             "handle": self._handle_of(session),
         }
+
+
+def _weight(key: tuple[object, ...], written: bytes) -> int:
+    return sum(map(getsizeof, (key, written, *key)))

@@ -28,9 +28,9 @@ class Upstream:
     All times are seconds. `timeout` is how long the tool may take to begin its answer and to go on with it; event
     streams may be silent for as long as they like. At most `limit` exchanges are under way at once and as many
     more may wait for `timeout`; `most_tunnels` WebSockets may be open beside them. An owner has a share of each.
-    An unused connection is kept for `idle`, by default less than the five seconds after which many servers hang up
-    by themselves. `body_rate` is how many bytes a second have to come of a visitor's body, over a minute. `claims`
-    strikes out of the tool's answers what is ours to say.
+    An unused connection is kept for as long as the tool says in Keep-Alive, else for `idle`, by default less than
+    the five seconds after which many servers hang up by themselves. `body_rate` is how many bytes a second have to
+    come of a visitor's body, over a minute. `claims` strikes out of the tool's answers what is ours to say.
     """
 
     def __init__(

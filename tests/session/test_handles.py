@@ -228,9 +228,9 @@ async def test_a_handle_whose_visitor_does_not_come_back_after_a_restart_ends_af
 
 
 async def test_what_the_memory_of_handles_has_no_room_for_is_found_in_the_others(
-    stage: Stage, cookie: str, handle: str, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, cookie: str, handle: str
 ) -> None:
-    monkeypatch.setattr("oauth_proxy.session.handles._REMEMBERED", 1)
+    stage.proxy.handles._issued.most = 1
     stage.clock.advance(HOUR)
     await token(stage, handle)
     async with Visitor() as other:

@@ -272,9 +272,9 @@ async def test_who_may_no_longer_read_their_profile_is_out_after_the_next_refres
     assert refreshes(stage) == 1
 
 
-async def test_memory_of_successors_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oauth_proxy.session.refresh._REMEMBERED", 2)
-    monkeypatch.setattr("oauth_proxy.upstream.routes._REMEMBERED", 2)
+async def test_memory_of_successors_is_bounded(stage: Stage) -> None:
+    stage.proxy.refresher._newest.most = 2
+    stage.proxy.upstreams._known.most = 3500  # bytes
     cookies = []
     for _ in range(4):
         async with Visitor() as somebody:

@@ -40,6 +40,96 @@ async def test_an_idle_connection_expires() -> None:
         assert not door.errors
 
 
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([b"timeout=75"], 74),
+        ([b"timeout=75, max=100"], 74),
+        ([b"max=100 ,  Timeout = 9"], 8),
+        ([b'timeout="9"'], 8),
+        ([b"timeout=2"], 1),
+        ([b"timeout=0000000000000000000007"], 6),
+        ([b"timeout=300"], 299),
+        ([b"timeout=3600"], 300),
+        ([b"timeout=" + b"9" * 20_000], 300),
+        ([b"timeout=60", b"timeout=10"], 9),
+        ([b"timeout=10", b"timeout=60"], 9),
+        ([b"timeout=60, timeout=10"], 9),
+        ([b"timeout=60", b"max=3"], 59),
+        ([b"timeout=60", b"nonsense"], 59),
+        ([b"max=100"], 4),
+        ([b"timeout"], 4),
+        ([b"timeout="], 4),
+        ([b"timeout=-1"], 4),
+        ([b"timeout=9.5"], 4),
+        ([b"timeout=9s"], 4),
+        ([b"timeout=9 9"], 4),
+        ([b"timeout=0x9"], 4),
+        ([b"timeout=\xb2"], 4),
+        ([b"xtimeout=9"], 4),
+        ([b"timeout=" + b"0" * 20_000 + b"x"], 4),
+        ([b""], 4),
+        ([], 4),
+    ],
+)
+async def test_an_idle_connection_is_kept_for_as_long_as_the_tool_says_less_a_second(
+    lines: list[bytes], kept: float
+) -> None:
+    fields = b"".join(b"Keep-Alive: %b\r\n" % line for line in lines)
+    async with a_stage(saying(OK.replace(b"Date", fields + b"Date"))) as (_, door):
+        answer = await door.ask(GET)
+        assert (answer[:12], answer[-2:], b"timeout" in answer) == (b"HTTP/1.1 200", b"hi", False)
+        [connection] = door.upstream._pool._open
+        assert kept - 1 < connection.deadline - asyncio.get_running_loop().time() <= kept
+
+
+@pytest.mark.parametrize("seconds", [b"0", b"000", b"1"])
+async def test_a_connection_that_the_tool_does_not_keep_for_more_than_a_second_is_not_kept(seconds: bytes) -> None:
+    answer = OK.replace(b"Date", b"Connection: keep-alive\r\nKeep-Alive: timeout=%b\r\nDate" % seconds)
+    async with a_stage(saying(answer)) as (tool, door):
+        for _ in range(2):
+            assert (await door.ask(GET)).endswith(b"hi")
+        assert tool.connections == 2
+        await until(lambda: tool.open == 0)
+
+
+async def test_a_connection_is_used_again_after_longer_than_the_default_where_the_tool_keeps_it() -> None:
+    answers = iter([OK.replace(b"Date", b"Keep-Alive: timeout=60\r\nDate"), OK, OK])
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        while True:
+            await tool.asked(peer)
+            await peer.send(next(answers))
+
+    async with a_stage(play, idle=0.2) as (tool, door):
+        await door.ask(GET)
+        await asyncio.sleep(0.5)
+        await door.ask(GET)  # to this one it does not say how long
+        assert tool.connections == 1
+        await until(lambda: tool.open == 0)
+        await door.ask(GET)
+        assert tool.connections == 2
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_a_connection_that_the_tool_closes_before_the_time_it_said_is_not_used(method: bytes) -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(OK.replace(b"Date", b"Keep-Alive: timeout=60\r\nDate"))
+        await closing.wait()
+
+    closing = asyncio.Event()
+    async with a_stage(play) as (tool, door):
+        await door.ask(GET)
+        await asyncio.sleep(0.2)
+        closing.set()
+        while tool.open:  # noqa: ASYNC110 - no event is set when its socket is closed
+            await asyncio.sleep(0)
+        request = GET.replace(b"GET", method).replace(b"Host", b"Content-Length: 0\r\nHost")
+        assert (await door.ask(request)).endswith(b"hi")
+        assert (tool.connections, len(tool.heads), door.errors) == (2, 2, [])
+
+
 async def test_an_idle_connection_that_the_tool_closes_is_forgotten() -> None:
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
