@@ -38,6 +38,8 @@ from oauth_proxy.errors.requests import (
     VersionNotSupported,
 )
 from oauth_proxy.errors.tool import (
+    HungUp,
+    UpstreamBusy,
     UpstreamNonsense,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -65,6 +67,7 @@ __all__ = [
     "CookieNotReturned",
     "FieldsTooLarge",
     "GrantEnded",
+    "HungUp",
     "LineTooLong",
     "LoginLoop",
     "LoginRefused",
@@ -90,6 +93,7 @@ __all__ = [
     "TooManyAtOnce",
     "TooManyWrongTokens",
     "TooMuchHeld",
+    "UpstreamBusy",
     "UpstreamNonsense",
     "UpstreamTimeout",
     "UpstreamUnreachable",

@@ -24,3 +24,16 @@ class UpstreamTimeout(UpstreamUnreachable):
     status = 504
     title = "The tool is too slow"
     sentence = "The tool behind this page did not answer in time."
+
+
+class HungUp(UpstreamUnreachable):
+    """The tool closed the connection before the first byte of its answer."""
+
+
+class UpstreamBusy(UpstreamUnreachable):
+    """As many requests wait for the tool as may wait."""
+
+    status = 503
+    title = "The tool is too busy"
+    sentence = "Too many people are using the tool behind this page right now. Please try again shortly."
+    retry_after = 5

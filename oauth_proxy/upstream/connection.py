@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 from typing import cast
 
-from oauth_proxy.errors import ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.errors import HungUp, ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.turns import SLICE, Slices
 from oauth_proxy.upstream.answer import AnswerReader
 from oauth_proxy.upstream.head import Head
@@ -24,10 +24,6 @@ HIGH_WATER = 131072
 
 _SPENT = AnswerReader()
 """Of every connection that has become a tunnel."""
-
-
-class HungUp(UpstreamUnreachable):
-    """The tool closed the connection before the first byte of its answer."""
 
 
 class Connection(asyncio.Protocol):

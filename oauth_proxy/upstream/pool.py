@@ -11,21 +11,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.errors import UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.outbox import Outbox
 
 QUIET = 0.1
 """Seconds of silence after which another visitor may use a connection: by then a tool's late bytes have come."""
-
-
-class UpstreamBusy(UpstreamUnreachable):
-    """As many requests wait for the tool as may wait."""
-
-    status = 503
-    title = "The tool is too busy"
-    sentence = "Too many people are using the tool behind this page right now. Please try again shortly."
-    retry_after = 5
 
 
 @dataclass(frozen=True, slots=True)

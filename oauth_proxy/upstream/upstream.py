@@ -10,9 +10,9 @@ import ssl
 
 from aiohttp import web
 
-from oauth_proxy.errors import BadRequest
+from oauth_proxy.errors import BadRequest, HungUp
 from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.connection import Connection, HungUp
+from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.pool import Address, Pool
 from oauth_proxy.upstream.request import Body, Outgoing, request_head
 from oauth_proxy.upstream.response import Forwarded, pass_on
