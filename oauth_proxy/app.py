@@ -11,7 +11,7 @@ from itertools import count
 from typing import TextIO
 
 import aiohttp
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import web
 
 from oauth_proxy import reading, server, tool_api
 from oauth_proxy.access import Access
@@ -32,7 +32,6 @@ from oauth_proxy.errors import (
     NotFound,
     ProxyError,
     SignInRequired,
-    VersionNotSupported,
 )
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.headers import Peers, ToolHeaders
@@ -54,7 +53,7 @@ from oauth_proxy.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-DRAIN = 12.5  # aiohttp waits this long for handlers to end, and as long again once they are cancelled
+DRAIN = 12.5  # Connection.shutdown waits twice as long
 """Seconds that requests under way get to finish after a stop; Kubernetes kills after 30."""
 
 
@@ -202,9 +201,6 @@ class Proxy:
 
     def _checked(self, request: Request) -> Target:
         """The request's target, where the request is fit to be looked at. Raises BadRequest and its like."""
-        if request._version not in (HttpVersion11, HttpVersion10):  # `version` would keep it, and so the answer
-            request._version = HttpVersion11  # RFC 9110 2.5: never answer in a version that is not ours
-            raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
         if request.fields.size > reading.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
         if request.method == "TRACE":

@@ -11,13 +11,12 @@ from time import monotonic
 from typing import Any, cast
 
 from aiohttp import StreamReader, web
-from aiohttp.http import StreamWriter
-from aiohttp.web_protocol import ERROR, _ErrInfo
 
+from oauth_proxy.aiohttp_private import Head, as_http1
 from oauth_proxy.capacity import Capacity
-from oauth_proxy.errors import BadRequest
+from oauth_proxy.errors import BadRequest, VersionNotSupported
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.reading import Message, Reading, named
+from oauth_proxy.reading import Reading
 from oauth_proxy.requests import Request
 from oauth_proxy.stall import StallWatch
 
@@ -36,91 +35,108 @@ Refusal = Callable[[Request, BadRequest], Outcome]
 
 
 class Connection(Reading):
-    """One visitor's connection."""
+    """One visitor's connection. It ends after `idle` seconds in which no request came whole."""
 
-    __slots__ = ("_answered", "_capacity", "_end", "_handler", "_refusal", "_unread")
+    __slots__ = (
+        *("_answered", "_capacity", "_end", "_ends_at", "_handler", "_idle"),
+        *("_refusal", "_task", "_timer", "_unread"),
+    )
 
     def __init__(
-        self, server: web.Server, *, refusal: Refusal, answered: Answered, capacity: Capacity, **kwargs: Any
+        self,
+        server: web.Server,
+        *,
+        handler: Handler,
+        refusal: Refusal,
+        answered: Answered,
+        capacity: Capacity,
+        idle: float,
+        **kwargs: Any,
     ) -> None:
         super().__init__(server, **kwargs)
         self._capacity = capacity
         self._end: Callable[[], None] | None = None
         """How to end it at once; None before it is admitted."""
         self._answered = answered
-        self._handler: Handler = cast(Handler, server.request_handler)
+        self._handler = handler
         self._refusal = refusal
         self._unread = StallWatch()
+        self._idle = idle
+        self._ends_at = 0.0
+        """When the next request must have come."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        """Answers the requests."""
 
     async def start(self) -> None:
         """Answer one request after another, all of them in this task.
 
         aiohttp's own makes a task for each, to give every handler context variables of its own. Ours have none,
-        and a task costs a tenth of a small request.
+        and a task costs more than a tenth of a small request.
         """
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         try:
-            while not self._force_close and not self._close:
-                if self._paused:
-                    await self._drain_helper()  # the answers so far are not taken yet
+            while not self._is_closing:
+                self._ends_at = loop.time() + self._idle
+                if self._timer is None:  # it came while we were busy
+                    self._timer = loop.call_at(self._ends_at, self._look_at_the_clock)
+                if self.writing_paused:
+                    await self.taken()
                 self._capacity.rest(self)
-                message, payload = await self._next()
+                head, body = await self._next()
                 self._capacity.wake(self)
-                may_go_on = await self._answer(message, payload)
-                if not (may_go_on and (payload.is_eof() or await self._discard(payload))):
+                may_go_on = await self._answer(head, body)
+                if not (may_go_on and (body.is_eof() or await self._discard(body))):
                     await self._linger()
                     break
-                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-                if self._keepalive_handle is None:  # it came while we were busy
-                    self._keepalive_handle = self._loop.call_at(
-                        self._next_keepalive_close_time, self._process_keepalive
-                    )
         except Exception as error:  # noqa: BLE001 - an answer failed: there is none left to give, only the line
-            self.log_exception(exc_info=error)
+            log.warning("a connection failed: %s", type(error).__name__)
         finally:
-            self._task_handler = None
+            self._task = None
             if self.transport is not None:
                 self._unread.start(self.transport)
                 self.transport.close()
 
-    async def _answer(self, message: Message, payload: StreamReader) -> bool:
+    async def _answer(self, head: Head | BadRequest, body: StreamReader) -> bool:
         """Whether another request may come after this one."""
         started = monotonic()  # uvloop's own time stands still for a whole turn
-        refused = message.exc if isinstance(message, _ErrInfo) else None
-        head = ERROR if isinstance(message, _ErrInfo) else message
-        task: Any = self._task_handler  # this one
-        request = Request(head, payload, self, StreamWriter(self, self._loop), task, self._loop)
-        self._request_in_progress, self._current_request = True, request
+        refused: BadRequest | None = None
+        spoken: Head | None = None
+        if isinstance(head, BadRequest):
+            refused = head
+        else:
+            spoken = as_http1(head)
+            if spoken is not head:
+                refused = VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
+        request = self.request_for(Request, spoken, body)
+        is_lost = False
         try:
-            outcome = await self._handler(request) if refused is None else self._refused(request, refused)
-            response, is_lost = outcome.response, False
-            if not response.prepared or self._upgraded:  # else all of it has been sent
-                response, is_lost = await self.finish_response(request, response, None)
-            self._answered(request, outcome, monotonic() - started)
+            outcome = await self._handler(request) if refused is None else self._refusal(request, refused)
         except ConnectionError:
             return False
-        finally:
-            self._request_in_progress, self._current_request = False, None
-            if self._handler_waiter is not None:
-                self._handler_waiter.set_result(None)
-        self._keepalive = bool(response.keep_alive)
-        return self._keepalive and not is_lost
+        response = outcome.response
+        if refused is not None:
+            response.force_close()
+        if not response.prepared:  # else all of it has been sent
+            try:
+                await response.prepare(request)
+                await response.write_eof()
+            except ConnectionError:
+                is_lost = True
+        self._answered(request, outcome, monotonic() - started)
+        return bool(response.keep_alive) and not is_lost
 
-    def _refused(self, request: Request, error: BaseException) -> Outcome:
-        """What becomes of bytes that could not be parsed; the connection closes after it."""
-        outcome = self._refusal(request, error if isinstance(error, BadRequest) else named(error))
-        outcome.response.force_close()
-        return outcome
-
-    async def _discard(self, payload: StreamReader) -> bool:
+    async def _discard(self, body: StreamReader) -> bool:
         """Read what is left of a body that nobody wanted, for a while: the visitor reads the answer after it.
 
         Whether that was all of it.
         """
         with suppress(TimeoutError, web.RequestPayloadError):
-            async with asyncio.timeout(self._lingering_time):
-                while not payload.is_eof() and not self._force_close:
-                    await payload.readany()
-        return payload.is_eof()
+            async with asyncio.timeout(LINGER):
+                while not body.is_eof() and not self._is_closing:
+                    await body.readany()
+        return body.is_eof()
 
     async def _linger(self) -> None:
         """After a refusal, let the visitor send on for a moment, to nobody.
@@ -128,12 +144,35 @@ class Connection(Reading):
         The system resets a connection that is closed over unread bytes, and our answer is lost (RFC 9112 9.6).
         """
         transport = self.transport
-        if self._parser is not None or transport is None:
+        if not self.is_over or transport is None:
             return
         if transport.can_write_eof():
             transport.write_eof()
-        self._resume_transport_reading()
+        if not transport.is_closing():
+            transport.resume_reading()
         await asyncio.sleep(LINGER)  # the end of the connection cancels it
+
+    def _look_at_the_clock(self) -> None:
+        """End the connection if it waits for a request for too long; while one is answered, look no more."""
+        self._timer = None
+        if self._coming is None or self._coming.done():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._ends_at:
+            self._timer = loop.call_at(self._ends_at, self._look_at_the_clock)
+        else:
+            self.force_close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp calls it so
+        """End: so many seconds are left to a request under way, and as many once its body comes no more."""
+        self.close()
+        task = self._task
+        if task is not None:
+            await asyncio.wait({task}, timeout=timeout)
+            self._body.set_exception(asyncio.CancelledError())
+            await asyncio.wait({task}, timeout=timeout)
+            task.cancel()
+        self.force_close()
 
     def admit(self, transport: asyncio.BaseTransport) -> bool:
         """Whether there is room for this one, who is at the other side of `transport`."""
@@ -179,6 +218,7 @@ class Connection(Reading):
     def force_close(self) -> None:
         """Close once our answers are taken."""
         transport = self.transport
+        self.close()
         super().force_close()
         if transport is not None:
             self._unread.start(transport)
@@ -186,13 +226,7 @@ class Connection(Reading):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed, by whomever."""
         super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
         self._unread.stop()
         self._capacity.leave(self)
-
-    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
-        """Nothing: aiohttp calls this for some responses only, and knows no outcome."""
-
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """One line instead of the traceback that aiohttp writes for every visitor who hangs up."""
-        error = kwargs.get("exc_info")
-        log.warning("a connection failed: %s", type(error).__name__ if error else "unknown")

@@ -2,23 +2,17 @@
 
 The law: parsed is the request that is being answered, and the next head as far as it has come. All else waits as
 the bytes it came as; beyond `PIECE` of them the socket is not read. Behind an error nothing is parsed.
-
-This leans on private names of aiohttp's: `_messages` and `_waiter` (the queue of requests, and who waits for one),
-`_parser`, `_request_count`, `_upgraded`, `_buffer_paused` with the two methods that set it. aiohttp bounds 32
-requests and no bytes; without these names there would be no other bound.
 """
 
+import asyncio
+from collections import deque
 from typing import Any
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, http_exceptions, web
-from aiohttp.http import RawRequestMessage
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
+from oauth_proxy.aiohttp_private import Head, NotHttp, Protocol, bound_of
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
 from oauth_proxy.turns import SLICE, Slices, wait_for_turn
-
-Message = RawRequestMessage | _ErrInfo
-"""A request's head, or what was wrong with it: then `exc` is a BadRequest."""
 
 LONGEST_LINE = 16 * 1024
 LONGEST_FIELD = 64 * 1024
@@ -33,13 +27,20 @@ BODY_HELD = 32 * 1024
 """Bytes; twice as many of a body, or a sixteenth as many chunks, are held before the visitor is no longer read."""
 
 
-class Reading(web.RequestHandler):
+class Reading(Protocol):
     """The half of a connection that reads."""
 
-    __slots__ = ("_body", "_has_begun", "_head_size", "_held", "_slices")
+    __slots__ = (
+        *("_body", "_coming", "_has_begun", "_has_stopped", "_head_size", "_heads"),
+        *("_held", "_is_closing", "_is_upgrade", "_slices"),
+    )
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
+        self._heads: deque[tuple[Head | BadRequest, StreamReader]] = deque()
+        """Requests that wait, with their bodies; of bytes that are none, what is wrong with them."""
+        self._coming: asyncio.Future[None] | None = None
+        """Who waits for the next one."""
         self._body: StreamReader = EMPTY_PAYLOAD
         """Of the last head that was parsed."""
         self._has_begun = False
@@ -48,33 +49,58 @@ class Reading(web.RequestHandler):
         """Bytes of a head whose end has not come."""
         self._held = b""
         """What came behind a request that is being answered."""
+        self._has_stopped = False
+        """The parser may have stopped between two requests, and kept the rest: at some number of heads it does."""
+        self._is_closing = False
+        """No further request is taken."""
+        self._is_upgrade = False
+        """The last request asks for another protocol: what follows may be no HTTP."""
         self._slices: Slices | None = None
         """Where that body comes in chunks, which take long to parse when they are small."""
 
-    async def _next(self) -> tuple[Message, StreamReader]:
-        """The next request's head, and its body as it comes."""
-        if self._has_begun and (self._held or self._messages):
+    async def _next(self) -> tuple[Head | BadRequest, StreamReader]:
+        """The next request's head, and its body as it comes. Raises CancelledError when none is to be taken."""
+        if not self._heads:
+            self._slices = None  # the last body has ended
+            if self._is_upgrade:
+                self._is_upgrade = False  # it has been answered, and the connection is still ours
+                self.decline_upgrade()
+        if self._has_begun and (self._held or self._heads):
             await wait_for_turn()  # it came before the last answer: ours would follow each other without a pause
         self._has_begun = True
-        while (self._held or self._buffer_paused) and not self._messages:
-            self._parse(b"", is_open=False)  # the parser may have stopped between two requests, and kept the rest
+        while (self._held or self._has_stopped) and not self._heads:
+            self._has_stopped = False
+            self._parse(b"", is_open=False)
             self._read_on()
-        if not self._messages:
-            self._waiter = self._loop.create_future()
+        if not self._heads:
+            self._coming = asyncio.get_running_loop().create_future()
+            if self._is_closing:
+                self._coming.cancel()
             try:
-                await self._waiter
+                await self._coming
             finally:
-                self._waiter = None
-        taken = self._messages.popleft()
-        if self._parser is not None:  # else the connection was lost, or this is the last that is read
-            self._parser.message_consumed()
+                self._coming = None
+        taken = self._heads.popleft()
+        self.take_next()
         return taken
+
+    def take_over(self) -> bytes:
+        """What came behind a request for another protocol, which somebody else speaks from now on."""
+        held, self._held = self._held, b""
+        return held
+
+    def close(self) -> None:
+        """Take no further request; aiohttp asks all connections so when the server is about to end."""
+        super().close()
+        self._is_closing = True
+        if self._coming is not None:
+            self._coming.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the visitor's; also called with none, when the reader of a body has room again."""
-        if self._parser is None:
-            return  # refused already
-        if self._waiter is not None and not self._messages:  # nothing is being answered
+        if self.is_over:
+            return
+        if self._coming is not None and not self._heads:  # nothing is being answered
             if len(data) <= SLICE:
                 self._parse(data, is_open=False)
             else:
@@ -83,34 +109,36 @@ class Reading(web.RequestHandler):
         elif self._is_open():
             self._parse_body(data)
         else:
-            self._hold(data)
+            self._hold_back(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The socket is closed, by whomever."""
+        """The socket is closed, by whomever: the rest of a body does not come."""
         super().connection_lost(exc)
+        self._body.set_exception(exc or ConnectionResetError("the connection is lost"))
         # What refers to us, and what it holds, would stay until a full garbage collection.
+        self._heads.clear()
         self._held, self._slices, self._body = b"", None, EMPTY_PAYLOAD
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """The reader of a body has room; aiohttp says so after every piece, paused or not."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-            if self._slices is not None:
-                self._slices.go_on()
+        """The reader of a body has room."""
+        was_full = self.is_body_full
+        super().resume_reading(resume_parser)
+        if was_full and self._slices is not None:
+            self._slices.go_on()
 
     def _is_open(self) -> bool:
-        """What comes next is no head: it is the rest of a body, or goes through a tunnel."""
-        return self._upgraded or not self._body.is_eof()
+        """What comes next is no head: it is the rest of a body."""
+        return not (self._is_upgrade or self._body.is_eof())
 
-    def _hold(self, data: bytes) -> None:
+    def _hold_back(self, data: bytes) -> None:
         """Keep what comes behind a request that is being answered."""
         self._held += data
         if len(self._held) > MOST_HELD:
-            self._pause_reading_for_buffer()
+            self.hold()
 
     def _read_on(self) -> None:
         """Parse as much of what is held as makes one request, with all that is here of its body."""
-        while self._held and not self._messages:
+        while self._held and not self._heads:
             end = self._held.find(b"\r\n\r\n", 0, MOST_HELD)  # what follows a head is parsed as what it is
             size = MOST_HELD if end < 0 else end + 4
             piece, self._held = self._held[:size], self._held[size:]
@@ -118,18 +146,17 @@ class Reading(web.RequestHandler):
         if self._held and self._is_open():
             rest, self._held = self._held, b""
             self._parse_body(rest)
-        self._hold(b"")
+        self._hold_back(b"")
         self._release()
 
     def _release(self) -> None:
         """Read the socket again, if nothing is held or refused; more of a body may be waited for."""
-        has_room = not self._held and len(self._messages) < self._max_msg_queue_size
-        is_held = self._parser is None or (self._slices is not None and self._slices.wait)
-        if self._buffer_paused and has_room and not is_held:
-            self._resume_reading_for_buffer()
+        is_full = self._held or self.is_over or (self._slices is not None and self._slices.wait)
+        if self.is_held and not is_full:
+            self.let_go()
 
     def _parse_body(self, data: bytes) -> None:
-        """Parse what goes on with an open body, or through a tunnel."""
+        """Parse what goes on with an open body."""
         if self._slices is None or not data:
             self._parse(data, is_open=True)
         else:
@@ -137,52 +164,61 @@ class Reading(web.RequestHandler):
 
     def _parse_slice(self, data: bytes) -> bool:
         """Parse a slice of a body in chunks; whether the next one may follow at once."""
-        if self._parser is None:
-            return False  # the connection was lost
+        if self.is_over:
+            return False
         self._parse(data, is_open=True)
         if not self._is_open() and self._slices is not None:
-            self._hold(self._slices.take_back())  # the body has ended: this belongs to the next request
-        return self._slices is not None and not self._reading_paused
+            self._hold_back(self._slices.take_back())  # the body has ended: this belongs to the next request
+        return self._slices is not None and not self.is_body_full
 
     def _parse(self, data: bytes, *, is_open: bool) -> None:
         """Hand `data` to aiohttp's parser and see what has come of it: the rest of a body, or heads."""
-        count, body = self._request_count, self._body
-        super().data_received(data)
-        if self._request_count != count:
-            message, self._body = self._messages[-1]
+        try:
+            heads, is_upgrade, rest = self.parse(data)
+        except NotHttp as error:
+            self._refuse(named(error))
+            return
+        if is_upgrade:
+            self._is_upgrade = True
+            self._held = rest + self._held
+        if heads:
+            self._heads.extend(heads)
+            head, self._body = heads[-1]
             self._head_size = 0
             self._slices = None
-            if isinstance(message, _ErrInfo):
-                self._messages.pop()  # its traceback's frames hold what was read
-                self._refuse(named(message.exc), body)
-            elif message.chunked:
-                self._slices = Slices(
-                    self._parse_slice, hold=self._pause_reading_for_buffer, release=self._release
-                )
+            if head.chunked:
+                self._slices = Slices(self._parse_slice, hold=self.hold, release=self._release)
+            self._has_stopped = len(self._heads) > 1
+            self._wake()
         elif is_open:
             self._head_size = 0
         else:
             self._head_size += len(data)
             if self._head_size > LONGEST_HEAD:
-                self._refuse(FieldsTooLarge("a head without end"), EMPTY_PAYLOAD)
+                self._refuse(FieldsTooLarge("a head without end"))
 
-    def _refuse(self, error: BadRequest, body: StreamReader) -> None:
-        """Answer so when it is its turn. What follows is no request, and the rest of `body` does not come."""
-        self._messages.append((_ErrInfo(error.status, error, ""), EMPTY_PAYLOAD))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        self._parser = None
+    def _refuse(self, error: BadRequest) -> None:
+        """Answer so when it is its turn. What follows is no request; the rest of an open body does not come."""
+        self._heads.append((error, EMPTY_PAYLOAD))
+        self._wake()
+        self.stop_parsing()
         self._held = b""
         self._slices = None
-        if not body.is_eof():
-            body.set_exception(web.RequestPayloadError("bytes that are no body"))
-        self._pause_reading_for_buffer()
+        if not self._body.is_eof():
+            self._body.set_exception(web.RequestPayloadError("bytes that are no body"))
+        self._body = EMPTY_PAYLOAD
+        self.hold()
+
+    def _wake(self) -> None:
+        if self._coming is not None and not self._coming.done():
+            self._coming.set_result(None)
 
 
-def named(exc: BaseException | None) -> BadRequest:
+def named(error: NotHttp) -> BadRequest:
     """What is wrong with bytes of which aiohttp's parser says this. Nothing of them is kept."""
-    cause = f"bytes that are not a request: {type(exc).__name__}"
-    if isinstance(exc, http_exceptions.LineTooLong):
+    cause = f"bytes that are not a request: {type(error).__name__}"
+    bound = bound_of(error)
+    if bound is not None:
         # Only the request line is bounded lower than a field: what is larger than that is a header.
-        return LineTooLong(cause) if exc.args[1] == LONGEST_LINE else FieldsTooLarge(cause)
+        return LineTooLong(cause) if bound == LONGEST_LINE else FieldsTooLarge(cause)
     return BadRequest(cause)

@@ -17,7 +17,7 @@ from aiohttp import web
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.handshakes import Arrival, Handshakes
-from oauth_proxy.protocol import LINGER, Answered, Connection, Handler, Refusal
+from oauth_proxy.protocol import Answered, Connection, Handler, Refusal
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
 from oauth_proxy.sockets import unix_socket
@@ -40,16 +40,21 @@ class Server(web.Server):
         self.capacity = capacity or Capacity()
         self.handshakes: Handshakes | None = None
         """Set where we speak TLS."""
-        self._ours: dict[str, Any] = {"refusal": refusal, "answered": answered, "capacity": self.capacity}
+        self._ours: dict[str, Any] = {
+            "handler": handler,
+            "refusal": refusal,
+            "answered": answered,
+            "capacity": self.capacity,
+            "idle": HEAD_DEADLINE,
+        }
         self._limits: dict[str, Any] = {
             "access_log": None,
             "loop": asyncio.get_running_loop(),
             "auto_decompress": False,
-            "keepalive_timeout": HEAD_DEADLINE,
+            "keepalive_timeout": 0,  # aiohttp's own; Connection's knows what it waits for
             "max_line_size": LONGEST_LINE,
             "max_field_size": LONGEST_FIELD,
             "max_headers": MOST_FIELDS,
-            "lingering_time": LINGER,
             "read_bufsize": BODY_HELD,
         }
 

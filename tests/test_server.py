@@ -1,13 +1,14 @@
 """aiohttp's server with our limits: what happens when an answer itself fails."""
 
 import asyncio
+import gc
 
 import pytest
 from aiohttp import web
 
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.protocol import Handler, Refusal
+from oauth_proxy.protocol import Connection, Handler, Refusal
 from oauth_proxy.server import Server
 from tests.cast import PATIENCE, serving
 
@@ -53,3 +54,77 @@ async def test_a_refusal_that_fails_is_one_line_and_a_closed_connection(caplog: 
     assert await said(unused, fails, b"nonsense\r\n\r\n") == b""
     assert "a connection failed: ZeroDivisionError" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def test_a_request_behind_chunks_that_took_long_to_parse_is_answered() -> None:
+    """Their connection was in the line for its next turn, and the loop went round and round until that came."""
+
+    async def unread(request: web.BaseRequest) -> Outcome:
+        return Outcome(web.Response(text="unread"))
+
+    body = b"1\r\nx\r\n" * 600 + b"0\r\n\r\n"
+    async with serving(Server(unread, refusal=refused, answered=unheard)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(3):
+                writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                await reader.readuntil(b"unread")
+                writer.write(body)
+                await asyncio.sleep(0.05)  # they are read before the next one comes
+        writer.close()
+
+
+async def test_a_body_is_read_to_its_end_although_the_server_is_about_to_end() -> None:
+    async def echoes(request: web.BaseRequest) -> Outcome:
+        return Outcome(web.Response(body=await request.read()))
+
+    server = Server(echoes, refusal=refused, answered=unheard)
+    async with serving(server) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        async with asyncio.timeout(PATIENCE):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+            await asyncio.sleep(0.05)
+            server.pre_shutdown()
+            writer.write(b"half")
+            assert (await reader.read()).endswith(b"\r\n\r\nhalfhalf")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+        b"POST /slow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+        b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * 3,
+        b"\x00nonsense\r\n\r\n",
+    ],
+)
+async def test_nothing_of_a_lost_connection_waits_for_a_garbage_collection(sent: bytes) -> None:
+    """What cancelled its task, and with that each request, was held by the task to which the request led."""
+
+    async def answers(request: web.BaseRequest) -> Outcome:
+        if request.path == "/slow":
+            await asyncio.Event().wait()
+        return Outcome(web.Response(text="quick"))
+
+    def held() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    async with serving(Server(answers, refusal=refused, answered=unheard)) as url:
+        gc.collect()
+        gc.disable()
+        try:
+            before = held()
+            for _ in range(10):
+                _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+                writer.write(sent)
+                await asyncio.sleep(0.01)  # it is read
+                writer.transport.abort()
+            async with asyncio.timeout(PATIENCE):
+                while held() > before:  # noqa: ASYNC110 - nothing tells when an object is gone
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()

@@ -4,8 +4,8 @@ import asyncio
 from typing import NamedTuple
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
-from aiohttp.http import HttpProcessingError
 
+from oauth_proxy.aiohttp_private import BODY_ERRORS
 from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout
 from oauth_proxy.upstream.connection import Connection
 from oauth_proxy.upstream.response import STALL, Lines
@@ -110,7 +110,7 @@ class Body:
             await self._send(connection)
         except (BadRequest, RequestTooSlow, UpstreamTimeout) as error:
             connection.fail(error)
-        except (web.RequestPayloadError, HttpProcessingError, OSError) as error:  # aiohttp's two parsers differ
+        except (*BODY_ERRORS, OSError) as error:
             connection.fail(BadRequest(f"the request's body broke off: {type(error).__name__}"))
 
     async def _send(self, connection: Connection) -> None:

@@ -30,15 +30,23 @@ _log = logging.getLogger(__name__)
 class Forwarded(web.StreamResponse):
     """What has been sent of an answer: by the time a handler returns it, everything is on the wire."""
 
+    prepared = True
+    status = 0
+    body_length = 0
+    keep_alive: bool | None = None
+
     def __init__(self, status: int, *, keep_alive: bool) -> None:
         # Not super().__init__(): nobody asks for the header lines and the state of what has been sent already.
-        self._status = status
-        self._keep_alive = keep_alive
-        self._eof_sent = True
+        self.status = status
+        self.keep_alive = keep_alive
+
+    def force_close(self) -> None:
+        """The connection closes after it."""
+        self.keep_alive = False
 
     def count(self, size: int) -> None:
         """`size` more bytes of body were sent; the access log reads the sum as `body_length`."""
-        self._body_length += size
+        self.body_length += size
 
 
 class CutShort(Exception):

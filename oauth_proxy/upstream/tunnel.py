@@ -11,9 +11,9 @@ import hashlib
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
-from aiohttp.http import WebSocketReader
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
+from oauth_proxy.reading import Reading
 from oauth_proxy.stall import StallWatch
 from oauth_proxy.turns import BULK, line
 from oauth_proxy.upstream.claims import Claims
@@ -96,10 +96,7 @@ def _join(
     request: web.BaseRequest, visitor: asyncio.Transport, connection: Connection, opening: bytes
 ) -> asyncio.Future[None]:
     """Join the two sockets; `opening` is the visitor's 101. What is returned ends when either side does."""
-    tool, early = connection.transport, _Early()
-    # aiohttp hands the bytes behind the handshake to whatever has the two methods of its WebSocket reader.
-    request.protocol.set_parser(cast(WebSocketReader, early))
-    request.protocol.keep_alive(False)
+    tool, early = connection.transport, cast(Reading, request.protocol).take_over()
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     silent: set[End] = set()
     full: set[asyncio.Transport] = set()
@@ -107,7 +104,7 @@ def _join(
     visitor.set_protocol(End(request.protocol, visitor, tool, over, silent, full))
     tool.set_protocol(End(connection, tool, visitor, over, silent, full))
     visitor.write(opening + connection.become_tunnel())
-    tool.write(bytes(early.received))
+    tool.write(early)
     visitor.resume_reading()
     tool.resume_reading()
     return over
@@ -117,21 +114,6 @@ def _let_go(transport: asyncio.Transport) -> None:
     """Close once everything is sent, and cut when that takes too long."""
     transport.close()
     asyncio.get_running_loop().call_later(_LAST_WORDS, transport.abort)
-
-
-class _Early:
-    """What the visitor sent behind its handshake, in the shape in which aiohttp gives it away."""
-
-    def __init__(self) -> None:
-        self.received = bytearray()
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Keep `data`."""
-        self.received += data
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """The visitor is gone; the handler learns of it by its cancellation."""
 
 
 _buffer = memoryview(bytearray(BULK))

@@ -92,7 +92,7 @@ async def test_ten_thousand_pipelined_requests_are_answered_in_order_a_few_at_a_
 
     def counting(self: protocol.Connection, data: bytes) -> None:
         receive(self, data)
-        queued.append(len(self._messages))
+        queued.append(len(self._heads))
 
     monkeypatch.setattr(protocol.Connection, "data_received", counting)
     targets = [f"/assets/{number}" if number % 100 else "/page" for number in range(10_000)]

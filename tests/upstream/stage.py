@@ -11,7 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from oauth_proxy.cookies import Cookies
-from oauth_proxy.errors import ProxyError
+from oauth_proxy.errors import BadRequest, ProxyError
+from oauth_proxy.outcomes import Outcome
+from oauth_proxy.server import Server
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.request import Outgoing, header_lines
@@ -160,7 +162,7 @@ class Door:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.port = 0
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> Outcome:
         """What a gateway does, without asking who it is."""
         task = asyncio.current_task()
         if task is not None:
@@ -183,7 +185,7 @@ class Door:
             self.errors.append(error)
             answer = web.Response(status=error.status, text=type(error).__name__)
         self.answers.append(answer)
-        return answer
+        return Outcome(answer)
 
     async def visitor(self) -> Peer:
         """Somebody at the door."""
@@ -199,6 +201,10 @@ class Door:
             await visitor.close()
 
 
+def _refused(request: web.BaseRequest, error: BadRequest) -> Outcome:
+    return Outcome(web.Response(status=error.status))
+
+
 @asynccontextmanager
 async def a_door(
     address: Address,
@@ -207,13 +213,11 @@ async def a_door(
     tls: ssl.SSLContext | None = None,
     **settings: Any,
 ) -> AsyncIterator[Door]:
-    """An aiohttp server that does nothing but forward to `address`; `settings` are Upstream's."""
+    """Our server, with a handler that does nothing but forward to `address`; `settings` are Upstream's."""
     door = Door(
         Upstream(address, **{"claims": CLAIMS, "timeout": 5.0, "body_rate": 240.0, **settings}), added or []
     )
-    server = web.Server(
-        door.handle, handler_cancellation=True, auto_decompress=False, max_field_size=65536, access_log=None
-    )
+    server = Server(door.handle, refusal=_refused, answered=lambda request, outcome, seconds: None)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
