@@ -16,7 +16,6 @@ from aiohttp import web
 from oauth_proxy import reading, server, tool_api
 from oauth_proxy.access import Access
 from oauth_proxy.admin import Admin
-from oauth_proxy.answers import Answers
 from oauth_proxy.assembly import cookies_for, logout_for, provider_for, routes_for
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
@@ -34,14 +33,15 @@ from oauth_proxy.errors import (
     SignInRequired,
 )
 from oauth_proxy.gateway import Gateway
-from oauth_proxy.headers import Peers, ToolHeaders
+from oauth_proxy.headers import ToolHeaders, TrustedProxies
 from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
 from oauth_proxy.pages import Pages
 from oauth_proxy.paths import Site, Target, read_target
-from oauth_proxy.requests import Readings, Request
+from oauth_proxy.requests import HeaderCache, Request
+from oauth_proxy.responses import Responses
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import Attempts, CookieStore, Handles, Live, Redemptions, Refresher, Sessions
+from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.telemetry import AccessLog, Metrics
 from oauth_proxy.tool_api import ToolApi
@@ -66,8 +66,8 @@ class Proxy:
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
         self.clock = clock = Clock(system)
         self._site = site
-        self._peers = Peers(settings.trusted_proxies)
-        self._readings = Readings()
+        self._peers = TrustedProxies(settings.trusted_proxies)
+        self._header_cache = HeaderCache()
         self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts)
         self.metrics = Metrics(lambda: self.capacity.open, lambda: len(asyncio.all_tasks()))
         self.provider = provider_for(settings, http, clock, system, self.metrics)
@@ -77,7 +77,7 @@ class Proxy:
         access = Access(settings.access.allow, settings.access.public)
         self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
         self.bearers = bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
-        self._live = Live(clock)
+        self._live = OpenExchanges(clock)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
             **lasts,
@@ -106,7 +106,7 @@ class Proxy:
             last_used=self._live.last_used,
             clock=clock,
         )
-        self.answers = Answers(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
+        self.answers = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
             routes_for(settings, Claims(cookies)),
             ToolHeaders(settings.headers),
@@ -140,7 +140,7 @@ class Proxy:
             self.redemptions,
             self.provider,
             self.answers,
-            Peers(settings.auth_request_from),
+            TrustedProxies(settings.auth_request_from),
             self.metrics,
             logout=logout_for(settings),
             date=clock.date,
@@ -195,7 +195,9 @@ class Proxy:
         await self.memory.close()
 
     def _introduce(self, request: Request) -> None:
-        request.fields = self._readings.read(tuple(request.raw_headers))  # of what is no request it is no tuple
+        request.fields = self._header_cache.read(
+            tuple(request.raw_headers)
+        )  # of what is no request it is no tuple
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote or "", request.fields)
 

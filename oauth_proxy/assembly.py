@@ -12,7 +12,7 @@ from oauth_proxy.clock import Clock, System
 from oauth_proxy.cookies import Cookies
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
-from oauth_proxy.provider import APIS, Api, Asked, Provider
+from oauth_proxy.provider import APIS, Api, Memberships, Provider
 from oauth_proxy.settings import Limits, Member, Settings
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import Metrics
@@ -55,7 +55,7 @@ def provider_for(
         app.client_secret.get_secret_value() if app.client_secret else None,
     )
     members = [rule for rule in settings.access.allow if isinstance(rule, Member)]
-    asked = Asked(
+    asked = Memberships(
         accounts=frozenset(rule.id for rule in members if rule.of == "account"),
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )

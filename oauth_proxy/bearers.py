@@ -14,7 +14,7 @@ from functools import partial
 from typing import Generic, Literal, Protocol, TypeVar
 
 from oauth_proxy.bounded import Bounded
-from oauth_proxy.cookies import Received
+from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.errors import (
     GrantEnded,
     NotAllowed,
@@ -53,7 +53,7 @@ class Describing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Answer:
     """Whose a token was at a moment, in seconds since the epoch."""
 
     identity: Identity
@@ -64,7 +64,7 @@ class _Known:
 class _Flight:
     """One question to the provider, and how many requests wait for its answer."""
 
-    task: asyncio.Task[_Known]
+    task: asyncio.Task[_Answer]
     waiting: int = 0
 
 
@@ -75,17 +75,17 @@ class Bearers:
         self._provider = provider
         self._clock = clock
         self._enabled = enabled
-        self._good = _Memory[_Known](clock)
-        self._wrong = _Memory[str](clock)
-        self._busy = _Memory[str](clock)
-        self._proven = _Memory[bool](clock)
-        self._unanswered = _Memory[str](clock)
+        self._good = _Cache[_Answer](clock)
+        self._wrong = _Cache[str](clock)
+        self._busy = _Cache[str](clock)
+        self._proven = _Cache[bool](clock)
+        self._unanswered = _Cache[str](clock)
         self._limit = _Limit(clock)
         self._flights: dict[bytes, _Flight] = {}
         self._rechecks: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    def has_token(self, request: Request, received: Received) -> bool:
+    def has_token(self, request: Request, received: RequestCookies) -> bool:
         """Whether a token of its own says whose request it is.
 
         Where a request brings a cookie of ours, that decides alone: it comes from a browser, and the tool's own
@@ -145,7 +145,7 @@ class Bearers:
         known = self._good.last(key)
         return self._clock() >= max(session.profile_at, known.at if known else 0.0) + RECHECK
 
-    async def _whose(self, key: bytes, token: str, client: str) -> _Known:
+    async def _whose(self, key: bytes, token: str, client: str) -> _Answer:
         if (known := self._good.get(key)) is not None:
             return known
         if (cause := self._wrong.get(key)) is not None:
@@ -154,7 +154,7 @@ class Bearers:
             raise ProviderBusy(f"{cause}, a moment ago", retry_after=self._busy.seconds_left(key))
         return await self._shared(key, token, client)
 
-    async def _shared(self, key: bytes, token: str, client: str) -> _Known:
+    async def _shared(self, key: bytes, token: str, client: str) -> _Answer:
         """The provider's answer, for which one question is asked however many wait."""
         flight = self._flights.get(key)
         if flight is None:
@@ -179,13 +179,13 @@ class Bearers:
             task.cancel()
         await asyncio.gather(*self._rechecks.values(), return_exceptions=True)
 
-    async def _ask(self, key: bytes, token: str, client: str) -> _Known:
+    async def _ask(self, key: bytes, token: str, client: str) -> _Answer:
         try:
             async with asyncio.timeout(_PATIENCE), self._turns:
                 if not self._proven.get(key):
                     self._limit.check(client)  # here, because what came in the same moment may have been wrong
                 now = self._clock()
-                known = _Known(await self._provider.profile(token, owner=self._owner(key), asker="program"), now)
+                known = _Answer(await self._provider.profile(token, owner=self._owner(key), asker="program"), now)
         except (GrantEnded, NotAllowed) as error:
             self._limit.count(client)
             self._wrong.keep(key, error.cause, self._clock() + WRONG_FOR)
@@ -201,7 +201,7 @@ class Bearers:
         return known
 
 
-class _Memory(Generic[V]):
+class _Cache(Generic[V]):
     """What is believed of tokens, by their hashes and for a while."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

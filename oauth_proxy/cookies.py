@@ -29,7 +29,7 @@ _COUNTED = re.compile(r"([1-9][0-9]?)\.([A-Za-z0-9_-]+)")
 
 
 @dataclass(slots=True)
-class Received:
+class RequestCookies:
     """What a request brought: `ours` by exact name, without repeated ones; names `seen`; the tool's `others`."""
 
     ours: dict[str, str]
@@ -41,7 +41,7 @@ class Received:
     """Sealed texts that were put together already, by the name of their first cookie."""
 
 
-def _weight(line: bytes, received: Received) -> int:
+def _weight(line: bytes, received: RequestCookies) -> int:
     """Bytes of everything that is held for a line."""
     ours, others, joined = received.ours, received.others, received.joined
     parts = (line, received, ours, *ours.values(), received.seen, *received.seen, others, *others, joined)
@@ -69,13 +69,13 @@ class Cookies:
         self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
         self.family = name.encode()
         """What all our names have in them."""
-        self._known = Weighed[bytes, Received](_REMEMBERED_BYTES, _weight)
+        self._known = Weighed[bytes, RequestCookies](_REMEMBERED_BYTES, _weight)
         self._domain = f"; Domain={domain}" if domain else ""
         self._path = path
         self._secure = "; Secure" if secure else ""
         self._same_site = same_site.capitalize()
 
-    def read(self, sent: Fields) -> Received:
+    def read(self, sent: Fields) -> RequestCookies:
         """The request's cookies, ours told apart from the tool's, whose bytes stay as they are.
 
         Raises FieldsTooLarge for more of them than any browser sends.
@@ -93,7 +93,7 @@ class Cookies:
         """Whether this exact name is one of ours, with or without a prefix."""
         return self._ours.fullmatch(name) is not None
 
-    def remember(self, received: Received) -> None:
+    def remember(self, received: RequestCookies) -> None:
         """Read a `line` like this one's faster from now on: its browser sends it until we or the tool change it.
 
         Only for lines with a good session, of which strangers have none.
@@ -102,7 +102,7 @@ class Cookies:
         if line:
             self._known.keep(line, received)
 
-    def _read(self, lines: Sequence[bytes]) -> Received:
+    def _read(self, lines: Sequence[bytes]) -> RequestCookies:
         ours: dict[str, str] = {}
         seen: set[str] = set()
         others: list[bytes] = []
@@ -127,7 +127,7 @@ class Cookies:
                     ours[key] = value.decode("latin-1")
             if any(piece.strip(b" \t") for piece in kept):
                 others.append(b";".join(kept).lstrip(b" \t"))
-        return Received(ours, frozenset(seen), tuple(others))
+        return RequestCookies(ours, frozenset(seen), tuple(others))
 
     def set(self, name: str, value: str, max_age: float) -> str:
         """A Set-Cookie value (RFC 6265bis 4.1) that lasts `max_age` seconds."""
@@ -152,7 +152,7 @@ class SealedCookie:
         self._sealer = sealer
         self.name = name
 
-    def text(self, received: Received) -> str | None:
+    def text(self, received: RequestCookies) -> str | None:
         """The sealed text the request brought, joined; None where there is none or pieces are missing."""
         try:
             return received.joined[self.name]
@@ -160,7 +160,7 @@ class SealedCookie:
             text = received.joined[self.name] = self._join(received)
             return text
 
-    def _join(self, received: Received) -> str | None:
+    def _join(self, received: RequestCookies) -> str | None:
         first = received.ours.get(self.name)
         counted = _COUNTED.fullmatch(first) if first else None
         if not counted:
@@ -178,7 +178,7 @@ class SealedCookie:
         except Unsealable:
             return None
 
-    def set(self, content: bytes, max_age: float, received: Received) -> list[str]:
+    def set(self, content: bytes, max_age: float, received: RequestCookies) -> list[str]:
         """Set-Cookie values that store `content` and clear what a longer predecessor left behind.
 
         Raises SessionTooLarge when `content` does not fit into the cookies a browser keeps.
@@ -196,7 +196,7 @@ class SealedCookie:
         stored = [self._cookies.set(name, piece, max_age) for name, piece in zip(names, pieces, strict=True)]
         return stored + [self._cookies.clear(name) for name in self._pieces_seen(received) if name not in names]
 
-    def clear(self, received: Received) -> list[str]:
+    def clear(self, received: RequestCookies) -> list[str]:
         """Set-Cookie values that make the browser forget every piece it sent."""
         return [self._cookies.clear(name) for name in self._pieces_seen(received)]
 
@@ -204,6 +204,6 @@ class SealedCookie:
         """Whether an older key sealed this, so that it should be stored anew."""
         return not self._sealer.is_current(text)
 
-    def _pieces_seen(self, received: Received) -> list[str]:
+    def _pieces_seen(self, received: RequestCookies) -> list[str]:
         piece = re.compile(re.escape(self.name) + r"(?:-[0-9]{1,2})?")
         return sorted(name for name in received.seen if piece.fullmatch(name))

@@ -8,8 +8,7 @@ from functools import partial
 from urllib.parse import parse_qs
 
 from oauth_proxy.access import Access
-from oauth_proxy.answers import SIGN_OUT, START, Answers, identity_headers
-from oauth_proxy.cookies import Cookies, Received
+from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.errors import (
     AttemptUnknown,
     BadRequest,
@@ -20,13 +19,14 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import Peers, is_known_from, is_navigation
+from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.outcomes import Outcome, Refused, Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
+from oauth_proxy.responses import SIGN_OUT, START, Responses, identity_headers
 from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.visitors import Visitors
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/oauth2/"
 
 Query = dict[str, list[str]]
-Endpoint = Callable[[Request, Query, Received], Awaitable[Outcome]]
+Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
 
 
 class Endpoints:
@@ -52,8 +52,8 @@ class Endpoints:
         attempts: Attempts,
         redemptions: Redemptions,
         provider: Provider,
-        answers: Answers,
-        askers: Peers,
+        answers: Responses,
+        askers: TrustedProxies,
         metrics: Metrics,
         *,
         logout: Callable[[str], str] | None,
@@ -94,7 +94,7 @@ class Endpoints:
             raise BadRequest("the query has too many fields") from None
         return await endpoint(request, query, self._cookies.read(request.fields))
 
-    async def start(self, request: Request, query: Query, received: Received) -> Outcome:
+    async def start(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """To Frame.io, with an attempt's cookie. Only people are sent: a script would pile up cookies."""
         return_to = self._return_to(request, query)
         if not is_navigation(request.method, request.fields):
@@ -103,7 +103,7 @@ class Endpoints:
         to = Destination(return_to, restarted=False)
         return self._to_frameio(request, to, received, switch="switch" in query)
 
-    async def callback(self, request: Request, query: Query, received: Received) -> Outcome:
+    async def callback(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Back from Frame.io: a session and on to the target, or a page that says why not (RFC 6749 4.1.2)."""
         state = single(query, "state") or ""
         to = self._attempts.destination(state)
@@ -123,7 +123,7 @@ class Endpoints:
             raise Refused(error, Visit(set_cookies=finished), return_to) from error
         return Outcome(self._answers.redirect(request, landing.url, [*finished, *landing.set_cookies]))
 
-    async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: Received) -> Landing:
+    async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: RequestCookies) -> Landing:
         """What the first callback of a state does; those that come after it land at the same place."""
         with self._failures_counted():
             tokens = await self._provider.exchange(code, attempt)
@@ -146,7 +146,7 @@ class Endpoints:
             self._metrics.logins.labels(error.name).inc()
             raise
 
-    async def _count(self, received: Received) -> list[str]:
+    async def _count(self, received: RequestCookies) -> list[str]:
         """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
         if await self._sessions.came_back(received):
             return []
@@ -156,7 +156,7 @@ class Endpoints:
         return [counted]
 
     async def _without_attempt(
-        self, request: Request, to: Destination | None, received: Received, finished: Sequence[str] = ()
+        self, request: Request, to: Destination | None, received: RequestCookies, finished: Sequence[str] = ()
     ) -> Outcome:
         """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed.
 
@@ -181,7 +181,7 @@ class Endpoints:
         self,
         request: Request,
         to: Destination,
-        received: Received,
+        received: RequestCookies,
         finished: Sequence[str] = (),
         *,
         switch: bool = False,
@@ -190,12 +190,12 @@ class Endpoints:
         url = self._provider.authorize_url(state, attempt, switch=switch)
         return Outcome(self._answers.redirect(request, url, [*finished, *set_cookies]))
 
-    async def sign_in(self, request: Request, query: Query, received: Received) -> Outcome:
+    async def sign_in(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The page that offers to sign in."""
         start_url = self._answers.start_url(self._return_to(request, query))
         return Outcome(self._answers.page(request, self._answers.pages.sign_in(start_url=start_url)))
 
-    async def sign_out(self, request: Request, query: Query, received: Received) -> Outcome:
+    async def sign_out(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The session ends; on to `rd` where that is safe, else the page that says so.
 
         Whoever is not known to have asked for that is asked.
@@ -213,7 +213,7 @@ class Endpoints:
         page = self._answers.pages.signed_out(start_url=self._answers.start_url(self._site.url("/")))
         return Outcome(self._answers.page(request, page, visit.set_cookies))
 
-    async def auth(self, request: Request, query: Query, received: Received) -> Outcome:
+    async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """202, 401 or 403 for a front proxy that asks before it forwards; whose session it is, in headers.
 
         The token is told only to a peer in `auth_request_from`: anybody else may be a page's script.
@@ -228,7 +228,7 @@ class Endpoints:
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
         return Outcome(self._answers.empty(request, 202, headers, visit.set_cookies), user=visit.user)
 
-    async def userinfo(self, request: Request, query: Query, received: Received) -> Outcome:
+    async def userinfo(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Who is signed in, as JSON; never a token."""
         visit, session = await self._signed_in(request, received)
         who = session.identity
@@ -241,7 +241,7 @@ class Endpoints:
         }
         return Outcome(self._answers.json(request, 200, content, visit.set_cookies), user=visit.user)
 
-    async def _signed_in(self, request: Request, received: Received) -> tuple[Visit, Session]:
+    async def _signed_in(self, request: Request, received: RequestCookies) -> tuple[Visit, Session]:
         visit = await self._visitors.identify(request, received)
         if visit.session is None:
             raise Refused(SignInRequired("no session"), visit)

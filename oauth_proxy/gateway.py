@@ -1,14 +1,14 @@
 """Every request for the tool: whose is it, may they, and off it goes."""
 
 from oauth_proxy.access import Access
-from oauth_proxy.answers import Answers
-from oauth_proxy.cookies import Cookies, Received
+from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.errors import ProxyError, SignInRequired
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.session import Attempts, Live, Sessions
+from oauth_proxy.responses import Responses
+from oauth_proxy.session import Attempts, OpenExchanges, Sessions
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
@@ -27,9 +27,9 @@ class Gateway:
         sessions: Sessions,
         attempts: Attempts,
         webhooks: Webhooks,
-        live: Live,
+        live: OpenExchanges,
         upstreams: Upstreams,
-        answers: Answers,
+        answers: Responses,
     ) -> None:
         self._site = site
         self._access = access
@@ -82,7 +82,7 @@ class Gateway:
         finally:
             self._live.leave(task)
 
-    def _stranger(self, request: Request, target: Target, visit: Visit, received: Received) -> Outcome:
+    def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
         """A person goes to the login and comes back here; a program is told where the login is."""
         if not is_navigation(request.method, request.fields):
             error = SignInRequired("no session" if not received.ours else "no session that is still good")

@@ -214,7 +214,7 @@ def one_line(text: str) -> str:
     return _CONTROLS.sub(" ", text).strip().encode(errors="replace").decode()
 
 
-class Peers:
+class TrustedProxies:
     """Who may speak for somebody else: the front proxies whose X-Forwarded-For is believed."""
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:

@@ -15,14 +15,14 @@ _REMEMBERED_BYTES = 8 * 1024 * 1024
 """Of header lines with all that is held for them, which is some four times what was sent."""
 
 
-class Sent(Fields):
+class RequestHeaders(Fields):
     """A request's header lines, and what has been made of them."""
 
-    __slots__ = ("_readings", "for_stream", "for_websocket", "is_remembered", "rewritten")
+    __slots__ = ("_header_cache", "for_stream", "for_websocket", "is_remembered", "rewritten")
 
-    def __init__(self, lines: Sequence[Line], readings: "Readings | None" = None) -> None:
+    def __init__(self, lines: Sequence[Line], header_cache: "HeaderCache | None" = None) -> None:
         super().__init__(lines)
-        self._readings = readings
+        self._header_cache = header_cache
         self.for_stream = asks_for_stream(self)
         self.for_websocket = asks_for_websocket(self)
         self.is_remembered = False
@@ -31,37 +31,37 @@ class Sent(Fields):
 
     def remember(self) -> None:
         """Know lines like these from now on; those for a stream do not come again, a WebSocket's key is random."""
-        if not (self.is_remembered or self.for_stream or self._readings is None):
-            self._readings.remember(self)
+        if not (self.is_remembered or self.for_stream or self._header_cache is None):
+            self._header_cache.remember(self)
             self.is_remembered = True
 
     def remember_rewritten(self, to: object, session: object, addresses: Sequence[str], written: bytes) -> None:
         """Know what was written for that upstream, where lines like these are remembered."""
-        if self.is_remembered and self._readings is not None:
+        if self.is_remembered and self._header_cache is not None:
             self.rewritten[to] = session, addresses, written
-            self._readings.remember(self)  # it weighs more now
+            self._header_cache.remember(self)  # it weighs more now
 
 
-class Readings:
+class HeaderCache:
     """Header lines are read once: a browser sends the same ones with most of its requests.
 
     Only those of signed-in visitors are remembered, of which a stranger has none.
     """
 
     def __init__(self) -> None:
-        self._known = Weighed[Sequence[Line], Sent](_REMEMBERED_BYTES, _weight)
+        self._known = Weighed[Sequence[Line], RequestHeaders](_REMEMBERED_BYTES, _weight)
 
-    def read(self, lines: tuple[Line, ...]) -> Sent:
+    def read(self, lines: tuple[Line, ...]) -> RequestHeaders:
         """These lines; remembered ones are the same object as the last time."""
         known = self._known.get(lines)
-        return Sent(lines, self) if known is None else known
+        return RequestHeaders(lines, self) if known is None else known
 
-    def remember(self, sent: Sent) -> None:
+    def remember(self, sent: RequestHeaders) -> None:
         """Know lines like these from now on."""
         self._known.keep(sent.lines, sent)
 
 
-def _weight(lines: Sequence[Line], sent: Sent) -> int:
+def _weight(lines: Sequence[Line], sent: RequestHeaders) -> int:
     """Bytes of everything that is held for these lines, but for the session, which its store holds as well."""
     read = (sent, *sent, *sent.values(), lines, *lines, *joined.from_iterable(lines))
     rewritten = sent.rewritten.values()
@@ -71,7 +71,7 @@ def _weight(lines: Sequence[Line], sent: Sent) -> int:
 class Request(web.BaseRequest):
     """aiohttp's request, and what is read of it once, before anybody else sees it."""
 
-    fields = Sent(())
+    fields = RequestHeaders(())
     """Its header lines."""
     request_id = ""
     chain: Sequence[str] = ()

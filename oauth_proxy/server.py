@@ -15,9 +15,9 @@ from typing import Any, cast
 from aiohttp import web
 
 from oauth_proxy.capacity import Capacity
+from oauth_proxy.client_connection import Answered, ClientConnection, Handler, Refusal
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.handshakes import Arrival, Handshakes
-from oauth_proxy.protocol import Answered, Connection, Handler, Refusal
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
 from oauth_proxy.settings import Listen, Tls
 from oauth_proxy.sockets import unix_socket
@@ -60,7 +60,7 @@ class Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
-        connection = Connection(self, **self._ours, **self._limits)
+        connection = ClientConnection(self, **self._ours, **self._limits)
         if self.handshakes is None:
             return connection
         return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop sees it

@@ -1,7 +1,7 @@
 """Who is asking: the one place where a request's cookies or token become a session."""
 
 from oauth_proxy.bearers import Bearers
-from oauth_proxy.cookies import Received
+from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.errors import ProxyError
 from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.requests import Request
@@ -16,12 +16,12 @@ class Visitors:
         self._bearers = bearers
         self._attempts = attempts
 
-    def cached(self, received: Received) -> Visit | None:
+    def cached(self, received: RequestCookies) -> Visit | None:
         """What `identify` would return, where nothing has to be asked and no cookie is due; else None."""
         visit = self._sessions.cached(received)
         return None if visit is None else self._returned(visit, received)
 
-    async def identify(self, request: Request, received: Received) -> Visit:
+    async def identify(self, request: Request, received: RequestCookies) -> Visit:
         """Whose request it is: a program's by its own token, a browser's by its cookies, else a stranger's.
 
         Raises what `Sessions.resume` raises, and Refused for a program whose token is not good.
@@ -33,7 +33,7 @@ class Visitors:
         except ProxyError as error:
             raise Refused(error, Visit(by_program=True)) from error
 
-    def _returned(self, visit: Visit, received: Received) -> Visit:
+    def _returned(self, visit: Visit, received: RequestCookies) -> Visit:
         """The visit of somebody whose session came back: the count of logins without one ends."""
         if visit.session is None or self._attempts.tries not in received.seen:
             return visit

@@ -10,7 +10,7 @@ from oauth_proxy.clock import Clock
 from oauth_proxy.identity import Identity, Seen, Session
 from oauth_proxy.libc import give_back_memory
 from oauth_proxy.memory import Memory
-from oauth_proxy.session import Live, Refresher, Sessions
+from oauth_proxy.session import OpenExchanges, Refresher, Sessions
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Watch:
         refresher: Refresher,
         sessions: Sessions,
         bearers: Bearers,
-        live: Live,
+        live: OpenExchanges,
         *,
         lifetime: float,
         allows: Callable[[Identity], bool],

@@ -16,20 +16,20 @@ from aiohttp.http import HttpProcessingError, RawRequestMessage, StreamWriter
 from aiohttp.web_protocol import ERROR
 
 from oauth_proxy import aiohttp_private
+from oauth_proxy.client_connection import ClientConnection
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.protocol import Connection
 from oauth_proxy.reading import LONGEST_FIELD, LONGEST_LINE
 from oauth_proxy.requests import Request
 from oauth_proxy.server import Server
-from oauth_proxy.upstream.response import Forwarded
+from oauth_proxy.upstream.relay import Forwarded
 from tests.test_house import MODULES, Module
 
 OURS = "aiohttp_private.py"
 ROW = re.compile(r"^([^ :\n][^:\n]+): (.+\.) Without (?:it|them): (.+\.)$", re.MULTILINE)
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 REPLACED = {
-    Connection: {
+    ClientConnection: {
         *(
             "start",
             "close",
@@ -69,10 +69,10 @@ def refused(request: Request, error: BadRequest) -> Outcome:
     raise NotImplementedError
 
 
-def a_connection() -> Connection:
+def a_connection() -> ClientConnection:
     """One that nobody has made yet."""
     server = Server(unused, refusal=refused, answered=lambda request, response, seconds: None)
-    return cast(Connection, server())
+    return cast(ClientConnection, server())
 
 
 async def parser(name: str) -> None:
@@ -103,7 +103,7 @@ async def start(name: str) -> None:
     same(name, parameters(web.RequestHandler.start) == ["self"], "it takes nothing")
     began = asyncio.Event()
 
-    class Begins(Connection):
+    class Begins(ClientConnection):
         __slots__ = ()
 
         async def start(self) -> None:
@@ -119,7 +119,7 @@ async def start(name: str) -> None:
 async def ends(name: str) -> None:
     heard: list[object] = []
 
-    class Hears(Connection):
+    class Hears(ClientConnection):
         __slots__ = ()
 
         def close(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_proxy.cookies import MOST_PIECES, PIECE_BYTES, Cookies, Received, SealedCookie
+from oauth_proxy.cookies import MOST_PIECES, PIECE_BYTES, Cookies, RequestCookies, SealedCookie
 from oauth_proxy.errors import SessionTooLarge
 from oauth_proxy.headers import Fields, Line
 from oauth_proxy.seal import SECRET_BYTES, Sealer
@@ -15,7 +15,7 @@ from oauth_proxy.seal import SECRET_BYTES, Sealer
 SECRET = os.urandom(SECRET_BYTES)
 COOKIES = Cookies("oauth_proxy", secure=True)
 NAME = "__Host-oauth_proxy"
-NOTHING = Received({}, frozenset(), ())
+NOTHING = RequestCookies({}, frozenset(), ())
 
 
 def sealed(limit: int = 64 * 1024) -> SealedCookie:

@@ -6,8 +6,8 @@ from oauth_proxy.errors import TokenMalformed
 from oauth_proxy.headers import (
     Fields,
     Line,
-    Peers,
     ToolHeaders,
+    TrustedProxies,
     bearer_token,
     brings_token,
     connection_options,
@@ -171,7 +171,7 @@ def test_a_prefetch_and_a_websocket_are_no_navigation() -> None:
     assert not navigating(html, navigate, (b"Upgrade", b"websocket"))
 
 
-TRUSTED = Peers([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
+TRUSTED = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_only_hops_that_a_trusted_peer_reports_are_believed(peer: str, sent: lis
 
 
 def test_without_a_list_nobody_is_trusted() -> None:
-    assert Peers().chain("127.0.0.1", Fields([(b"X-Forwarded-For", b"10.0.0.1")])) == ["127.0.0.1"]
-    assert not Peers().trusts("127.0.0.1")
+    assert TrustedProxies().chain("127.0.0.1", Fields([(b"X-Forwarded-For", b"10.0.0.1")])) == ["127.0.0.1"]
+    assert not TrustedProxies().trusts("127.0.0.1")
 
 
 @pytest.mark.parametrize(

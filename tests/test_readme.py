@@ -22,7 +22,7 @@ from oauth_proxy.session import attempts
 from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, parse, schema
 from oauth_proxy.settings import Upstream as UpstreamSettings
 from oauth_proxy.telemetry import Metrics
-from oauth_proxy.upstream import response, whole
+from oauth_proxy.upstream import relay, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
 from tests.cast import Stage, a_secret, free_port
@@ -263,11 +263,11 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Connections from one address": "half of them",
         "Session": f"{cookies.MOST_PIECES} cookies of {cookies.PIECE_BYTES} bytes",
         "Idle connection, half a request's head": f"{server.HEAD_DEADLINE:.0f} s",
-        "Visitor who stops sending, or taking, a body": f"{response.STALL:.0f} s",
+        "Visitor who stops sending, or taking, a body": f"{relay.STALL:.0f} s",
         "Connecting to the tool": f"{upstream['connect_timeout'].default:.0f} s",
         "Tool's silence": f"`timeout`, {UpstreamSettings.model_fields['timeout'].default:.0f} s",
         "Body that comes slowly": (
-            f"`limits.body_rate`, {Limits().body_rate} bytes a second over {response.STALL:.0f} s"
+            f"`limits.body_rate`, {Limits().body_rate} bytes a second over {relay.STALL:.0f} s"
         ),
         "Connections to one tool": f"{most}, and {most_tunnels} WebSockets",
         "One visitor's share of them: a session's, a program's, a stranger's address (IPv6: /64)": (

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from oauth_proxy import requests
-from oauth_proxy.requests import Readings
+from oauth_proxy.requests import HeaderCache
 from tests.cast import Stage
 from tests.visitor import Visitor
 
@@ -16,13 +16,13 @@ async def test_lines_of_the_signed_in_are_read_once(
     await visitor.login(f"{stage.url}/echo")
     cookie = visitor.cookie_line(stage.url)
     read: list[object] = []
-    begin = requests.Sent.__init__
+    begin = requests.RequestHeaders.__init__
 
-    def counting(self: requests.Sent, *args: object) -> None:
+    def counting(self: requests.RequestHeaders, *args: object) -> None:
         read.append(args[0])
         begin(self, *args)  # type: ignore[arg-type]  # whatever it is called with
 
-    monkeypatch.setattr(requests.Sent, "__init__", counting)
+    monkeypatch.setattr(requests.RequestHeaders, "__init__", counting)
     for more in ("X-One: 1", "X-One: 2", "X-One: 1", "X-One: 2"):
         answer = await stage.ask("/echo", cookie, more)
         assert ["X-One", more[-1]] in json.loads(answer.body)["headers"]
@@ -33,7 +33,7 @@ async def test_lines_of_the_signed_in_are_read_once(
 
 
 def test_the_memory_of_lines_is_bounded() -> None:
-    readings = Readings()
+    readings = HeaderCache()
     for _ in range(1000):
         readings.read(((b"Cookie", os.urandom(8000)),)).remember()
     held = sum(sent.size for sent in readings._known.values())
@@ -41,7 +41,7 @@ def test_the_memory_of_lines_is_bounded() -> None:
 
 
 def test_remembered_lines_weigh_what_they_take() -> None:
-    readings, memory = Readings(), []
+    readings, memory = HeaderCache(), []
     for _ in range(2):  # at first what is made once only
         tracemalloc.start()
         for _ in range(100):
@@ -54,7 +54,7 @@ def test_remembered_lines_weigh_what_they_take() -> None:
 
 
 def test_the_newest_lines_are_remembered_although_much_was_written_for_them() -> None:
-    readings = Readings()
+    readings = HeaderCache()
     for number in range(1000):
         lines = ((b"Cookie", b"%d" % number),)
         sent = readings.read(lines)
@@ -66,7 +66,7 @@ def test_the_newest_lines_are_remembered_although_much_was_written_for_them() ->
 
 
 def test_remembering_twice_counts_once() -> None:
-    readings = Readings()
+    readings = HeaderCache()
     lines = ((b"Cookie", b"a=b"),)
     first = readings.read(lines)
     second = readings.read(lines)

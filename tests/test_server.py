@@ -6,9 +6,9 @@ import gc
 import pytest
 from aiohttp import web
 
+from oauth_proxy.client_connection import ClientConnection, Handler, Refusal
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.protocol import Connection, Handler, Refusal
 from oauth_proxy.server import Server
 from tests.cast import PATIENCE, serving
 
@@ -111,7 +111,7 @@ async def test_nothing_of_a_lost_connection_waits_for_a_garbage_collection(sent:
         return Outcome(web.Response(text="quick"))
 
     def held() -> int:
-        return sum(isinstance(each, Connection) for each in gc.get_objects())
+        return sum(isinstance(each, ClientConnection) for each in gc.get_objects())
 
     async with serving(Server(answers, refusal=refused, answered=unheard)) as url:
         gc.collect()

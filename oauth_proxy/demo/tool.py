@@ -31,7 +31,7 @@ PATTERN = bytes(range(251)) * 262  # 251 is prime, so that a piece out of place 
 
 def tool(api: Api = "v2", *, clock: Callable[[], float] = time.time, interval: float = 1) -> web.Application:
     """The tool. Its page calls that `api` of Frame.io; its clock and feed tick every `interval` seconds."""
-    live = Live(clock, interval)
+    live = OpenExchanges(clock, interval)
     app = web.Application()
     app.on_shutdown.append(live.close)
     app.add_routes(
@@ -69,7 +69,7 @@ class _Home:
         return web.Response(text=html, content_type="text/html", headers=headers)
 
 
-class Live:
+class OpenExchanges:
     """The streams that stay open: a WebSocket and server-sent events."""
 
     def __init__(self, clock: Callable[[], float], interval: float) -> None:

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from oauth_proxy.clock import Clock
 from oauth_proxy.memory import home as homes
-from oauth_proxy.memory.ends import End, Ends
 from oauth_proxy.memory.home import BATCH, Home, Record
 from oauth_proxy.memory.records import Entry, Records, read, written
+from oauth_proxy.memory.revocations import End, Revocations
 from oauth_proxy.seal import Sealer
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Link:
         sealer: Sealer,
         site: str,
         clock: Clock,
-        ends: Ends,
+        ends: Revocations,
         retell: Callable[[], Awaitable[None]],
         lifetime: float,
     ) -> None:

@@ -11,10 +11,10 @@ from oauth_proxy.bounded import Bounded
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ProviderUnavailable
 from oauth_proxy.identity import Session, decode, encode
-from oauth_proxy.memory.ends import End, Ends
 from oauth_proxy.memory.home import TURN, Home
 from oauth_proxy.memory.link import Link
 from oauth_proxy.memory.records import Entry, read, written
+from oauth_proxy.memory.revocations import End, Revocations
 from oauth_proxy.oauth import digest
 from oauth_proxy.seal import Sealer
 
@@ -49,7 +49,7 @@ class Memory:
         self._clock = clock
         self._lifetime = lifetime
         self._idle = idle
-        self._ends = Ends(lifetime, clock)
+        self._ends = Revocations(lifetime, clock)
         self._told = Bounded[str, Session](_MOST_RETOLD)
         self._link = Link(home, sealer, site, clock, self._ends, self._retell, lifetime)
         self.follow = self._link.follow

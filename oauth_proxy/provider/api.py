@@ -7,7 +7,7 @@ from oauth_proxy.identity import Identity, TokenMark
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Memberships:
     """The accounts and teams whose members the configuration lets in, by id; nothing else is asked about."""
 
     accounts: frozenset[str] = frozenset()
@@ -39,7 +39,7 @@ class Api:
     profile_path: str
     read_profile: Callable[[Mapping[str, object]], Identity]
     """Raises KeyError, TypeError or ValueError for anything that is not a profile."""
-    questions: Callable[[Asked], Sequence[Question]]
+    questions: Callable[[Memberships], Sequence[Question]]
     repeats_scope: bool
     """Whether a refresh names the scope again."""
     lifetime: int

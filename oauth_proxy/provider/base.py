@@ -15,14 +15,14 @@ import aiohttp
 from oauth_proxy import oauth
 from oauth_proxy.errors import GrantEnded, ProviderNonsense, ProviderUnavailable, ProxyError
 from oauth_proxy.identity import Identity, Tokens
-from oauth_proxy.provider.api import Api, Asked
+from oauth_proxy.provider.api import Api, Memberships
 from oauth_proxy.provider.calls import Calls
 from oauth_proxy.provider.profiles import Asker, Profiles
 from oauth_proxy.provider.shares import Shares
 from oauth_proxy.provider.tokens import TokenEndpoint
 from oauth_proxy.quotes import quoted
 
-_NOTHING = Asked()
+_NOTHING = Memberships()
 
 
 class Provider:
@@ -39,7 +39,7 @@ class Provider:
         client: oauth.Client,
         http: aiohttp.ClientSession,
         clock: Callable[[], float],
-        asked: Asked = _NOTHING,
+        asked: Memberships = _NOTHING,
         count: Callable[[str, str], None] = lambda call, result: None,
         elapsed: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] | None = None,

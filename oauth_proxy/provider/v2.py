@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from oauth_proxy.identity import Identity
-from oauth_proxy.provider.api import Api, Asked, Question, required, text
+from oauth_proxy.provider.api import Api, Memberships, Question, required, text
 
 
 def _read_profile(answer: Mapping[str, object]) -> Identity:
@@ -16,7 +16,7 @@ def _read_profile(answer: Mapping[str, object]) -> Identity:
     )
 
 
-def _questions(asked: Asked) -> list[Question]:
+def _questions(asked: Memberships) -> list[Question]:
     return [
         Question(f"/v2/accounts/{account}/membership", partial(_in_account, account))
         for account in sorted(asked.accounts)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from oauth_proxy.identity import Identity, TokenMark
-from oauth_proxy.provider.api import Api, Asked, Question, required, text
+from oauth_proxy.provider.api import Api, Memberships, Question, required, text
 
 
 def _read_profile(answer: Mapping[str, object]) -> Identity:
@@ -19,7 +19,7 @@ def _read_profile(answer: Mapping[str, object]) -> Identity:
     )
 
 
-def _questions(asked: Asked) -> list[Question]:
+def _questions(asked: Memberships) -> list[Question]:
     return (
         [Question("/v4/accounts?page_size=100", partial(_in_accounts, asked.accounts), _next_page)]
         if asked.accounts

@@ -2,7 +2,7 @@
 
 from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
 from oauth_proxy.session.handles import Handles
-from oauth_proxy.session.live import Live
+from oauth_proxy.session.open_exchanges import OpenExchanges
 from oauth_proxy.session.redemptions import Landing, Redemptions
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.sessions import Sessions
@@ -16,7 +16,7 @@ __all__ = [
     "Destination",
     "Handles",
     "Landing",
-    "Live",
+    "OpenExchanges",
     "Redemptions",
     "Refresher",
     "Sessions",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from oauth_proxy.cookies import Cookies, Received
+from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
 from oauth_proxy.seal import Sealer, Unsealable
 
@@ -40,7 +40,7 @@ class Attempts:
         self._prefix = f"{cookies.name}-login-"
         self._named = re.compile(re.escape(self._prefix) + r"[A-Za-z0-9_-]{8}")
 
-    def start(self, to: Destination, received: Received) -> tuple[str, Attempt, list[str]]:
+    def start(self, to: Destination, received: RequestCookies) -> tuple[str, Attempt, list[str]]:
         """A new attempt: its state, itself, and the Set-Cookie values that keep it and drop the oldest."""
         nonce = secrets.token_urlsafe(16)
         content = ("1" if to.restarted else "0") + to.return_to
@@ -50,7 +50,7 @@ class Attempts:
         cookie = self._cookies.set(name, self._sealer.seal(attempt.encode(), name), ATTEMPT_LIFETIME)
         return state, attempt, [cookie, *(self._cookies.clear(old) for old in self._surplus(received))]
 
-    def find(self, state: str, received: Received) -> Attempt | None:
+    def find(self, state: str, received: RequestCookies) -> Attempt | None:
         """The attempt of this browser that waits for `state`, if there is a live one."""
         attempt = self._open(self._name(state), received)
         waits = attempt is not None and attempt.goes_with(state) and attempt.is_live(self._clock())
@@ -65,17 +65,17 @@ class Attempts:
             return None
         return Destination(content[1:], restarted=content[0] == "1")
 
-    def count_try(self, received: Received) -> tuple[int, str]:
+    def count_try(self, received: RequestCookies) -> tuple[int, str]:
         """How many logins in a row have succeeded, with this one, and the Set-Cookie value that keeps count."""
         before = received.ours.get(self.tries, "")
         tries = int(before) + 1 if re.fullmatch("[0-9]", before) else 1
         return tries, self._cookies.set(self.tries, str(min(tries, 9)), _TRIES_LIFETIME)
 
-    def forget_tries(self, received: Received) -> list[str]:
+    def forget_tries(self, received: RequestCookies) -> list[str]:
         """Set-Cookie values that end the count: a session came back."""
         return [self._cookies.clear(self.tries)] if self.tries in received.seen else []
 
-    def finish(self, state: str, received: Received) -> list[str]:
+    def finish(self, state: str, received: RequestCookies) -> list[str]:
         """Set-Cookie values that forget this attempt and those nobody can come back with any more."""
         done = {self._name(state)} & received.seen
         return [self._cookies.clear(name) for name in sorted(done | set(self._dead(received)))]
@@ -83,7 +83,7 @@ class Attempts:
     def _name(self, state: str) -> str:
         return self._prefix + digest(state)[:8]
 
-    def _open(self, name: str, received: Received) -> Attempt | None:
+    def _open(self, name: str, received: RequestCookies) -> Attempt | None:
         sealed = received.ours.get(name)
         if sealed is None:
             return None
@@ -92,17 +92,17 @@ class Attempts:
         except Unsealable:
             return None
 
-    def _waiting(self, received: Received) -> dict[str, Attempt | None]:
+    def _waiting(self, received: RequestCookies) -> dict[str, Attempt | None]:
         """The attempts this browser brought, dead ones too; of thousands of names only some are looked at."""
         named = filter(self._named.fullmatch, received.seen)
         return {name: self._open(name, received) for name in islice(named, 2 * MOST)}
 
-    def _dead(self, received: Received) -> list[str]:
+    def _dead(self, received: RequestCookies) -> list[str]:
         now = self._clock()
         waiting = self._waiting(received)
         return [name for name, attempt in waiting.items() if attempt is None or not attempt.is_live(now)]
 
-    def _surplus(self, received: Received) -> list[str]:
+    def _surplus(self, received: RequestCookies) -> list[str]:
         waiting = self._waiting(received)
         by_age = sorted(waiting, key=lambda name: attempt.created if (attempt := waiting[name]) else 0.0)
         return by_age[: max(0, len(by_age) - MOST + 1)]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from oauth_proxy.bounded import Bounded
-from oauth_proxy.cookies import Received
+from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.memory import Memory
@@ -55,7 +55,7 @@ class Sessions:
         self._noted = Bounded[str, float](_NOTED)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def begin(self, identity: Identity, tokens: Tokens, received: Received) -> Visit:
+    async def begin(self, identity: Identity, tokens: Tokens, received: RequestCookies) -> Visit:
         """A session of its own for somebody who has just signed in.
 
         Its cookies replace those of whoever was signed in before; if that was somebody else, they are signed out.
@@ -72,14 +72,14 @@ class Sessions:
             await self._memory.note(session, now)
         return Visit(session, set_cookies)
 
-    def cached(self, received: Received) -> Visit | None:
+    def cached(self, received: RequestCookies) -> Visit | None:
         """The visit that `resume` would find, where that is known already and nothing is due; None elsewhere."""
         loaded = self._store.cached(received)
         if loaded is None or self._memory.has_ended(loaded.session) or self._refresher.has_news(loaded.session):
             return None
         return Visit(loaded.session)
 
-    async def resume(self, received: Received) -> Visit:
+    async def resume(self, received: RequestCookies) -> Visit:
         """The request's session with tokens that are good now.
 
         Raises ProviderUnavailable when they have run out and the provider cannot be asked for others, and
@@ -104,7 +104,7 @@ class Sessions:
         except (SessionsUnavailable, SessionTooLarge):
             return Visit(session)  # an older cookie leads to the new tokens for as long as they are remembered
 
-    async def end(self, received: Received) -> Visit:
+    async def end(self, received: RequestCookies) -> Visit:
         """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible.
 
         It is finished although the visitor hangs up.
@@ -117,7 +117,7 @@ class Sessions:
             await asyncio.wait([ending], timeout=_PATIENCE)
         return Visit(None, self._store.clear(received))
 
-    def refuse(self, session: Session, received: Received) -> list[str]:
+    def refuse(self, session: Session, received: RequestCookies) -> list[str]:
         """Set-Cookie values that make the browser forget the session of somebody who may not enter.
 
         Their tokens are revoked, once. A program's token is its own.
@@ -143,11 +143,11 @@ class Sessions:
             self._noted.keep(session.id, now)
             self._in_background(self._hold(session, now))
 
-    async def came_back(self, received: Received) -> bool:
+    async def came_back(self, received: RequestCookies) -> bool:
         """Whether the request brought a session that has not ended; nobody is asked if its tokens are good."""
         return await self._of(received) is not None
 
-    def why_absent(self, received: Received) -> Absence:
+    def why_absent(self, received: RequestCookies) -> Absence:
         """Why a request that should have brought a session brought none."""
         return self._store.why_absent(received)
 
@@ -155,7 +155,7 @@ class Sessions:
         """Let what was begun be finished."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _of(self, received: Received) -> Session | None:
+    async def _of(self, received: RequestCookies) -> Session | None:
         loaded = await self._store.load(received)
         return None if loaded is None or self._memory.has_ended(loaded.session) else loaded.session
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from oauth_proxy.bounded import Bounded
-from oauth_proxy.cookies import Received, SealedCookie
+from oauth_proxy.cookies import RequestCookies, SealedCookie
 from oauth_proxy.errors import SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Session, decode, encode
 from oauth_proxy.memory import Memory
@@ -66,7 +66,7 @@ class CookieStore:
         self._opened = Bounded[str, Loaded](_REMEMBERED)
         self._fetched = Bounded[str, Loaded](_FETCHED)
 
-    async def load(self, received: Received) -> Loaded | None:
+    async def load(self, received: RequestCookies) -> Loaded | None:
         """The session the request brought, or None for a stranger's.
 
         Raises SessionsUnavailable when it is too large for cookies and cannot be fetched.
@@ -77,7 +77,7 @@ class CookieStore:
         loaded = self._opened.get(text) or self._fetched.get(text) or self._open(text) or await self._fetch(text)
         return loaded if loaded and await self._is_live(loaded.session) else None
 
-    def cached(self, received: Received) -> Loaded | None:
+    def cached(self, received: RequestCookies) -> Loaded | None:
         """The session the request brought, where it was loaded before and nothing is due."""
         text = self._cookie.text(received)
         loaded = self._opened.get(text) if text is not None else None
@@ -91,7 +91,7 @@ class CookieStore:
         """When the session is over however busy it is, in seconds since the epoch."""
         return session.created + self._lifetime
 
-    def why_absent(self, received: Received) -> Absence:
+    def why_absent(self, received: RequestCookies) -> Absence:
         """Why a request that should have brought a session brought none."""
         if self._cookie.name not in received.seen:
             return "incomplete" if self._cookie.clear(received) else "not_returned"
@@ -102,7 +102,7 @@ class CookieStore:
             return "incomplete"
         return "foreign" if self._cookie.open(text) is None else "expired"
 
-    async def save(self, session: Session, received: Received) -> list[str]:
+    async def save(self, session: Session, received: RequestCookies) -> list[str]:
         """Set-Cookie values that keep the session.
 
         When a browser would not keep it and the memory ends with the process, raises SessionTooLarge; when the
@@ -118,7 +118,7 @@ class CookieStore:
             raise SessionsUnavailable("a session too large for cookies could not be kept")
         return self._cookie.set(_pointer(session), remaining, received)
 
-    def clear(self, received: Received) -> list[str]:
+    def clear(self, received: RequestCookies) -> list[str]:
         """Set-Cookie values that end whatever session the request brought."""
         return self._cookie.clear(received)
 

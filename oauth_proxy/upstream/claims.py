@@ -6,8 +6,8 @@ The law: our mark and our cookies come from us alone, and an answer with one of 
 import re
 from collections.abc import Iterator
 
-from oauth_proxy.answers import MARK
 from oauth_proxy.cookies import Cookies
+from oauth_proxy.responses import MARK
 from oauth_proxy.upstream.head import Head
 
 _MARK = MARK.lower().encode()

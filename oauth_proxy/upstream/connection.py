@@ -14,19 +14,19 @@ from typing import cast
 
 from oauth_proxy.errors import HungUp, ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.turns import SLICE, Slices
-from oauth_proxy.upstream.answer import AnswerReader
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.outbox import Outbox
+from oauth_proxy.upstream.reader import ResponseReader
 
 HIGH_WATER = 131072
 """Bytes of body held for a slow visitor before the tool is no longer read."""
 
 
-_SPENT = AnswerReader()
+_SPENT = ResponseReader()
 """Of every connection that has become a tunnel."""
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """A connection for one exchange at a time; `timeout` is the tool's patience in seconds.
 
     `ask` sends a request; its future ends when there is an `answer`. Then `take` gives what has come of the body
@@ -41,13 +41,13 @@ class Connection(asyncio.Protocol):
     """Where the bytes go; there from `connection_made` on, before anybody gets to see the connection."""
 
     def __init__(
-        self, on_lost: Callable[["Connection"], None], timeout: float, outbox: Outbox | None = None
+        self, on_lost: Callable[["UpstreamConnection"], None], timeout: float, outbox: Outbox | None = None
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
         self._outbox = outbox or Outbox()
         self.timeout = timeout
-        self._reader = AnswerReader()
+        self._reader = ResponseReader()
         self._slices: Slices | None = None
         """Where the answer comes in chunks, which take long to parse when they are small."""
         self._waiter: asyncio.Future[None] | None = None

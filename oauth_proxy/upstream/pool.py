@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from oauth_proxy.errors import UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
-from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.outbox import Outbox
 
 QUIET = 0.1
@@ -36,7 +36,7 @@ class Address:
 class _AtRest(NamedTuple):
     """A connection that nobody uses, whom it served last, and the loop's time at which that was over."""
 
-    connection: Connection
+    connection: UpstreamConnection
     owner: str | None
     since: float
 
@@ -68,12 +68,12 @@ class Pool:
         self._idle_time = idle
         self._tick = min(1.0, timeout, idle) / 4
         self._outbox = Outbox()
-        self._open: set[Connection] = set()
+        self._open: set[UpstreamConnection] = set()
         self._idle: list[_AtRest] = []
-        self._tunnels: set[Connection] = set()
+        self._tunnels: set[UpstreamConnection] = set()
         self._connecting = 0
         self._dialling = 0
-        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -96,7 +96,7 @@ class Pool:
         """Requests waiting for a connection."""
         return len(self._waiters)
 
-    def at_rest(self, owner: str) -> Connection | None:
+    def at_rest(self, owner: str) -> UpstreamConnection | None:
         """Of the idle connections that `owner` may use, the last to come to rest: the least likely to be stale."""
         may_grow = len(self._open) + self._connecting < self._limit
         quiet_since = asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
@@ -109,7 +109,7 @@ class Pool:
                 connection.abort()
         return None
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> UpstreamConnection:
         """A new connection, or whichever comes free first when there are `limit` already.
 
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBusy.
@@ -128,7 +128,7 @@ class Pool:
             self._connecting -= 1
             self._offer_slot()
 
-    async def connect_tunnel(self) -> Connection:
+    async def connect_tunnel(self) -> UpstreamConnection:
         """A new connection to become a tunnel; there may be `most_tunnels` of these beside the others."""
         if len(self._tunnels) + self._dialling >= self._most_tunnels:
             raise UpstreamBusy(f"{self._address}: there are {self._most_tunnels} tunnels already")
@@ -138,7 +138,7 @@ class Pool:
         finally:
             self._dialling -= 1
 
-    async def _dial(self, kind: set[Connection]) -> Connection:
+    async def _dial(self, kind: set[UpstreamConnection]) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         address = self._address
         try:
@@ -159,7 +159,7 @@ class Pool:
             self._watch = loop.call_later(self._tick, self._look_after)
         return connection
 
-    def give_back(self, connection: Connection, owner: str | None) -> None:
+    def give_back(self, connection: UpstreamConnection, owner: str | None) -> None:
         """An exchange of the owner's is over, or there was none: keep its connection for the next, or cut it."""
         if not connection.reusable:
             connection.abort()
@@ -177,10 +177,10 @@ class Pool:
         for connection in [*self._open, *self._tunnels]:
             connection.abort()
 
-    def _new(self) -> Connection:
-        return Connection(self._lost, self._timeout, self._outbox)
+    def _new(self) -> UpstreamConnection:
+        return UpstreamConnection(self._lost, self._timeout, self._outbox)
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
         self._tunnels.discard(connection)
         self._idle = [each for each in self._idle if each.connection is not connection]
@@ -196,7 +196,7 @@ class Pool:
         if len(self._open) + self._connecting < self._limit and self._promise(None):
             self._connecting += 1
 
-    def _promise(self, connection: Connection | None) -> bool:
+    def _promise(self, connection: UpstreamConnection | None) -> bool:
         """Hand a connection, or with None the right to make one, to whoever has waited longest."""
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -205,11 +205,11 @@ class Pool:
                 return True
         return False
 
-    async def _wait_for_one(self, until: float) -> Connection | None:
+    async def _wait_for_one(self, until: float) -> UpstreamConnection | None:
         """A connection; None when the caller may make one, already counted in `_connecting`."""
         if len(self._waiters) >= self._limit:
             raise UpstreamBusy(f"{self._address}: {self._limit} requests are waiting already")
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             async with asyncio.timeout_at(until):
@@ -225,7 +225,7 @@ class Pool:
                 ) from error
             raise
 
-    def _pass_on(self, freed: Connection | None) -> None:
+    def _pass_on(self, freed: UpstreamConnection | None) -> None:
         if freed is None:
             self._connecting -= 1
             self._offer_slot()

@@ -13,8 +13,8 @@ from oauth_proxy.identity import Session, TokenMark
 from oauth_proxy.outcomes import Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.upstream.request import Outgoing, header_lines
-from oauth_proxy.upstream.response import Forwarded
+from oauth_proxy.upstream.outgoing import Outgoing, header_lines
+from oauth_proxy.upstream.relay import Forwarded
 from oauth_proxy.upstream.upstream import Upstream
 
 Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]

@@ -17,11 +17,11 @@ from oauth_proxy.reading import Reading
 from oauth_proxy.stall import StallWatch
 from oauth_proxy.turns import BULK, line
 from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.outgoing import Outgoing, request_head
 from oauth_proxy.upstream.pool import Pool
-from oauth_proxy.upstream.request import Outgoing, request_head
-from oauth_proxy.upstream.response import Forwarded, Lines, pass_on
+from oauth_proxy.upstream.relay import Forwarded, Lines, pass_on
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -93,7 +93,7 @@ def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
 
 
 def _join(
-    request: web.BaseRequest, visitor: asyncio.Transport, connection: Connection, opening: bytes
+    request: web.BaseRequest, visitor: asyncio.Transport, connection: UpstreamConnection, opening: bytes
 ) -> asyncio.Future[None]:
     """Join the two sockets; `opening` is the visitor's 101. What is returned ends when either side does."""
     tool, early = connection.transport, cast(Reading, request.protocol).take_over()

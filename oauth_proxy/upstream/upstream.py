@@ -12,10 +12,10 @@ from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, HungUp
 from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.connection import UpstreamConnection
+from oauth_proxy.upstream.outgoing import Body, Outgoing, request_head
 from oauth_proxy.upstream.pool import Address, Pool
-from oauth_proxy.upstream.request import Body, Outgoing, request_head
-from oauth_proxy.upstream.response import Forwarded, pass_on
+from oauth_proxy.upstream.relay import Forwarded, pass_on
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.tunnel import tunnel
 
@@ -100,7 +100,7 @@ class Upstream:
             self._shares.give_back(owner)
 
     async def _while_sending(
-        self, request: web.BaseRequest, body: Body, connection: Connection, wire: bytes, outgoing: Outgoing
+        self, request: web.BaseRequest, body: Body, connection: UpstreamConnection, wire: bytes, outgoing: Outgoing
     ) -> Forwarded:
         """An exchange whose body is still coming: the tool may answer before it has all of it.
 

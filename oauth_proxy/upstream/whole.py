@@ -12,7 +12,7 @@ from aiohttp import web
 
 from oauth_proxy.errors import BadRequest, BodyTooLarge, RequestTooSlow, TooMuchHeld
 from oauth_proxy.requests import Request
-from oauth_proxy.upstream.request import welcome
+from oauth_proxy.upstream.outgoing import send_continue
 
 LONGEST = 1024 * 1024
 """Bytes; Frame.io's own calls are a few kilobytes of JSON."""
@@ -49,7 +49,7 @@ class WholeBodies:
         if announced > LONGEST:
             raise BodyTooLarge(f"a body of {announced} bytes, announced")
         self._check_room(client, announced or 1)
-        welcome(request)
+        send_continue(request)
         body = bytearray()
         try:
             async with asyncio.timeout(DEADLINE):

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from oauth_proxy import oauth
-from oauth_proxy.cookies import Cookies, Received, SealedCookie
+from oauth_proxy.cookies import Cookies, RequestCookies, SealedCookie
 from oauth_proxy.errors import (
     BadRequest,
     CodeRefused,
@@ -21,13 +21,13 @@ from oauth_proxy.errors import (
     TokenMalformed,
     UpstreamNonsense,
 )
-from oauth_proxy.headers import Fields, Line, Peers, ToolHeaders, bearer_token, normal, one_line
+from oauth_proxy.headers import Fields, Line, ToolHeaders, TrustedProxies, bearer_token, normal, one_line
 from oauth_proxy.identity import Tokens
 from oauth_proxy.paths import Site, read_target
 from oauth_proxy.seal import Sealer, Unsealable
 from oauth_proxy.settings import DEFAULT_HEADERS, effective, parse
-from oauth_proxy.upstream.answer import AnswerReader
-from oauth_proxy.upstream.request import header_lines
+from oauth_proxy.upstream.outgoing import header_lines
+from oauth_proxy.upstream.reader import ResponseReader
 from oauth_proxy.webhooks import Webhooks
 from tests.hostile.test_redirects import lands_at
 
@@ -66,7 +66,7 @@ def sealed(data: bytes) -> None:
         SEALER.open(data.decode("latin-1"))
         raise AssertionError("nobody seals but we")
     with suppress(SessionTooLarge):
-        lines = SESSION.set(data, 60, Received({}, frozenset(), ()))
+        lines = SESSION.set(data, 60, RequestCookies({}, frozenset(), ()))
         line = "; ".join(line.partition(";")[0] for line in lines).encode()
         text = SESSION.text(COOKIES.read(Fields([(b"cookie", line)])))
         assert text is not None
@@ -118,11 +118,11 @@ def headers(data: bytes) -> None:
     line = one_line(data.decode("utf-8", "replace"))
     assert one_line(line) == line
     assert line.isprintable() or not set(line) & set(map(chr, range(32)))
-    assert Peers().chain("192.0.2.1", fields) == ["192.0.2.1"]
+    assert TrustedProxies().chain("192.0.2.1", fields) == ["192.0.2.1"]
 
 
 def _answers(pieces: Sequence[bytes], *, to_head: bool) -> tuple[object, ...]:
-    reader = AnswerReader()
+    reader = ResponseReader()
     reader.expect(to_head=to_head, upgrading=False)
     body = b""
     try:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from oauth_proxy import protocol, server
+from oauth_proxy import client_connection, server
 from tests.cast import RawAnswer
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, saying, wired
 from tests.tally import tried
@@ -88,13 +88,13 @@ async def test_ten_thousand_pipelined_requests_are_answered_in_order_a_few_at_a_
     wire: Wire, editor: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued: list[int] = []
-    receive = protocol.Connection.data_received
+    receive = client_connection.ClientConnection.data_received
 
-    def counting(self: protocol.Connection, data: bytes) -> None:
+    def counting(self: client_connection.ClientConnection, data: bytes) -> None:
         receive(self, data)
         queued.append(len(self._heads))
 
-    monkeypatch.setattr(protocol.Connection, "data_received", counting)
+    monkeypatch.setattr(client_connection.ClientConnection, "data_received", counting)
     targets = [f"/assets/{number}" if number % 100 else "/page" for number in range(10_000)]
     requests = [wire.request(target, editor.cookie if target == "/page" else "X: y") for target in targets]
     raw = await wire.stage.raw(b"".join(requests) + wire.request("/healthz", "Connection: close"))

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from oauth_proxy import protocol, server, stall
-from oauth_proxy.upstream import response
+from oauth_proxy import client_connection, server, stall
+from oauth_proxy.upstream import relay as response
 from tests.hostile.test_heads import KIB, STRANGERS, counted, sent, strangers
 from tests.hostile.wire import Login, Wire, saying, wired
 from tests.upstream.stage import until
@@ -65,13 +65,13 @@ async def test_a_connection_that_is_closed_for_being_idle_is_cut_when_its_last_a
 ) -> None:
     """Closing waits until all is sent, which may be for ever; and a little that waits pauses nobody."""
     transports: list[asyncio.WriteTransport] = []
-    begin = protocol.Connection.connection_made
+    begin = client_connection.ClientConnection.connection_made
 
-    def remembering(self: protocol.Connection, transport: asyncio.BaseTransport) -> None:
+    def remembering(self: client_connection.ClientConnection, transport: asyncio.BaseTransport) -> None:
         begin(self, transport)
         transports.append(cast(asyncio.WriteTransport, transport))
 
-    monkeypatch.setattr(protocol.Connection, "connection_made", remembering)
+    monkeypatch.setattr(client_connection.ClientConnection, "connection_made", remembering)
     monkeypatch.setattr(server, "HEAD_DEADLINE", 0.5)
     async with wired() as wire:
         wire.tool.says = saying(body=b"b" * 30 * KIB)

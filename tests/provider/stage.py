@@ -14,7 +14,7 @@ from oauth_proxy.demo.people import Api, App
 from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
-from oauth_proxy.provider import Asked as AskedAbout
+from oauth_proxy.provider import Memberships as AskedAbout
 from oauth_proxy.settings import DEFAULT_SCOPES
 from tests.cast import Clock, serving
 from tests.visitor import Visitor
@@ -27,7 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Asked:
+class Memberships:
     """A provider, the Frame.io it asks, and somebody who signs in there."""
 
     provider: Provider
@@ -60,7 +60,7 @@ async def asking(
     api_url: str | None = None,
     revoke_url: str | None = None,
     about: AskedAbout | None = None,
-) -> AsyncIterator[Asked]:
+) -> AsyncIterator[Memberships]:
     """The provider before the emulated Frame.io; the addresses point some of its calls elsewhere."""
     clock = Clock()
     frameio = FrameIO(clock, [App("studio", client_secret, (CALLBACK,), api=api)])
@@ -79,7 +79,7 @@ async def asking(
         )
         client = Client("studio", CALLBACK, DEFAULT_SCOPES[api], client_secret)
         provider = Provider(described, client, http, clock, about or AskedAbout(), elapsed=clock)
-        yield Asked(provider, frameio, url, clock, visitor)
+        yield Memberships(provider, frameio, url, clock, visitor)
 
 
 @asynccontextmanager

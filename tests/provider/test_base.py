@@ -24,7 +24,7 @@ from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt
 from oauth_proxy.provider import calls
 from tests.cast import free_port
-from tests.provider.stage import SECRET, STATE, Asked, answering, asking
+from tests.provider.stage import SECRET, STATE, Memberships, answering, asking
 
 NOW = 1_800_000_000.0
 HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")
@@ -42,7 +42,7 @@ LOGIN_HELPS = (Fault.INVALID_GRANT, Fault.INVALID_TOKEN, Fault.ACCESS_DENIED, Fa
 Call = Callable[[], Awaitable[object]]
 
 
-async def prepared(asked: Asked, call: str) -> tuple[Call, list[str]]:
+async def prepared(asked: Memberships, call: str) -> tuple[Call, list[str]]:
     """One call that would go well, and the secrets it carries."""
     attempt = Attempt.start(STATE, asked.clock())
     if call == "exchange":

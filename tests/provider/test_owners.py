@@ -23,7 +23,7 @@ from oauth_proxy.oauth import Attempt
 from oauth_proxy.provider import shares
 from oauth_proxy.provider.calls import LONGEST_PATIENCE
 from oauth_proxy.provider.shares import Shares
-from tests.provider.stage import STATE, Asked, answering, asking
+from tests.provider.stage import STATE, Memberships, answering, asking
 
 NOW = 1_800_000_000.0
 
@@ -139,7 +139,7 @@ async def test_a_429_that_strangers_get_for_their_codes_stops_nobodys_refresh() 
         await asked.provider.refresh(tokens, owner="one")
 
 
-async def away(asked: Asked, call: str, owners: list[str]) -> list[type[ProxyError]]:
+async def away(asked: Memberships, call: str, owners: list[str]) -> list[type[ProxyError]]:
     """How one call each ends for these owners."""
     found = []
     for owner in owners:

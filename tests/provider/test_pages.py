@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.errors import ProviderNonsense
-from oauth_proxy.provider import Asked as AskedAbout
+from oauth_proxy.provider import Memberships as AskedAbout
 from oauth_proxy.provider.profiles import MOST_PAGES
 from tests.provider.stage import answering, asking
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oauth_proxy.assembly import cookies_for
-from oauth_proxy.cookies import Received
+from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.errors import ProxyError
@@ -73,7 +73,7 @@ class Browser:
         self._lines = [line]
         self._cookies = cookies_for(stage.settings)
 
-    def received(self, line: str) -> Received:
+    def received(self, line: str) -> RequestCookies:
         return self._cookies.read(Fields([(b"Cookie", line.removeprefix("Cookie: ").encode())]))
 
     async def play(self, step: Step) -> None:

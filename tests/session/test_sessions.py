@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from oauth_proxy.clock import Clock
-from oauth_proxy.cookies import Cookies, Received, SealedCookie
+from oauth_proxy.cookies import Cookies, RequestCookies, SealedCookie
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens, decode, encode
@@ -217,7 +217,7 @@ async def test_a_cookie_line_is_taken_apart_once(
     cookie, read = visitor.cookie_line(stage.url), Cookies._read
     apart: list[bytes] = []
 
-    def counting(self: Cookies, lines: Sequence[bytes]) -> Received:
+    def counting(self: Cookies, lines: Sequence[bytes]) -> RequestCookies:
         apart.extend(lines)
         return read(self, lines)
 

@@ -15,8 +15,8 @@ from oauth_proxy.errors import BadRequest, ProxyError
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.server import Server
 from oauth_proxy.upstream.claims import Claims
+from oauth_proxy.upstream.outgoing import Outgoing, header_lines
 from oauth_proxy.upstream.pool import Address
-from oauth_proxy.upstream.request import Outgoing, header_lines
 from oauth_proxy.upstream.upstream import Upstream
 
 CLAIMS = Claims(Cookies("oauth_proxy", secure=True))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_proxy.errors import UpstreamNonsense
-from oauth_proxy.upstream.answer import AnswerReader
+from oauth_proxy.upstream.reader import ResponseReader
 
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 Framing = Callable[[list[bytes]], bytes]
@@ -42,8 +42,8 @@ def by_close(body: list[bytes]) -> bytes:
 FRAMINGS = st.sampled_from([by_length, by_chunks, by_close])
 
 
-def a_reader() -> AnswerReader:
-    reader = AnswerReader()
+def a_reader() -> ResponseReader:
+    reader = ResponseReader()
     reader.expect(to_head=False, upgrading=False)
     return reader
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from oauth_proxy.errors import UpstreamNonsense, UpstreamUnreachable
-from oauth_proxy.upstream import response as response_module
+from oauth_proxy.upstream import relay as response_module
 from tests.upstream.stage import Peer, Tool, a_stage, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -46,7 +46,7 @@ async def test_half_an_answer_never_ends_cleanly(
             with pytest.raises(ConnectionResetError):
                 await visitor.rest()
         await until(lambda: door.upstream.open_connections == 0)
-        assert [record.name for record in caplog.records] == ["oauth_proxy.upstream.response"]
+        assert [record.name for record in caplog.records] == ["oauth_proxy.upstream.relay"]
         await visitor.close()
 
 

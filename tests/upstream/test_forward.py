@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from oauth_proxy.errors import BadRequest
-from oauth_proxy.upstream.request import header_lines, request_head
+from oauth_proxy.upstream.outgoing import header_lines, request_head
 from tests.upstream.stage import Peer, Tool, a_stage, saying, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from oauth_proxy.errors import UpstreamTimeout
-from oauth_proxy.upstream import response
-from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream import relay
+from oauth_proxy.upstream.connection import UpstreamConnection
 from tests.upstream.stage import until
 
 
@@ -31,9 +31,9 @@ class Slow:
 
 async def waited_for(visitor: Slow, monkeypatch: pytest.MonkeyPatch) -> "asyncio.Task[None]":
     """The wait for a visitor who has taken a little, and takes a little more each time it is looked."""
-    monkeypatch.setattr(response, "STALL", 0.001)
+    monkeypatch.setattr(relay, "STALL", 0.001)
     visitor.takes = 10
-    waiting = asyncio.create_task(response.caught_up(cast(Any, visitor), cast(Any, visitor)))
+    waiting = asyncio.create_task(relay.caught_up(cast(Any, visitor), cast(Any, visitor)))
     await until(lambda: visitor.unsent <= 900)
     return waiting
 
@@ -50,12 +50,12 @@ async def test_a_visitor_who_stops_taking_is_not(monkeypatch: pytest.MonkeyPatch
     visitor = Slow()
     waiting = await waited_for(visitor, monkeypatch)
     visitor.takes = 0
-    with pytest.raises(response.CutShort):
+    with pytest.raises(relay.CutShort):
         await waiting
 
 
 async def test_a_tool_that_takes_a_little_is_waited_for_and_one_that_stops_is_not() -> None:
-    connection = Connection(lambda _: None, 0.001)
+    connection = UpstreamConnection(lambda _: None, 0.001)
     tool = Slow()
     tool.takes = 10
     connection.transport = cast(Any, tool)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from oauth_proxy.errors import BadRequest, RequestTooSlow
-from oauth_proxy.upstream import request as request_module
+from oauth_proxy.upstream import outgoing as request_module
 from oauth_proxy.upstream.pool import Address
 from tests.upstream.stage import Peer, Play, Tool, a_door, a_stage, saying, until
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from oauth_proxy.errors import TooManyAtOnce
-from oauth_proxy.upstream import request as request_module
+from oauth_proxy.upstream import outgoing as request_module
 from oauth_proxy.upstream.shares import Shares
 from tests.upstream.stage import Door, Peer, Tool, a_stage, until
 

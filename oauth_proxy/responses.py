@@ -35,7 +35,7 @@ MARK = "X-OAuth-Proxy"
 """On every answer of ours, so that a page's script can tell our 401 from the tool's."""
 
 
-class Answers:
+class Responses:
     """Makes the answers of one site."""
 
     def __init__(self, pages: Pages, site: Site) -> None:

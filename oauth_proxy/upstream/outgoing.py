@@ -7,8 +7,8 @@ from aiohttp import HttpVersion11, StreamReader, hdrs, web
 
 from oauth_proxy.aiohttp_private import BODY_ERRORS
 from oauth_proxy.errors import BadRequest, RequestTooSlow, UpstreamTimeout
-from oauth_proxy.upstream.connection import Connection
-from oauth_proxy.upstream.response import STALL, Lines
+from oauth_proxy.upstream.connection import UpstreamConnection
+from oauth_proxy.upstream.relay import STALL, Lines
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -55,7 +55,7 @@ def _check(lines: bytes, ends: int) -> None:
         raise BadRequest("a line of the request's head holds a line end or a NUL")
 
 
-def welcome(request: web.BaseRequest) -> None:
+def send_continue(request: web.BaseRequest) -> None:
     """Ask for the body of a visitor who holds it back until it is asked for (RFC 9110 10.1.1)."""
     is_awaited = (
         request.version >= HttpVersion11
@@ -101,7 +101,7 @@ class Body:
             body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
         return body
 
-    async def send(self, connection: Connection) -> None:
+    async def send(self, connection: UpstreamConnection) -> None:
         """Send the body as the visitor sends it, no faster than the tool takes it.
 
         Whatever goes wrong becomes the failure of the exchange.
@@ -113,10 +113,10 @@ class Body:
         except (*BODY_ERRORS, OSError) as error:
             connection.fail(BadRequest(f"the request's body broke off: {type(error).__name__}"))
 
-    async def _send(self, connection: Connection) -> None:
+    async def _send(self, connection: UpstreamConnection) -> None:
         coming = _Coming(self._request.content, self._rate)
         if not connection.answered:
-            welcome(self._request)
+            send_continue(self._request)
         while piece := await coming.next():
             if self.chunked:
                 connection.write(b"%x\r\n" % len(piece), piece, b"\r\n")

@@ -17,7 +17,7 @@ _SMALL = 1024
 """Bytes below which a piece of body is joined with those before it."""
 
 
-class AnswerReader:
+class ResponseReader:
     """Reads one answer after another: `expect` one, `feed` it, `take` of its body what has come."""
 
     __slots__ = (

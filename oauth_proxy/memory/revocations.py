@@ -36,7 +36,7 @@ class End(NamedTuple):
         return cls("all" if user is None else f"user {user.lower()}", when)
 
 
-class Ends:
+class Revocations:
     """The ends that this process knows. `lifetime` in seconds; `clock` tells seconds since the epoch."""
 
     def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:

@@ -34,7 +34,7 @@ Refusal = Callable[[Request, BadRequest], Outcome]
 """Makes the answer to bytes that are not a request; all that is known of the request is who sent it."""
 
 
-class Connection(Reading):
+class ClientConnection(Reading):
     """One visitor's connection. It ends after `idle` seconds in which no request came whole."""
 
     __slots__ = (

@@ -14,7 +14,7 @@ _REMEMBERED = 65_536
 Task = asyncio.Task[object]
 
 
-class Live:
+class OpenExchanges:
     """`clock` tells seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

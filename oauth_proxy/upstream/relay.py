@@ -14,7 +14,7 @@ from aiohttp import HttpVersion11, web
 
 from oauth_proxy.stall import reset
 from oauth_proxy.upstream.claims import Claims, for_one_visitor
-from oauth_proxy.upstream.connection import Connection
+from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.head import Head
 
 Lines = Sequence[tuple[bytes, bytes]]
@@ -55,7 +55,7 @@ class CutShort(Exception):
 
 async def pass_on(
     request: web.BaseRequest,
-    connection: Connection,
+    connection: UpstreamConnection,
     head: Head,
     *,
     claims: Claims,
@@ -108,7 +108,7 @@ def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: 
 
 
 async def _stream(
-    request: web.BaseRequest, connection: Connection, response: Forwarded, opening: bytes, *, chunked: bool
+    request: web.BaseRequest, connection: UpstreamConnection, response: Forwarded, opening: bytes, *, chunked: bool
 ) -> None:
     """The head and the body's bytes as they come, no faster than the visitor takes them."""
     transport, protocol = request.transport, request.protocol
@@ -126,7 +126,7 @@ async def _stream(
 
 def _send(
     transport: asyncio.WriteTransport,
-    connection: Connection,
+    connection: UpstreamConnection,
     response: Forwarded,
     opening: bytes,
     *,
