@@ -52,12 +52,15 @@ def said(
 
 @asynccontextmanager
 async def started(
-    *arguments: str | Path, sign: bytes, folder: Path | None = None, before: Sequence[str] = ()
+    *arguments: str | Path,
+    sign: bytes,
+    folder: Path | None = None,
+    before: Sequence[str] = (),
+    command: Sequence[str] = COMMAND,
 ) -> AsyncIterator[Process]:
     """A command that goes on, from the moment it prints `sign`; killed at the end if it still runs."""
-    command = [*before, *COMMAND, *arguments]
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+        *before, *command, *arguments, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
     assert process.stdout is not None
     try:
