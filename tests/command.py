@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from oauth_proxy.cli import main
 from tests.cast import PATIENCE, a_secret
 
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
@@ -48,6 +50,13 @@ def said(
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def said_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """As `said`, without a process of its own: for commands that leave nothing behind, in a tenth of the time."""
+    done = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 @asynccontextmanager
