@@ -15,7 +15,7 @@ from aiohttp import ClientResponse
 from bench import peers
 from bench.peers import NGINX, OURS, PEERS, Peer, Place, World
 from bench.programs import OTHER_CORE, PROXY_CORE, NotStartedError, Program
-from tests.cast import free_port
+from tests.support.proxy import free_port
 from tests.visitor import NAVIGATION, Visitor
 
 MIB, GIB = 1 << 20, 1 << 30

@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from oauth_proxy.cli import main
-from tests.cast import PATIENCE, a_secret
+from tests.support.proxy import PATIENCE, a_secret
 
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
 AS_NOBODY = (

@@ -7,7 +7,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from tests.cast import Stage, on_stage, release_ports
+from tests.support.proxy import Stage, on_stage, release_ports
 from tests.visitor import Visitor
 
 # How long an example takes says something of the machine, not of the code.

@@ -11,7 +11,7 @@ from aiohttp import ClientResponse
 
 from oauth_proxy.demo.people import Api
 from oauth_proxy.telemetry import JsonFormatter, TextFormatter
-from tests.cast import Stage
+from tests.support.proxy import Stage
 from tests.visitor import Visitor
 
 SECRET = "an-emulated-secret/with:odd+%41characters"

@@ -14,7 +14,7 @@ import trustme
 import websockets
 from aiohttp import web
 
-from tests.cast import Stage, free_port, on_stage, serving
+from tests.support.proxy import Stage, free_port, on_stage, serving
 from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]

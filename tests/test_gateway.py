@@ -1,7 +1,7 @@
 import html
 import re
 
-from tests.cast import PROGRAM, Stage, on_stage
+from tests.support.proxy import PROGRAM, Stage, on_stage
 from tests.visitor import Visitor
 
 

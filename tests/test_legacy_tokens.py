@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import RawAnswer, Stage, on_stage
 from tests.session.test_refresh import signed_in
+from tests.support.proxy import RawAnswer, Stage, on_stage
 from tests.tool_api import received
 from tests.visitor import Visitor
 

@@ -12,7 +12,6 @@ from oauth_proxy.headers import Fields
 from oauth_proxy.oauth import Attempt, digest
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts
-from tests.cast import PROGRAM, Stage
 from tests.flow import (
     COOKIE,
     at_the_door,
@@ -24,6 +23,7 @@ from tests.flow import (
     session_cookie,
     way_on,
 )
+from tests.support.proxy import PROGRAM, Stage
 from tests.visitor import Visitor
 
 

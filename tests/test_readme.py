@@ -25,8 +25,8 @@ from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import response, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
-from tests.cast import Stage, a_secret, free_port
 from tests.command import started
+from tests.support.proxy import Stage, a_secret, free_port
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ import pytest
 
 from oauth_proxy import requests
 from oauth_proxy.requests import Readings
-from tests.cast import Stage
+from tests.support.proxy import Stage
 from tests.visitor import Visitor
 
 

@@ -16,7 +16,7 @@ from oauth_proxy.demo.people import (
     Person,
 )
 from oauth_proxy.errors import ConfigurationError
-from tests.cast import on_stage
+from tests.support.proxy import on_stage
 from tests.visitor import Visitor
 
 WITH_TEAMS = {"scopes": ["offline", "account.read", "team.read"]}

@@ -7,7 +7,7 @@ import pytest
 from yarl import URL
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import RawAnswer, Stage
+from tests.support.proxy import RawAnswer, Stage
 from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.upstream import whole
-from tests.cast import RawAnswer, Stage, on_stage
 from tests.flow import complaints
+from tests.support.proxy import RawAnswer, Stage, on_stage
 from tests.visitor import NAVIGATION, Visitor
 
 SECRET = "a-signing-secret-of-frame-io"

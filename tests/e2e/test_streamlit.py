@@ -7,9 +7,9 @@ from playwright.async_api import expect
 
 from oauth_proxy.demo.people import EDITOR
 from tests.browser.person import AtBrowser
-from tests.cast import free_port
 from tests.examples import EXAMPLES, example
 from tests.session.test_refresh import HOUR, refreshes
+from tests.support.proxy import free_port
 from tests.tool_api import with_tool_api, works
 
 STREAMLIT = Path(__file__).parents[2] / ".venv-e2e/bin/streamlit"

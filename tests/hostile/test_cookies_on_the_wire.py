@@ -12,8 +12,8 @@ from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens, encode
 from oauth_proxy.seal import Sealer
-from tests.cast import a_secret
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
+from tests.support.proxy import a_secret
 from tests.tally import tried
 from tests.visitor import Visitor
 

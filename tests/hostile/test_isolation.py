@@ -9,8 +9,8 @@ from itertools import cycle
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import PROGRAM, WANTED, RawAnswer
 from tests.hostile.wire import HANDSHAKE, NAVIGATING, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
+from tests.support.proxy import PROGRAM, WANTED, RawAnswer
 from tests.tally import tried
 from tests.visitor import Visitor
 

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.cast import PROGRAM, WANTED, RawAnswer
 from tests.hostile.wire import NAVIGATING, Wire, location
+from tests.support.proxy import PROGRAM, WANTED, RawAnswer
 from tests.tally import tried
 from tests.visitor import Visitor
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import RawAnswer, free_port
 from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, saying, wired
 from tests.recipes.front import nginx
+from tests.support.proxy import RawAnswer, free_port
 from tests.visitor import Visitor
 
 # Set-Cookie is ignored as one reads it everywhere: else nginx stores no answer that has one.

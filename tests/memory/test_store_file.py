@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import free_port
 from tests.command import AS_NOBODY, ended, needs_root, said, said_here, started, written
+from tests.support.proxy import free_port
 
 NOBODY = 65534
 

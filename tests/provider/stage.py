@@ -16,7 +16,7 @@ from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
 from oauth_proxy.provider import Asked as AskedAbout
 from oauth_proxy.settings import DEFAULT_SCOPES
-from tests.cast import Clock, serving
+from tests.support.proxy import Clock, serving
 from tests.visitor import Visitor
 
 SECRET = "an-emulated-secret/with:odd+%41characters"

@@ -3,8 +3,8 @@ import json
 
 from aiohttp import web
 
-from tests.cast import PROGRAM
 from tests.recipes.front import Scene
+from tests.support.proxy import PROGRAM
 from tests.visitor import Visitor
 
 SESSION = "__Host-oauth_proxy"

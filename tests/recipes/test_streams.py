@@ -7,8 +7,8 @@ import pytest
 from aiohttp import WSServerHandshakeError, web
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import PATIENCE, PROGRAM
 from tests.recipes.front import Scene
+from tests.support.proxy import PATIENCE, PROGRAM
 from tests.visitor import Visitor
 
 MEGABYTE = bytes(range(256)) * 4096

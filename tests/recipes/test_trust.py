@@ -4,8 +4,8 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
-from tests.cast import PROGRAM
 from tests.recipes.front import Scene
+from tests.support.proxy import PROGRAM
 from tests.visitor import NAVIGATION, Visitor
 
 SPOOFED = [

@@ -14,7 +14,7 @@ import pytest
 
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import EDITOR, App
-from tests.cast import Clock, on_stage, serving
+from tests.support.proxy import Clock, on_stage, serving
 from tests.visitor import Visitor
 
 ROOT = Path(__file__).parents[2]

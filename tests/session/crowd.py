@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from oauth_proxy.demo.people import EDITOR, Person
-from tests.cast import RawAnswer, Stage
 from tests.session.test_refresh import new_cookie_line, signed_in
+from tests.support.proxy import RawAnswer, Stage
 from tests.visitor import Visitor
 
 AT_ONCE = 10

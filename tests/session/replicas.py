@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Stage, on_stage, replica
 from tests.flow import complaints
 from tests.redis_server import RedisServer
+from tests.support.proxy import Stage, on_stage, replica
 from tests.visitor import Visitor
 
 USES = ("hget", "hset", "set", "eval", "evalsha", "xadd", "del")

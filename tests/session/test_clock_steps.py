@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import WANTED, Clock, Stage, on_stage, replica
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
+from tests.support.proxy import WANTED, Clock, Stage, on_stage, replica
 from tests.visitor import Visitor
 
 STEPS = [-HOUR, HOUR]

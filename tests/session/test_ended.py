@@ -9,8 +9,8 @@ import websockets
 from aiohttp import ClientPayloadError
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, Stage
 from tests.session.test_refresh import signed_in
+from tests.support.proxy import PATIENCE, Stage
 from tests.visitor import Visitor
 
 DAY = 86_400.0

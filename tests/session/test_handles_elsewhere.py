@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import Stage, replica
 from tests.session.test_handles import DAY, socket_of, status
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
+from tests.support.proxy import Stage, replica
 from tests.test_admin import end, told
 from tests.tool_api import handle_of, token, with_tool_api, works
 from tests.visitor import Visitor

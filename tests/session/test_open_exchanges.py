@@ -11,8 +11,8 @@ from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, WANTED, Stage, on_stage, replica
 from tests.session.test_refresh import HOUR, signed_in
+from tests.support.proxy import PATIENCE, WANTED, Stage, on_stage, replica
 from tests.upstream.stage import until
 from tests.visitor import Visitor
 

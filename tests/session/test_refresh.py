@@ -5,7 +5,7 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import RawAnswer, Stage, free_port, on_stage
+from tests.support.proxy import RawAnswer, Stage, free_port, on_stage
 from tests.visitor import NAVIGATION, Visitor
 
 HOUR = 3600.0
