@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.command import COMMAND, ended, said, started, written
+from tests.support.command import COMMAND, ended, said, started, written
 from tests.support.proxy import PATIENCE, free_port, serving
 
 

@@ -23,10 +23,10 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
 from oauth_proxy.settings import Settings, parse
-from tests.command import said
 from tests.redis_server import needs_redis, redis_server
 from tests.session.test_ended import refused, until
 from tests.session.test_refresh import signed_in
+from tests.support.command import said
 from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
 from tests.test_admin import Desk, channel, end, listening, posted
 from tests.visitor import Visitor

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import AS_NOBODY, ended, needs_root, said, said_here, started, written
+from tests.support.command import AS_NOBODY, ended, needs_root, said, said_here, started, written
 from tests.support.proxy import free_port
 
 NOBODY = 65534
