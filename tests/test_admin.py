@@ -23,8 +23,8 @@ from oauth_proxy.telemetry import Metrics
 from tests.flow import complaints
 from tests.session.test_ended import closes, refused
 from tests.session.test_refresh import signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, Stage, on_stage, serving
-from tests.visitor import Visitor
 
 SITE = "https://review.example.com"
 

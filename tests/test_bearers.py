@@ -16,9 +16,9 @@ from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, GUEST
 from oauth_proxy.requests import Request
 from tests.flow import complaints
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
 from tests.upstream.stage import until
-from tests.visitor import NAVIGATION, Visitor
 
 ON: dict[str, Any] = {"access": {"bearer": "true"}}
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]

@@ -19,8 +19,8 @@ from tests.flow import (
     session_cookie,
     way_on,
 )
+from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage
-from tests.visitor import Visitor
 
 APPS: list[tuple[Api, str | None]] = [("v2", SECRET), ("v2", None), ("v4", SECRET), ("v4", None)]
 

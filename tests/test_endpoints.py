@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import WANTED, Stage, on_stage
-from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 

@@ -14,8 +14,8 @@ import trustme
 import websockets
 from aiohttp import web
 
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import Stage, free_port, on_stage, serving
-from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 GO = web.AppKey("go", AsyncIterator[bool])

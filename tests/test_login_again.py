@@ -4,8 +4,8 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from tests.flow import COOKIE, complaints, cookies, nothing_leaked, session_cookie
+from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage
-from tests.visitor import Visitor
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ from tests.flow import (
     session_cookie,
     way_on,
 )
+from tests.support.browser import Visitor
 from tests.support.proxy import PROGRAM, Stage
-from tests.visitor import Visitor
 
 
 @pytest.fixture(autouse=True)

@@ -25,9 +25,9 @@ from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import response, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
+from tests.support.browser import Visitor
 from tests.support.command import started
 from tests.support.proxy import Stage, a_secret, free_port
-from tests.visitor import Visitor
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

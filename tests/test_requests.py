@@ -6,8 +6,8 @@ import pytest
 
 from oauth_proxy import requests
 from oauth_proxy.requests import Readings
+from tests.support.browser import Visitor
 from tests.support.proxy import Stage
-from tests.visitor import Visitor
 
 
 async def test_lines_of_the_signed_in_are_read_once(

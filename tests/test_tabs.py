@@ -7,8 +7,8 @@ import pytest
 from yarl import URL
 
 from oauth_proxy.demo.faults import Fault
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import RawAnswer, Stage
-from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 

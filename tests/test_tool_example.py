@@ -11,9 +11,9 @@ import websockets
 from oauth_proxy.demo.people import EDITOR
 from tests.examples import EXAMPLES, example
 from tests.session.test_refresh import HOUR, refreshes
+from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, free_port
 from tests.tool_api import with_tool_api, works
-from tests.visitor import Visitor
 
 
 @pytest.mark.parametrize("by", ["port", "socket"])

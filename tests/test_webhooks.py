@@ -14,8 +14,8 @@ from aiohttp import web
 
 from oauth_proxy.upstream import whole
 from tests.flow import complaints
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
-from tests.visitor import NAVIGATION, Visitor
 
 SECRET = "a-signing-secret-of-frame-io"
 HOOKS: dict[str, Any] = {"/hooks/frameio": {"secret": SECRET}}

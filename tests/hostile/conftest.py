@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.hostile.wire import Login, Wire, wired
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 
 @pytest.fixture

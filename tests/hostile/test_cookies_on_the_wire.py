@@ -13,9 +13,9 @@ from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens, encode
 from oauth_proxy.seal import Sealer
 from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
+from tests.support.browser import Visitor
 from tests.support.proxy import a_secret
 from tests.tally import tried
-from tests.visitor import Visitor
 
 NAME = "oauth_proxy"
 DAY = 86_400.0

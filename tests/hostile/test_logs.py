@@ -13,8 +13,8 @@ from oauth_proxy.telemetry import configure_logging
 from tests.flow import query
 from tests.hostile.wire import NAVIGATING, Login, Wire, location, wired
 from tests.session.test_refresh import new_cookie_line
+from tests.support.browser import Visitor
 from tests.tally import tried
-from tests.visitor import Visitor
 
 CLOSE = "Connection: close"
 HANG_UPS = "hang-ups"

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.hostile.wire import NAVIGATING, Wire, location
+from tests.support.browser import Visitor
 from tests.support.proxy import PROGRAM, WANTED, RawAnswer
 from tests.tally import tried
-from tests.visitor import Visitor
 
 ELSEWHERE = [
     "//evil.com", "///evil.com", "////evil.com/%2e%2e", "/\\evil.com", "\\\\evil.com", "\\/evil.com",

@@ -8,8 +8,8 @@ import pytest
 
 from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, saying, wired
 from tests.recipes.front import nginx
+from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, free_port
-from tests.visitor import Visitor
 
 # Set-Cookie is ignored as one reads it everywhere: else nginx stores no answer that has one.
 SITE = """

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.hostile.wire import Login, Wire
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 HTML = "Accept: text/html"
 SITE = "Sec-Fetch-Site: "

@@ -11,8 +11,8 @@ from typing import Any
 from yarl import URL
 
 from oauth_proxy.demo.people import App
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
-from tests.visitor import NAVIGATION, Visitor
 
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 HANDSHAKE = [

@@ -18,7 +18,7 @@ from tests.hostile.wire import HANDSHAKE
 from tests.load import hostile
 from tests.load.stage import Process, proxy, tell
 from tests.load.tool import LARGE
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 ACCESS_LIFETIME = 5.0
 """Seconds of an access token's life: refreshes are part of it."""

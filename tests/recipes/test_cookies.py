@@ -4,8 +4,8 @@ import json
 from aiohttp import web
 
 from tests.recipes.front import Scene
+from tests.support.browser import Visitor
 from tests.support.proxy import PROGRAM
-from tests.visitor import Visitor
 
 SESSION = "__Host-oauth_proxy"
 """The name of a session's first cookie; `-1`, `-2` … carry the rest."""

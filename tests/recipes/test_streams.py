@@ -8,8 +8,8 @@ from aiohttp import WSServerHandshakeError, web
 
 from oauth_proxy.demo.faults import Fault
 from tests.recipes.front import Scene
+from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, PROGRAM
-from tests.visitor import Visitor
 
 MEGABYTE = bytes(range(256)) * 4096
 

@@ -5,8 +5,8 @@ from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
 from tests.recipes.front import Scene
+from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import PROGRAM
-from tests.visitor import NAVIGATION, Visitor
 
 SPOOFED = [
     "Authorization",

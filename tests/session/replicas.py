@@ -9,8 +9,8 @@ import pytest
 
 from tests.flow import complaints
 from tests.redis_server import RedisServer
+from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage, replica
-from tests.visitor import Visitor
 
 USES = ("hget", "hset", "set", "eval", "evalsha", "xadd", "del")
 """Everything but the questions of once a second."""

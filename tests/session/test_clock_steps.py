@@ -8,8 +8,8 @@ import pytest
 from oauth_proxy.demo.faults import Fault
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, Clock, Stage, on_stage, replica
-from tests.visitor import Visitor
 
 STEPS = [-HOUR, HOUR]
 LONG = {"lifetime": "30d", "idle": "30d"}

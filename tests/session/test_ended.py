@@ -10,8 +10,8 @@ from aiohttp import ClientPayloadError
 
 from oauth_proxy.demo.people import EDITOR
 from tests.session.test_refresh import signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, Stage
-from tests.visitor import Visitor
 
 DAY = 86_400.0
 

@@ -22,8 +22,8 @@ from oauth_proxy.demo.grants import Grant
 from oauth_proxy.demo.tokens import TokenRequest
 from tests.redis_server import needs_redis, redis_server
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage, replica
-from tests.visitor import Visitor
 
 PEOPLE = ("Editor", "Reviewer")
 

@@ -12,8 +12,8 @@ from tests.flow import complaints
 from tests.session.crowd import Alive, living_only
 from tests.session.test_interleavings import run
 from tests.session.test_refresh import HOUR, new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
-from tests.visitor import Visitor
 
 PATIENCE, DEADLINE = 0.06, 0.3
 """Of the proxy in these tests, seconds: what takes three and ten elsewhere."""

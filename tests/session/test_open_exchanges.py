@@ -12,9 +12,9 @@ from aiohttp import web
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.session.test_refresh import HOUR, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, WANTED, Stage, on_stage, replica
 from tests.upstream.stage import until
-from tests.visitor import Visitor
 
 HANDSHAKE = [
     "Upgrade: websocket",

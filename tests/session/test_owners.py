@@ -10,8 +10,8 @@ from oauth_proxy.demo.faults import RETRY_AFTER, Fault
 from tests.flow import complaints
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, NAVIGATING, bearer, refreshes, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage
-from tests.visitor import Visitor
 
 LONG: dict[str, Any] = {"session": {"lifetime": "30d", "idle": "30d"}}
 ENDS = ["invalid_grant", "invalid_token", "access_denied", "ride_AdobeID_acct_actreq", "ride_AdobeID_acct_terms"]

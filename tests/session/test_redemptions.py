@@ -8,8 +8,8 @@ import pytest
 from oauth_proxy.demo.faults import Fault
 from tests.flow import at_the_door
 from tests.session.test_refresh import HOUR, NAVIGATING, bearer, new_cookie_line, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage, replica
-from tests.visitor import Visitor
 
 
 def exchanges(stage: Stage) -> int:

@@ -11,8 +11,8 @@ from oauth_proxy.demo.faults import Fault
 from tests.redis_server import BINARY
 from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, Stage, on_stage, replica
-from tests.visitor import Visitor
 
 STORES = ["sqlite", pytest.param("redis", marks=pytest.mark.skipif(not BINARY.exists(), reason="no redis-server"))]
 

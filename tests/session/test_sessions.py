@@ -16,8 +16,8 @@ from oauth_proxy.seal import Sealer
 from oauth_proxy.session import CookieStore
 from tests.session.test_refresh import NAVIGATING, new_cookie_line, signed_in
 from tests.settings.samples import file, read
+from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, Stage, a_secret, on_stage
-from tests.visitor import Visitor
 
 DAY = 86_400.0
 HOUR = 3600.0
