@@ -15,8 +15,8 @@ from oauth_proxy.bearers import Bearers
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, GUEST
 from oauth_proxy.requests import Request
-from tests.flow import complaints
 from tests.support.browser import NAVIGATION, Visitor
+from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
 from tests.upstream.stage import until
 

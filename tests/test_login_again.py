@@ -3,8 +3,8 @@ import logging
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.flow import COOKIE, complaints, cookies, nothing_leaked, session_cookie
 from tests.support.browser import Visitor
+from tests.support.login import COOKIE, complaints, cookies, nothing_leaked, session_cookie
 from tests.support.proxy import Stage, on_stage
 
 

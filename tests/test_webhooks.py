@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.upstream import whole
-from tests.flow import complaints
 from tests.support.browser import NAVIGATION, Visitor
+from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
 
 SECRET = "a-signing-secret-of-frame-io"

@@ -10,10 +10,10 @@ from oauth_proxy.memory import home
 from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.memory import Note
 from oauth_proxy.seal import Sealer
-from tests.flow import complaints
 from tests.memory.homes import SHARED, SITE, WEEK, Place
 from tests.memory.processes import KEY, a_memory, a_session, processes, refreshed
 from tests.redis_server import needs_redis
+from tests.support.login import complaints
 
 pytestmark = needs_redis
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.flow import complaints
 from tests.redis_server import RedisServer
 from tests.support.browser import Visitor
+from tests.support.login import complaints
 from tests.support.proxy import Stage, on_stage, replica
 
 USES = ("hget", "hset", "set", "eval", "evalsha", "xadd", "del")

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from oauth_proxy.demo.faults import Fault
-from tests.flow import complaints
 from tests.session.crowd import Alive, living_only
 from tests.session.test_interleavings import run
 from tests.session.test_refresh import HOUR, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
+from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
 
 PATIENCE, DEADLINE = 0.06, 0.3

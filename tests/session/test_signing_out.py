@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
-from tests.flow import complaints, query
 from tests.session.test_refresh import HOUR, NAVIGATING, bearer, signed_in
 from tests.support.browser import Visitor
+from tests.support.login import complaints, query
 from tests.support.proxy import WANTED, Stage, on_stage, serving
 from tests.upstream.stage import until
 
