@@ -23,12 +23,12 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
 from oauth_proxy.settings import Settings, parse
-from tests.redis_server import needs_redis, redis_server
 from tests.session.test_ended import refused, until
 from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.command import said
 from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.redis import needs_redis, redis_server
 from tests.test_admin import Desk, channel, end, listening, posted
 
 SITE = "http://localhost:4180"

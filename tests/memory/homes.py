@@ -19,8 +19,8 @@ from oauth_proxy.memory.process import ProcessHome
 from oauth_proxy.memory.redis import RedisHome
 from oauth_proxy.memory.sqlite import SqliteHome
 from oauth_proxy.settings import Redis, Sqlite, parse_store
-from tests.redis_server import BINARY, RedisServer, redis_server
 from tests.support.proxy import PATIENCE, Clock, free_port
+from tests.support.redis import BINARY, RedisServer, redis_server
 
 SITE = "oauth-proxy:review.example.com:__Host-session"
 WEEK = 7 * 86_400.0
