@@ -8,7 +8,7 @@ from oauth_proxy.demo.people import EDITOR
 from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
-from tests.tool_api import received
+from tests.support.tool_api import received
 
 MARK = "x-frameio-legacy-token-auth"
 UPSTREAMS: dict[str, Any] = {

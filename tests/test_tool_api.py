@@ -21,7 +21,7 @@ from tests.session.test_refresh import HOUR, bearer, signed_in
 from tests.support.browser import Visitor
 from tests.support.login import records, session_cookie
 from tests.support.proxy import RawAnswer, Stage, on_stage
-from tests.tool_api import HANDLE, asked, connected, handle_of, received, said, token, with_tool_api, works
+from tests.support.tool_api import HANDLE, asked, connected, handle_of, received, said, token, with_tool_api, works
 
 
 @pytest.fixture

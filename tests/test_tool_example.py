@@ -13,7 +13,7 @@ from tests.examples import EXAMPLES, example
 from tests.session.test_refresh import HOUR, refreshes
 from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, free_port
-from tests.tool_api import with_tool_api, works
+from tests.support.tool_api import with_tool_api, works
 
 
 @pytest.mark.parametrize("by", ["port", "socket"])

@@ -10,7 +10,7 @@ from tests.browser.person import AtBrowser
 from tests.examples import EXAMPLES, example
 from tests.session.test_refresh import HOUR, refreshes
 from tests.support.proxy import free_port
-from tests.tool_api import with_tool_api, works
+from tests.support.tool_api import with_tool_api, works
 
 STREAMLIT = Path(__file__).parents[2] / ".venv-e2e/bin/streamlit"
 

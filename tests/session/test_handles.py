@@ -14,8 +14,8 @@ from tests.session.test_ended import closes
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, Stage, replica
+from tests.support.tool_api import asked, handle_of, received, token, with_tool_api, works
 from tests.test_admin import end, told
-from tests.tool_api import asked, handle_of, received, token, with_tool_api, works
 
 DAY = 24 * HOUR
 STUDIO = {"allow": [{"email": "*@studio.example.com"}]}

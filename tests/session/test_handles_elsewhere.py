@@ -11,8 +11,8 @@ from tests.session.test_handles import DAY, socket_of, status
 from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage, replica
+from tests.support.tool_api import handle_of, token, with_tool_api, works
 from tests.test_admin import end, told
-from tests.tool_api import handle_of, token, with_tool_api, works
 
 
 @pytest.fixture
