@@ -7,8 +7,8 @@ from playwright.async_api import expect
 
 from oauth_proxy.demo.people import EDITOR
 from tests.browser.person import AtBrowser
-from tests.examples import EXAMPLES, example
 from tests.session.test_refresh import HOUR, refreshes
+from tests.support.examples import EXAMPLES, example
 from tests.support.proxy import free_port
 from tests.support.tool_api import with_tool_api, works
 

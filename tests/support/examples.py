@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.proxy import PATIENCE
 
-EXAMPLES = Path(__file__).parents[1] / "docs/examples"
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
 
 @asynccontextmanager
