@@ -126,7 +126,7 @@ async def secret_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Foreign]:
 @pytest.fixture
 async def pkce_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Foreign]:
     """Authlib's grants, with an app that has no secret."""
-    from tests import authlib_server
+    from tests.support import authlib_server
 
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
     redirect_uri = f"http://localhost:{free_port()}/oauth2/callback"
