@@ -18,7 +18,7 @@ from oauth_proxy.requests import Request
 from tests.support.browser import NAVIGATION, Visitor
 from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 ON: dict[str, Any] = {"access": {"bearer": "true"}}
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]

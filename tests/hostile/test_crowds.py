@@ -14,7 +14,7 @@ from tests.hostile.test_heads import all_of, sent, strangers
 from tests.hostile.wire import TOOL_BYTES, Wire, wired
 from tests.support.command import written
 from tests.support.proxy import RawAnswer, free_port
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 FEW = 16
 

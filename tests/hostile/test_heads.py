@@ -22,7 +22,7 @@ from oauth_proxy.requests import Request
 from tests.hostile.test_smuggling import PYTHON_PARSER
 from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, answers
 from tests.support.proxy import RawAnswer
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 KIB, MIB = 1024, 1024 * 1024
 STRANGERS = 20

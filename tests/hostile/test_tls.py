@@ -20,7 +20,7 @@ from tests.hostile.test_heads import KIB, all_of, counted, sent, strangers
 from tests.hostile.test_unread import is_open
 from tests.hostile.wire import PATIENCE, TOOL_BYTES, Wire, saying, wired
 from tests.support.proxy import free_port
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 FEW = 16
 

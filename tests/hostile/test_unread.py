@@ -10,7 +10,7 @@ from oauth_proxy import protocol, server, stall
 from oauth_proxy.upstream import response
 from tests.hostile.test_heads import KIB, STRANGERS, counted, sent, strangers
 from tests.hostile.wire import Login, Wire, saying, wired
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 ESTABLISHED, FIN_WAIT_2 = 1, 5  # Linux's tcp_states.h
 

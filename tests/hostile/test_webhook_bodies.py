@@ -12,8 +12,8 @@ from oauth_proxy.upstream import whole
 from oauth_proxy.upstream.whole import WholeBodies
 from tests.hostile.wire import TOOL_BYTES, Wire, wired
 from tests.support.proxy import RawAnswer
+from tests.support.tool import until
 from tests.tally import tried
-from tests.upstream.stage import until
 
 MIB = 1 << 20
 SECRET = "a-signing-secret-of-frame-io"

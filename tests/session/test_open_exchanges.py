@@ -14,7 +14,7 @@ from oauth_proxy.demo.people import EDITOR
 from tests.session.test_refresh import HOUR, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, WANTED, Stage, on_stage, replica
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 HANDSHAKE = [
     "Upgrade: websocket",

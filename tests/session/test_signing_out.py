@@ -10,7 +10,7 @@ from tests.session.test_refresh import HOUR, NAVIGATING, bearer, signed_in
 from tests.support.browser import Visitor
 from tests.support.login import complaints, query
 from tests.support.proxy import WANTED, Stage, on_stage, serving
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
 

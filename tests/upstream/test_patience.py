@@ -8,7 +8,7 @@ import pytest
 from oauth_proxy.errors import UpstreamTimeout
 from oauth_proxy.upstream import response
 from oauth_proxy.upstream.connection import Connection
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 
 class Slow:
