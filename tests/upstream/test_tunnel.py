@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from oauth_proxy import stall
 from oauth_proxy.upstream.pool import Address
 from tests.support.tool import Door, Peer, Tool, a_door, a_stage, until
-from tests.upstream.handshake import HANDSHAKE, SWITCH, switching
+from tests.support.websocket import HANDSHAKE, SWITCH, switching
 
 
 @asynccontextmanager
