@@ -23,7 +23,7 @@ from oauth_proxy.errors import (
 from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt
 from oauth_proxy.provider import calls
-from tests.provider.stage import SECRET, STATE, Asked, answering, asking
+from tests.support.provider import SECRET, STATE, Asked, answering, asking
 from tests.support.proxy import free_port
 
 NOW = 1_800_000_000.0
