@@ -3,8 +3,8 @@ import json
 
 from aiohttp import web
 
-from tests.recipes.front import Scene
 from tests.support.browser import Visitor
+from tests.support.front_proxies import Scene
 from tests.support.proxy import PROGRAM
 
 SESSION = "__Host-oauth_proxy"

@@ -6,8 +6,8 @@ from aiohttp import ClientResponse
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, Api
-from tests.recipes.front import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
 from tests.support.browser import NAVIGATION, Visitor
+from tests.support.front_proxies import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
 from tests.support.proxy import PROGRAM
 
 

@@ -4,8 +4,8 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
-from tests.recipes.front import Scene
 from tests.support.browser import NAVIGATION, Visitor
+from tests.support.front_proxies import Scene
 from tests.support.proxy import PROGRAM
 
 SPOOFED = [
