@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.demo import demo
-from tests.browser.person import PATIENCE, AtBrowser, at_browser
+from tests.support.chromium import PATIENCE, AtBrowser, at_browser
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
 from oauth_proxy.demo.people import EDITOR, GUEST
-from tests.browser.person import AtBrowser, at_browser, choose, press, see
+from tests.support.chromium import AtBrowser, at_browser, choose, press, see
 from tests.support.proxy import Stage, on_stage
 from tests.support.readability import assert_readable, picture
 
