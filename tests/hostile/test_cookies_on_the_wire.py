@@ -12,9 +12,9 @@ from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens, encode
 from oauth_proxy.seal import Sealer
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
 from tests.support.browser import Visitor
 from tests.support.proxy import a_secret
+from tests.support.raw_http import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
 from tests.tally import tried
 
 NAME = "oauth_proxy"

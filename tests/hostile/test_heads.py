@@ -20,8 +20,8 @@ from oauth_proxy.outcomes import Outcome
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from tests.hostile.test_smuggling import PYTHON_PARSER
-from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, answers
 from tests.support.proxy import RawAnswer
+from tests.support.raw_http import PATIENCE, TOOL_BYTES, Login, Wire, answers
 from tests.support.tool import until
 
 KIB, MIB = 1024, 1024 * 1024

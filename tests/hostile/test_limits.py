@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from oauth_proxy import protocol, server
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, saying, wired
 from tests.support.proxy import RawAnswer
+from tests.support.raw_http import NAVIGATING, TOOL_BYTES, Login, Wire, saying, wired
 from tests.tally import tried
 
 KIB = 1024

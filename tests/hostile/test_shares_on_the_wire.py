@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from tests.hostile.wire import HANDSHAKE, PUBLIC, TOOL_BYTES, Login, Wire, wired
 from tests.support.browser import Visitor
+from tests.support.raw_http import HANDSHAKE, PUBLIC, TOOL_BYTES, Login, Wire, wired
 from tests.support.tool import until
 
 SHARE = 128

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp import http_parser
 
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, answers, location
 from tests.support.proxy import RawAnswer
+from tests.support.raw_http import NAVIGATING, TOOL_BYTES, Login, Wire, answers, location
 from tests.tally import tried
 
 PYTHON_PARSER = "AIOHTTP_NO_EXTENSIONS"

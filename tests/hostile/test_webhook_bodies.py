@@ -10,8 +10,8 @@ import pytest
 
 from oauth_proxy.upstream import whole
 from oauth_proxy.upstream.whole import WholeBodies
-from tests.hostile.wire import TOOL_BYTES, Wire, wired
 from tests.support.proxy import RawAnswer
+from tests.support.raw_http import TOOL_BYTES, Wire, wired
 from tests.support.tool import until
 from tests.tally import tried
 
