@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.memory.homes import ClusterNode, Place, a_place
+from tests.support.stores import ClusterNode, Place, a_place
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,11 @@ import pytest
 from oauth_proxy.identity import Session
 from oauth_proxy.memory import Memory
 from oauth_proxy.memory.home import Record
-from tests.memory.homes import Place, a_place
 from tests.memory.processes import a_session, processes
 from tests.memory.test_homes import listed, news
 from tests.support.login import complaints
 from tests.support.proxy import PATIENCE
+from tests.support.stores import Place, a_place
 
 pytestmark = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 

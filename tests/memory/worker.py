@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.sqlite import SqliteHome
-from tests.memory.homes import SITE
+from tests.support.stores import SITE
 
 
 async def put(home: SqliteHome, name: str) -> None:
