@@ -10,8 +10,8 @@ from oauth_proxy.memory import home
 from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.memory import Note
 from oauth_proxy.seal import Sealer
-from tests.memory.processes import KEY, a_memory, a_session, processes, refreshed
 from tests.support.login import complaints
+from tests.support.memories import KEY, a_memory, a_session, processes, refreshed
 from tests.support.redis import needs_redis
 from tests.support.stores import SHARED, SITE, WEEK, Place
 

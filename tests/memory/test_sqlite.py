@@ -16,9 +16,9 @@ import pytest
 from oauth_proxy.identity import Session
 from oauth_proxy.memory import Memory
 from oauth_proxy.memory.home import Record
-from tests.memory.processes import a_session, processes
 from tests.memory.test_homes import listed, news
 from tests.support.login import complaints
+from tests.support.memories import a_session, processes
 from tests.support.proxy import PATIENCE
 from tests.support.stores import Place, a_place
 
