@@ -33,7 +33,7 @@ def file(place: Place) -> Path:
 @asynccontextmanager
 async def worker(file: Path, name: str, work: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.memory.worker", file, name, work), stdin=PIPE, stdout=PIPE
+        *(sys.executable, "-m", "tests.support.store_worker", file, name, work), stdin=PIPE, stdout=PIPE
     )
     try:
         async with asyncio.timeout(PATIENCE):
