@@ -12,9 +12,9 @@ import pytest
 import yaml
 from aiohttp import web
 
-from tests.session.crowd import Member, crowd
 from tests.session.test_restarts import STORES
 from tests.support.command import started
+from tests.support.crowd import Member, crowd
 from tests.support.login import SECRET
 from tests.support.proxy import PATIENCE, Clock, Stage, free_port, on_stage, settings_tree
 

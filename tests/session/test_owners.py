@@ -7,9 +7,9 @@ import pytest
 
 from oauth_proxy.demo import faults
 from oauth_proxy.demo.faults import RETRY_AFTER, Fault
-from tests.session.crowd import crowd, statuses
 from tests.session.test_refresh import HOUR, NAVIGATING, bearer, refreshes, signed_in
 from tests.support.browser import Visitor
+from tests.support.crowd import crowd, statuses
 from tests.support.login import complaints
 from tests.support.proxy import Stage, on_stage
 
