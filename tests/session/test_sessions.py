@@ -15,8 +15,8 @@ from oauth_proxy.memory import memory_for
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import CookieStore
 from tests.session.test_refresh import NAVIGATING, new_cookie_line, signed_in
-from tests.settings.samples import file, read
 from tests.support.browser import Visitor
+from tests.support.configuration import file, read
 from tests.support.proxy import WANTED, Stage, a_secret, on_stage
 
 DAY = 86_400.0
