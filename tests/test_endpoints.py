@@ -4,10 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.browser import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import WANTED, Stage, on_stage
-
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 
 
 @pytest.fixture

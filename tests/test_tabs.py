@@ -7,10 +7,8 @@ import pytest
 from yarl import URL
 
 from oauth_proxy.demo.faults import Fault
-from tests.support.browser import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import RawAnswer, Stage
-
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 
 
 async def to_frame_io(visitor: Visitor, url: str) -> str:

@@ -16,11 +16,11 @@ from oauth_proxy.upstream import whole
 from tests.support.browser import NAVIGATION, Visitor
 from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.units import MIB
 
 SECRET = "a-signing-secret-of-frame-io"
 HOOKS: dict[str, Any] = {"/hooks/frameio": {"secret": SECRET}}
 BODY = b'{"type":"file.ready",  "resource": {"id":"\xc3\xa9"}}\r\n\x00\xff'
-MIB = 1024 * 1024
 
 
 def a_tool() -> web.Application:

@@ -6,8 +6,8 @@ import pytest
 
 from oauth_proxy.demo.people import EDITOR, ELSEWHERE_ACCOUNT, STUDIO_ACCOUNT
 from oauth_proxy.errors import ConfigurationError
-from tests.support.browser import Visitor
-from tests.support.raw_http import NAVIGATING, TOOL_BYTES, Wire, location, wired
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.raw_http import TOOL_BYTES, Wire, location, wired
 from tests.tally import tried
 
 STUDIO = {"email": "*@studio.example.com"}

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.support.browser import Visitor
-from tests.support.raw_http import HANDSHAKE, NAVIGATING, TOOL_BYTES, Login, Tool, Wire, wired
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.raw_http import HANDSHAKE, TOOL_BYTES, Login, Tool, Wire, wired
 from tests.tally import tried
 
 NOT_PUBLIC = [

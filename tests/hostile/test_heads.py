@@ -23,8 +23,8 @@ from tests.hostile.test_smuggling import PYTHON_PARSER
 from tests.support.proxy import RawAnswer
 from tests.support.raw_http import PATIENCE, TOOL_BYTES, Login, Wire, answers
 from tests.support.tool import until
+from tests.support.units import KIB, MIB
 
-KIB, MIB = 1024, 1024 * 1024
 STRANGERS = 20
 LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
 GARBAGE = b"\x00nonsense\r\n\r\n" * 20_000

@@ -9,9 +9,9 @@ from itertools import cycle
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.support.browser import Visitor
+from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import PROGRAM, WANTED, RawAnswer
-from tests.support.raw_http import HANDSHAKE, NAVIGATING, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
+from tests.support.raw_http import HANDSHAKE, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
 from tests.tally import tried
 
 KINDS = [

@@ -11,9 +11,9 @@ import pytest
 
 from oauth_proxy.telemetry import configure_logging
 from tests.session.test_refresh import new_cookie_line
-from tests.support.browser import Visitor
+from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import query
-from tests.support.raw_http import NAVIGATING, Login, Wire, location, wired
+from tests.support.raw_http import Login, Wire, location, wired
 from tests.tally import tried
 
 CLOSE = "Connection: close"

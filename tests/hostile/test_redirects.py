@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.support.browser import Visitor
+from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import PROGRAM, WANTED, RawAnswer
-from tests.support.raw_http import NAVIGATING, Wire, location
+from tests.support.raw_http import Wire, location
 from tests.tally import tried
 
 ELSEWHERE = [

@@ -8,9 +8,10 @@ import pytest
 
 from oauth_proxy import protocol, server, stall
 from oauth_proxy.upstream import response
-from tests.hostile.test_heads import KIB, STRANGERS, counted, sent, strangers
+from tests.hostile.test_heads import STRANGERS, counted, sent, strangers
 from tests.support.raw_http import Login, Wire, saying, wired
 from tests.support.tool import until
+from tests.support.units import KIB
 
 ESTABLISHED, FIN_WAIT_2 = 1, 5  # Linux's tcp_states.h
 

@@ -13,9 +13,9 @@ from oauth_proxy.upstream.whole import WholeBodies
 from tests.support.proxy import RawAnswer
 from tests.support.raw_http import TOOL_BYTES, Wire, wired
 from tests.support.tool import until
+from tests.support.units import MIB
 from tests.tally import tried
 
-MIB = 1 << 20
 SECRET = "a-signing-secret-of-frame-io"
 STRANGERS = 40
 

@@ -14,14 +14,13 @@ from tests.support.login import complaints
 from tests.support.memories import KEY, a_memory, a_session, processes, refreshed
 from tests.support.redis import needs_redis
 from tests.support.stores import SHARED, SITE, WEEK, Place
+from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis
 
 everywhere = pytest.mark.parametrize("place", ["process", *SHARED], indirect=True)
 shared = pytest.mark.parametrize("place", SHARED, indirect=True)
 in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
-
-DAY, HOUR = 86_400.0, 3600.0
 
 
 @everywhere

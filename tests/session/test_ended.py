@@ -12,8 +12,7 @@ from oauth_proxy.demo.people import EDITOR
 from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, Stage
-
-DAY = 86_400.0
+from tests.support.units import DAY
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -16,6 +16,8 @@ NAVIGATION = {
     "Sec-Fetch-Dest": "document",
     "Sec-Fetch-Site": "none",
 }
+NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
+"""The same as lines of a request."""
 MOST_HOPS = 20
 
 CSRF = re.compile(r'name="csrf" value="([^"]*)"')
