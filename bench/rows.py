@@ -15,8 +15,8 @@ from bench.measure import Sample, parse_wrk
 from bench.peers import LOGGING, OURS, World
 from bench.programs import OTHER_CORE
 from bench.stage import GIB, MIB, Column, emulated_frameio, running, sign_in
-from tests.cast import free_port
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import free_port
 
 POST = Path(__file__).with_name("post.lua")
 IDLE_SOCKETS, TALKING_SOCKETS = 1000, 32

@@ -15,8 +15,8 @@ from aiohttp import ClientResponse
 from bench import peers
 from bench.peers import NGINX, OURS, PEERS, Peer, Place, World
 from bench.programs import OTHER_CORE, PROXY_CORE, NotStartedError, Program
-from tests.cast import free_port
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATION, Visitor
+from tests.support.proxy import free_port
 
 MIB, GIB = 1 << 20, 1 << 30
 FILES = {"small": 128, "16k": 16 * 1024, "1m": MIB, "1g": GIB}

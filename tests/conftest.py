@@ -7,8 +7,8 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from tests.cast import Stage, on_stage, release_ports
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Stage, on_stage, release_ports
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("no deadline", deadline=None)

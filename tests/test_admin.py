@@ -20,11 +20,11 @@ from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.identity import Seen
 from oauth_proxy.telemetry import Metrics
-from tests.cast import PATIENCE, Stage, on_stage, serving
-from tests.flow import complaints
 from tests.session.test_ended import closes, refused
 from tests.session.test_refresh import signed_in
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.login import complaints
+from tests.support.proxy import PATIENCE, Stage, on_stage, serving
 
 SITE = "https://review.example.com"
 

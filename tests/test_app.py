@@ -14,10 +14,8 @@ from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.pages import Pages
-from tests.cast import PATIENCE, RawAnswer, Stage, free_port, on_stage
-from tests.visitor import NAVIGATION, Visitor
-
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import PATIENCE, RawAnswer, Stage, free_port, on_stage
 
 
 @pytest.mark.parametrize(

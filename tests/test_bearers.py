@@ -15,13 +15,12 @@ from oauth_proxy.bearers import Bearers
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, GUEST
 from oauth_proxy.requests import Request
-from tests.cast import RawAnswer, Stage, on_stage
-from tests.flow import complaints
-from tests.upstream.stage import until
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.login import complaints
+from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.tool import until
 
 ON: dict[str, Any] = {"access": {"bearer": "true"}}
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from oauth_proxy import __version__, cli
 from oauth_proxy.app import Proxy, Running
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.settings import Listen, Settings
-from tests.command import APP, said, written
+from tests.support.command import APP, said, written
 
 COMMANDS = ("run", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.json"

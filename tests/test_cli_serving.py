@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.cast import PATIENCE, free_port, serving
-from tests.command import COMMAND, ended, said, started, written
+from tests.support.command import COMMAND, ended, said, started, written
+from tests.support.proxy import PATIENCE, free_port, serving
 
 
 @pytest.mark.parametrize("admin", ["0.0.0.0:PORT", "unix:FOLDER/admin.sock"])

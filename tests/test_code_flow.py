@@ -9,8 +9,8 @@ import pytest
 from oauth_proxy.demo.faults import RETRY_AFTER, Fault
 from oauth_proxy.demo.people import EDITOR, Api, App
 from oauth_proxy.provider import calls
-from tests.cast import Stage, on_stage
-from tests.flow import (
+from tests.support.browser import Visitor
+from tests.support.login import (
     SECRET,
     at_the_door,
     attempts,
@@ -20,7 +20,7 @@ from tests.flow import (
     session_cookie,
     way_on,
 )
-from tests.visitor import Visitor
+from tests.support.proxy import Stage, on_stage
 
 APPS: list[tuple[Api, str | None]] = [("v2", SECRET), ("v2", None), ("v4", SECRET), ("v4", None)]
 

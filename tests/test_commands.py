@@ -12,7 +12,7 @@ from oauth_proxy import commands
 from oauth_proxy.commands import WINDOW, Channel, Command, Inbox, census
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Sealer, Unsealable
-from tests.cast import Clock
+from tests.support.proxy import Clock
 
 SITE = "https://review.example.com"
 OLD, NEW = os.urandom(32), os.urandom(32)

@@ -23,13 +23,13 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
 from oauth_proxy.settings import Settings, parse
-from tests.cast import Clock, Stage, free_port, on_stage, settings_tree
-from tests.command import said
-from tests.redis_server import needs_redis, redis_server
 from tests.session.test_ended import refused, until
 from tests.session.test_refresh import signed_in
+from tests.support.browser import Visitor
+from tests.support.command import said
+from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.redis import needs_redis, redis_server
 from tests.test_admin import Desk, channel, end, listening, posted
-from tests.visitor import Visitor
 
 SITE = "http://localhost:4180"
 JO = Seen("u-jo", "jo@studio.example.com", 1_800_000_000.0, 1_800_000_600.5, 2)

@@ -4,10 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.cast import WANTED, Stage, on_stage
-from tests.visitor import NAVIGATION, Visitor
-
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import WANTED, Stage, on_stage
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from aiohttp import ClientSession, web
 from oauth_proxy.app import running
 from oauth_proxy.demo.tool import tool
 from oauth_proxy.settings import parse
-from tests.cast import Clock, a_secret, free_port, serving, settings_tree
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Clock, a_secret, free_port, serving, settings_tree
 
 # oidc-provider-mock uses parts of Authlib that Authlib has deprecated.
 pytestmark = [
@@ -126,7 +126,7 @@ async def secret_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Foreign]:
 @pytest.fixture
 async def pkce_app(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Foreign]:
     """Authlib's grants, with an app that has no secret."""
-    from tests import authlib_server
+    from tests.support import authlib_server
 
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
     redirect_uri = f"http://localhost:{free_port()}/oauth2/callback"

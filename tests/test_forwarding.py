@@ -14,10 +14,9 @@ import trustme
 import websockets
 from aiohttp import web
 
-from tests.cast import Stage, free_port, on_stage, serving
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import Stage, free_port, on_stage, serving
 
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 GO = web.AppKey("go", AsyncIterator[bool])
 FILE = Path(__file__).read_bytes()
 GZIPPED = gzip.compress(b"squeezed " * 1000)

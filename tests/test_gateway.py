@@ -1,8 +1,8 @@
 import html
 import re
 
-from tests.cast import PROGRAM, Stage, on_stage
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import PROGRAM, Stage, on_stage
 
 
 async def test_a_stranger_is_sent_to_frame_io_and_comes_back_to_the_same_path_and_query(

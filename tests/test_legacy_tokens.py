@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import RawAnswer, Stage, on_stage
 from tests.session.test_refresh import signed_in
-from tests.tool_api import received
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.tool_api import received
 
 MARK = "x-frameio-legacy-token-auth"
 UPSTREAMS: dict[str, Any] = {

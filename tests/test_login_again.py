@@ -3,9 +3,9 @@ import logging
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import Stage, on_stage
-from tests.flow import COOKIE, complaints, cookies, nothing_leaked, session_cookie
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.login import COOKIE, complaints, cookies, nothing_leaked, session_cookie
+from tests.support.proxy import Stage, on_stage
 
 
 @pytest.fixture(autouse=True)

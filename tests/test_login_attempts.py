@@ -12,8 +12,8 @@ from oauth_proxy.headers import Fields
 from oauth_proxy.oauth import Attempt, digest
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts
-from tests.cast import PROGRAM, Stage
-from tests.flow import (
+from tests.support.browser import Visitor
+from tests.support.login import (
     COOKIE,
     at_the_door,
     attempts,
@@ -24,7 +24,7 @@ from tests.flow import (
     session_cookie,
     way_on,
 )
-from tests.visitor import Visitor
+from tests.support.proxy import PROGRAM, Stage
 
 
 @pytest.fixture(autouse=True)

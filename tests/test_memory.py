@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout
 
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 GIB, MIB = 1 << 30, 1 << 20
 PIECE = bytes(256 * 1024)

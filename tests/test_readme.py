@@ -25,9 +25,9 @@ from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import relay, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
-from tests.cast import Stage, a_secret, free_port
-from tests.command import started
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.command import started
+from tests.support.proxy import Stage, a_secret, free_port
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

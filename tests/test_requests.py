@@ -6,8 +6,8 @@ import pytest
 
 from oauth_proxy import requests
 from oauth_proxy.requests import HeaderCache
-from tests.cast import Stage
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Stage
 
 
 async def test_lines_of_the_signed_in_are_read_once(

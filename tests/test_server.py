@@ -10,7 +10,7 @@ from oauth_proxy.client_connection import ClientConnection, Handler, Refusal
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.server import Server
-from tests.cast import PATIENCE, serving
+from tests.support.proxy import PATIENCE, serving
 
 
 def unheard(request: web.BaseRequest, outcome: Outcome, seconds: float) -> None:

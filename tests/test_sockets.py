@@ -19,8 +19,8 @@ from oauth_proxy import server, sockets
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Listen
 from oauth_proxy.sockets import unix_socket
-from tests.cast import PATIENCE
-from tests.upstream.stage import until
+from tests.support.proxy import PATIENCE
+from tests.support.tool import until
 
 GROUP = grp.getgrgid(os.getgid()).gr_name
 

@@ -16,8 +16,8 @@ from oauth_proxy.demo.people import (
     Person,
 )
 from oauth_proxy.errors import ConfigurationError
-from tests.cast import on_stage
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import on_stage
 
 WITH_TEAMS = {"scopes": ["offline", "account.read", "team.read"]}
 NAMES = [person.name for person in CAST]

@@ -7,10 +7,8 @@ import pytest
 from yarl import URL
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import RawAnswer, Stage
-from tests.visitor import NAVIGATION, Visitor
-
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import RawAnswer, Stage
 
 
 async def to_frame_io(visitor: Visitor, url: str) -> str:

@@ -9,11 +9,12 @@ import pytest
 import websockets
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, free_port
-from tests.examples import EXAMPLES, example
-from tests.session.test_refresh import HOUR, refreshes
-from tests.tool_api import with_tool_api, works
-from tests.visitor import Visitor
+from tests.session.test_refresh import refreshes
+from tests.support.browser import Visitor
+from tests.support.examples import EXAMPLES, example
+from tests.support.proxy import PATIENCE, free_port
+from tests.support.tool_api import with_tool_api, works
+from tests.support.units import HOUR
 
 
 @pytest.mark.parametrize("by", ["port", "socket"])

@@ -13,14 +13,14 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.upstream import whole
-from tests.cast import RawAnswer, Stage, on_stage
-from tests.flow import complaints
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATION, Visitor
+from tests.support.login import complaints
+from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.units import MIB
 
 SECRET = "a-signing-secret-of-frame-io"
 HOOKS: dict[str, Any] = {"/hooks/frameio": {"secret": SECRET}}
 BODY = b'{"type":"file.ready",  "resource": {"id":"\xc3\xa9"}}\r\n\x00\xff'
-MIB = 1024 * 1024
 
 
 def a_tool() -> web.Application:

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.browser.demo import demo
-from tests.browser.person import PATIENCE, AtBrowser, at_browser
+from tests.support.chromium import PATIENCE, AtBrowser, at_browser
+from tests.support.demo import demo
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (

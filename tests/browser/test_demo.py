@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from oauth_proxy.demo.people import EDITOR, REVIEWER
-from tests.browser.demo import demo, living
-from tests.browser.person import AtBrowser, at_browser, choose, path_of, press, see
+from tests.support.chromium import AtBrowser, at_browser, choose, path_of, press, see
+from tests.support.demo import demo, living
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -8,9 +8,9 @@ import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
 from oauth_proxy.demo.people import EDITOR, GUEST
-from tests.browser.looks import assert_readable, picture
-from tests.browser.person import AtBrowser, at_browser, choose, press, see
-from tests.cast import Stage, on_stage
+from tests.support.chromium import AtBrowser, at_browser, choose, press, see
+from tests.support.proxy import Stage, on_stage
+from tests.support.readability import assert_readable, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

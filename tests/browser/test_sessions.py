@@ -8,8 +8,8 @@ import pytest
 from playwright.async_api import Browser, Page, Response, expect
 
 from oauth_proxy.demo.people import EDITOR
-from tests.browser.person import AtBrowser, at_browser, choose, path_of, press, see
-from tests.cast import on_stage
+from tests.support.chromium import AtBrowser, at_browser, choose, path_of, press, see
+from tests.support.proxy import on_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, expect
 
-from tests.browser.person import AtBrowser, at_browser, see
-from tests.cast import Stage, on_stage, serving
+from tests.support.chromium import AtBrowser, at_browser, see
+from tests.support.proxy import Stage, on_stage, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -15,7 +15,7 @@ from yarl import URL
 
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import App
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 REDIRECT = "https://tool.studio.example.com/oauth2/callback"
 SECRET_APP = App("secret-app", "s3cret/with:odd+%41", (REDIRECT,))

@@ -10,7 +10,7 @@ from oauth_proxy.demo.faults import OVERSIZE, Fault
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import GUEST
 from tests.demo.conftest import Client
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 
 async def test_a_fault_lasts_as_often_as_told(frameio: FrameIO, client: Client) -> None:

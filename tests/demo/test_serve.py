@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientSession
 
-from tests.cast import free_port
+from tests.support.proxy import free_port
 
 PUBLIC = "http://127.0.0.1:4180"
 

@@ -6,7 +6,7 @@ from yarl import URL
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import EDITOR, GUEST, App
 from tests.demo.conftest import REDIRECT, Client
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
 
 
 async def test_a_stranger_sees_everybody_to_sign_in_as(client: Client) -> None:

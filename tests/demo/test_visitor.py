@@ -9,7 +9,7 @@ from yarl import URL
 
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import App
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATION, Visitor
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import pytest
 from playwright.async_api import expect
 
 from oauth_proxy.demo.people import EDITOR
-from tests.browser.person import AtBrowser
-from tests.cast import free_port
-from tests.examples import EXAMPLES, example
-from tests.session.test_refresh import HOUR, refreshes
-from tests.tool_api import with_tool_api, works
+from tests.session.test_refresh import refreshes
+from tests.support.chromium import AtBrowser
+from tests.support.examples import EXAMPLES, example
+from tests.support.proxy import free_port
+from tests.support.tool_api import with_tool_api, works
+from tests.support.units import HOUR
 
 STREAMLIT = Path(__file__).parents[2] / ".venv-e2e/bin/streamlit"
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.hostile.wire import Login, Wire, wired
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.raw_http import Login, Wire, wired
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 
 from oauth_proxy.demo.people import EDITOR, ELSEWHERE_ACCOUNT, STUDIO_ACCOUNT
 from oauth_proxy.errors import ConfigurationError
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Wire, location, wired
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.raw_http import TOOL_BYTES, Wire, location, wired
 from tests.tally import tried
-from tests.visitor import Visitor
 
 STUDIO = {"email": "*@studio.example.com"}
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.hostile.wire import HANDSHAKE, NAVIGATING, TOOL_BYTES, Login, Tool, Wire, wired
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.raw_http import HANDSHAKE, TOOL_BYTES, Login, Tool, Wire, wired
 from tests.tally import tried
-from tests.visitor import Visitor
 
 NOT_PUBLIC = [
     "/admin?x=/healthz", "/admin?/assets/", "/admin#/healthz", "/admin%23/healthz", "/admin%3f/healthz",

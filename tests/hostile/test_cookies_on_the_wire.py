@@ -12,13 +12,13 @@ from oauth_proxy.cookies import Cookies, SealedCookie
 from oauth_proxy.headers import Fields
 from oauth_proxy.identity import Identity, Session, Tokens, encode
 from oauth_proxy.seal import Sealer
-from tests.cast import a_secret
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, location, saying
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import a_secret
+from tests.support.raw_http import TOOL_BYTES, Login, Wire, location, saying
+from tests.support.units import DAY
 from tests.tally import tried
-from tests.visitor import Visitor
 
 NAME = "oauth_proxy"
-DAY = 86_400.0
 
 
 def session_of(login: Login) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import RawAnswer, free_port
-from tests.command import written
 from tests.hostile.test_heads import all_of, sent, strangers
-from tests.hostile.wire import TOOL_BYTES, Wire, wired
-from tests.upstream.stage import until
+from tests.support.command import written
+from tests.support.proxy import RawAnswer, free_port
+from tests.support.raw_http import TOOL_BYTES, Wire, wired
+from tests.support.tool import until
 
 FEW = 16
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from oauth_proxy import believed
-from tests.hostile.wire import HANDSHAKE, Login, Wire, saying, wired
+from tests.support.raw_http import HANDSHAKE, Login, Wire, saying, wired
 from tests.tally import tried
 
 OURS = ["Authorization", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username"]

@@ -9,10 +9,10 @@ from itertools import cycle
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import PROGRAM, WANTED, RawAnswer
-from tests.hostile.wire import HANDSHAKE, NAVIGATING, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import PROGRAM, WANTED, RawAnswer
+from tests.support.raw_http import HANDSHAKE, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
 from tests.tally import tried
-from tests.visitor import Visitor
 
 KINDS = [
     ("GET", []), ("GET", NAVIGATING), ("GET", [f"{name}: {value}" for name, value in PROGRAM.items()]),

@@ -11,11 +11,11 @@ from contextlib import suppress
 import pytest
 
 from oauth_proxy import client_connection, server
-from tests.cast import RawAnswer
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, saying, wired
+from tests.support.browser import NAVIGATING
+from tests.support.proxy import RawAnswer
+from tests.support.raw_http import TOOL_BYTES, Login, Wire, saying, wired
+from tests.support.units import KIB
 from tests.tally import tried
-
-KIB = 1024
 
 
 async def test_a_flood_of_header_lines_is_refused(wire: Wire, editor: Login) -> None:

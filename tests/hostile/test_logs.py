@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from oauth_proxy.telemetry import configure_logging
-from tests.flow import query
-from tests.hostile.wire import NAVIGATING, Login, Wire, location, wired
 from tests.session.test_refresh import new_cookie_line
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.login import query
+from tests.support.raw_http import Login, Wire, location, wired
 from tests.tally import tried
-from tests.visitor import Visitor
 
 CLOSE = "Connection: close"
 HANG_UPS = "hang-ups"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from oauth_proxy import believed
-from tests.hostile.servers import SERVERS, Server, ask, told
-from tests.hostile.wire import Login, Wire, wired
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.raw_http import Login, Wire, wired
+from tests.support.tool_servers import SERVERS, Server, ask, told
 
 HOOK = {"/hooks/frameio": {"secret": "a-webhook-secret"}}
 VALUES = ["/assets", "/x", "evil.example.com", "https", "DELETE", "10.9.8.7", "on", "root"]

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.cast import PROGRAM, WANTED, RawAnswer
-from tests.hostile.wire import NAVIGATING, Wire, location
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import PROGRAM, WANTED, RawAnswer
+from tests.support.raw_http import Wire, location
 from tests.tally import tried
-from tests.visitor import Visitor
 
 ELSEWHERE = [
     "//evil.com", "///evil.com", "////evil.com/%2e%2e", "/\\evil.com", "\\\\evil.com", "\\/evil.com",

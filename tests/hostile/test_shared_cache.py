@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import RawAnswer, free_port
-from tests.hostile.wire import PATIENCE, TOOL_BYTES, Login, Wire, saying, wired
-from tests.recipes.front import nginx
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.front_proxies import nginx
+from tests.support.proxy import RawAnswer, free_port
+from tests.support.raw_http import PATIENCE, TOOL_BYTES, Login, Wire, saying, wired
 
 # Set-Cookie is ignored as one reads it everywhere: else nginx stores no answer that has one.
 SITE = """

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from tests.hostile.wire import HANDSHAKE, PUBLIC, TOOL_BYTES, Login, Wire, wired
-from tests.upstream.stage import until
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.raw_http import HANDSHAKE, PUBLIC, TOOL_BYTES, Login, Wire, wired
+from tests.support.tool import until
 
 SHARE = 128
 TRUSTING = {"trusted_proxies": ["127.0.0.1"], "access": {"public": PUBLIC, "bearer": True}}

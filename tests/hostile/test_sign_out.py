@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.hostile.wire import Login, Wire
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.raw_http import Login, Wire
 
 HTML = "Accept: text/html"
 SITE = "Sec-Fetch-Site: "

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp import http_parser
 
-from tests.cast import RawAnswer
-from tests.hostile.wire import NAVIGATING, TOOL_BYTES, Login, Wire, answers, location
+from tests.support.browser import NAVIGATING
+from tests.support.proxy import RawAnswer
+from tests.support.raw_http import TOOL_BYTES, Login, Wire, answers, location
 from tests.tally import tried
 
 PYTHON_PARSER = "AIOHTTP_NO_EXTENSIONS"

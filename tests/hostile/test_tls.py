@@ -16,11 +16,12 @@ from tlslite.errors import TLSError
 from tlslite.messages import ApplicationData
 
 from oauth_proxy import handshakes, server, stall
-from tests.cast import free_port
-from tests.hostile.test_heads import KIB, all_of, counted, sent, strangers
+from tests.hostile.test_heads import all_of, counted, sent, strangers
 from tests.hostile.test_unread import is_open
-from tests.hostile.wire import PATIENCE, TOOL_BYTES, Wire, saying, wired
-from tests.upstream.stage import until
+from tests.support.proxy import free_port
+from tests.support.raw_http import PATIENCE, TOOL_BYTES, Wire, saying, wired
+from tests.support.tool import until
+from tests.support.units import KIB
 
 FEW = 16
 

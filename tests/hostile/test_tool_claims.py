@@ -1,6 +1,6 @@
 """The tool behind the proxy is not the proxy: what it says of sessions, or in our name, reaches nobody."""
 
-from tests.hostile.wire import Heard, Login, Wire, saying
+from tests.support.raw_http import Heard, Login, Wire, saying
 
 CLAIMED = [
     "X-OAuth-Proxy: answer",

@@ -10,9 +10,9 @@ import pytest
 
 from oauth_proxy import turns
 from oauth_proxy.turns import SLICE, line
-from tests.cast import RawAnswer
 from tests.hostile.test_heads import sent, strangers
-from tests.hostile.wire import HANDSHAKE, Heard, Wire, chunked_body, saying
+from tests.support.proxy import RawAnswer
+from tests.support.raw_http import HANDSHAKE, Heard, Wire, chunked_body, saying
 
 TINY = b"1\r\nx\r\n"
 STRANGERS = 20

@@ -7,10 +7,11 @@ from typing import cast
 import pytest
 
 from oauth_proxy import client_connection, server, stall
-from oauth_proxy.upstream import relay as response
-from tests.hostile.test_heads import KIB, STRANGERS, counted, sent, strangers
-from tests.hostile.wire import Login, Wire, saying, wired
-from tests.upstream.stage import until
+from oauth_proxy.upstream import relay
+from tests.hostile.test_heads import STRANGERS, counted, sent, strangers
+from tests.support.raw_http import Login, Wire, saying, wired
+from tests.support.tool import until
+from tests.support.units import KIB
 
 ESTABLISHED, FIN_WAIT_2 = 1, 5  # Linux's tcp_states.h
 
@@ -87,7 +88,7 @@ async def test_a_connection_that_is_closed_for_being_idle_is_cut_when_its_last_a
 async def test_a_download_that_is_not_read_is_cut_and_the_tool_let_go(
     wire: Wire, editor: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(response, "STALL", 60.0)  # the other room's own deadline is not what is shown here
+    monkeypatch.setattr(relay, "STALL", 60.0)  # the other room's own deadline is not what is shown here
     wire.tool.says = saying(body=b"b" * 30_000 * KIB)
     async with strangers(wire, 5) as sockets:
         for each in sockets:

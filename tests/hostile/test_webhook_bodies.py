@@ -10,12 +10,12 @@ import pytest
 
 from oauth_proxy.upstream import whole
 from oauth_proxy.upstream.whole import WholeBodies
-from tests.cast import RawAnswer
-from tests.hostile.wire import TOOL_BYTES, Wire, wired
+from tests.support.proxy import RawAnswer
+from tests.support.raw_http import TOOL_BYTES, Wire, wired
+from tests.support.tool import until
+from tests.support.units import MIB
 from tests.tally import tried
-from tests.upstream.stage import until
 
-MIB = 1 << 20
 SECRET = "a-signing-secret-of-frame-io"
 STRANGERS = 40
 

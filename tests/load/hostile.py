@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import uvloop
 
-from tests.hostile.wire import HANDSHAKE
 from tests.load.stage import Process, proxy, tell
+from tests.support.raw_http import HANDSHAKE
 
 KIB = 1024
 ATTACKER = "127.0.0.66"

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 
 import uvloop
 
-from tests.hostile.wire import HANDSHAKE
 from tests.load import hostile
 from tests.load.stage import Process, proxy, tell
 from tests.load.tool import LARGE
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.raw_http import HANDSHAKE
 
 ACCESS_LIFETIME = 5.0
 """Seconds of an access token's life: refreshes are part of it."""

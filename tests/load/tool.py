@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import uvloop
 
-from tests.hostile.wire import Heard, switching
+from tests.support.raw_http import Heard, switching
 
 LARGE = 30 * 1024 * 1024
 _TINY = b"1\r\nx\r\n" * 10_000

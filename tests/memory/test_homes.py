@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from oauth_proxy.memory.home import BATCH, Home, Record
-from tests.memory.homes import SHARED, Place
-from tests.redis_server import needs_redis
+from tests.support.redis import needs_redis
+from tests.support.stores import SHARED, Place
 
 pytestmark = needs_redis
 

@@ -10,18 +10,17 @@ from oauth_proxy.memory import home
 from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.memory import Note
 from oauth_proxy.seal import Sealer
-from tests.flow import complaints
-from tests.memory.homes import SHARED, SITE, WEEK, Place
-from tests.memory.processes import KEY, a_memory, a_session, processes, refreshed
-from tests.redis_server import needs_redis
+from tests.support.login import complaints
+from tests.support.memories import KEY, a_memory, a_session, processes, refreshed
+from tests.support.redis import needs_redis
+from tests.support.stores import SHARED, SITE, WEEK, Place
+from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis
 
 everywhere = pytest.mark.parametrize("place", ["process", *SHARED], indirect=True)
 shared = pytest.mark.parametrize("place", SHARED, indirect=True)
 in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
-
-DAY, HOUR = 86_400.0, 3600.0
 
 
 @everywhere

@@ -16,11 +16,11 @@ import pytest
 from oauth_proxy.identity import Session
 from oauth_proxy.memory import Memory
 from oauth_proxy.memory.home import Record
-from tests.cast import PATIENCE
-from tests.flow import complaints
-from tests.memory.homes import Place, a_place
-from tests.memory.processes import a_session, processes
 from tests.memory.test_homes import listed, news
+from tests.support.login import complaints
+from tests.support.memories import a_session, processes
+from tests.support.proxy import PATIENCE
+from tests.support.stores import Place, a_place
 
 pytestmark = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
@@ -33,7 +33,7 @@ def file(place: Place) -> Path:
 @asynccontextmanager
 async def worker(file: Path, name: str, work: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.memory.worker", file, name, work), stdin=PIPE, stdout=PIPE
+        *(sys.executable, "-m", "tests.support.store_worker", file, name, work), stdin=PIPE, stdout=PIPE
     )
     try:
         async with asyncio.timeout(PATIENCE):

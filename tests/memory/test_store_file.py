@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import free_port
-from tests.command import AS_NOBODY, ended, needs_root, said, started, written
+from tests.support.command import AS_NOBODY, ended, needs_root, said, said_here, started, written
+from tests.support.proxy import free_port
 
 NOBODY = 65534
 
@@ -30,7 +30,8 @@ def refused(folder: Path, file: Path, *, as_nobody: bool = False, command: str =
     """What is said of this file as a store, by `run` and by `revoke` in the same words."""
     before = AS_NOBODY if as_nobody else ()
     config = written(folder, port=free_port(), store=f"sqlite:{file}")
-    told = [said(*words, before=before) for words in (("run", config), ("revoke", config, "--all"))]
+    revoke = ("revoke", config, "--all")
+    told = [said("run", config, before=before), said(*revoke, before=before) if before else said_here(*revoke)]
     said_of_it = {done.stderr.splitlines()[-1] for done in told}
     assert [(done.returncode, done.stdout) for done in told] == [(2, ""), (2, "")], told
     [sentence] = said_of_it
@@ -46,7 +47,7 @@ def a_database(file: Path, *statements: str) -> None:
 def used(folder: Path) -> Path:
     """A store file that was used before."""
     file = folder / "sessions.db"
-    done = said("revoke", written(folder, store=f"sqlite:{file}"), "--all")
+    done = said_here("revoke", written(folder, store=f"sqlite:{file}"), "--all")
     assert (done.returncode, done.stderr) == (0, "")
     return file
 
@@ -122,7 +123,7 @@ def test_somebody_elses_file_in_a_folder_where_anybody_could_put_one(folder: Pat
 def test_a_file_that_can_only_be_read(folder: Path) -> None:
     (folder / "data").mkdir()
     file = folder / "data/sessions.db"
-    said("revoke", written(folder, store=f"sqlite:{file}"), "--all")
+    said_here("revoke", written(folder, store=f"sqlite:{file}"), "--all")
     os.chown(folder / "data", NOBODY, NOBODY)
     sentence = "the file cannot be read and written by the user the proxy runs as"
     assert refused(folder, file, as_nobody=True) == sentence
@@ -136,7 +137,7 @@ def test_a_disk_that_is_full(folder: Path, made_before: bool) -> None:
     try:
         file = disk / "sessions.db"
         if made_before:
-            said("revoke", written(folder, store=f"sqlite:{file}"), "--all")
+            said_here("revoke", written(folder, store=f"sqlite:{file}"), "--all")
         with (disk / "filling").open("wb", 0) as filling, suppress(OSError):
             while filling.write(bytes(4096)):
                 pass

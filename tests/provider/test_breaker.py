@@ -8,7 +8,7 @@ import pytest
 
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderAway, ProviderBusy, ProviderNonsense, ProviderPaused
 from oauth_proxy.provider.breaker import FIRST_WAIT, LONGEST_WAIT, Breaker
-from tests.cast import Clock
+from tests.support.proxy import Clock
 
 AWAY = ProviderAway("a timeout")
 

@@ -23,7 +23,7 @@ from oauth_proxy.oauth import Attempt
 from oauth_proxy.provider import shares
 from oauth_proxy.provider.calls import LONGEST_PATIENCE
 from oauth_proxy.provider.shares import Shares
-from tests.provider.stage import STATE, Memberships, answering, asking
+from tests.support.provider import STATE, Memberships, answering, asking
 
 NOW = 1_800_000_000.0
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from oauth_proxy.errors import ProviderNonsense
 from oauth_proxy.provider import Memberships as AskedAbout
 from oauth_proxy.provider.profiles import MOST_PAGES
-from tests.provider.stage import answering, asking
+from tests.support.provider import answering, asking
 
 ACCOUNTS = [f"account-{number}" for number in range(MOST_PAGES + 5)]
 

@@ -7,7 +7,7 @@ from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.errors import ProviderNonsense
 from oauth_proxy.identity import Identity
 from oauth_proxy.provider import APIS
-from tests.provider.stage import answering, asking
+from tests.support.provider import answering, asking
 
 
 def test_v2_points_at_frame_ios_own_addresses_by_default() -> None:

@@ -11,8 +11,8 @@ from oauth_proxy.errors import GrantEnded, ProviderUnavailable
 from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
-from tests.cast import Clock
-from tests.provider.stage import CALLBACK, SECRET, STATE, answering, asking
+from tests.support.provider import CALLBACK, SECRET, STATE, answering, asking
+from tests.support.proxy import Clock
 
 NOW = 1_800_000_000.0
 HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes.front import CADDY_ASKS, CADDY_IN_FRONT, NGINX_ASKS, NGINX_IN_FRONT, Recipe, Scene, behind
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.front_proxies import (
+    CADDY_ASKS,
+    CADDY_IN_FRONT,
+    NGINX_ASKS,
+    NGINX_IN_FRONT,
+    Recipe,
+    Scene,
+    behind,
+)
 
 
 @pytest.fixture(params=[NGINX_ASKS, NGINX_IN_FRONT, CADDY_ASKS, CADDY_IN_FRONT], ids=lambda recipe: recipe.file)

@@ -3,9 +3,9 @@ import json
 
 from aiohttp import web
 
-from tests.cast import PROGRAM
-from tests.recipes.front import Scene
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.front_proxies import Scene
+from tests.support.proxy import PROGRAM
 
 SESSION = "__Host-oauth_proxy"
 """The name of a session's first cookie; `-1`, `-2` … carry the rest."""

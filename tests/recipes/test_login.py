@@ -6,9 +6,9 @@ from aiohttp import ClientResponse
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, Api
-from tests.cast import PROGRAM
-from tests.recipes.front import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATION, Visitor
+from tests.support.front_proxies import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
+from tests.support.proxy import PROGRAM
 
 
 async def seen_by_tool(answer: ClientResponse) -> dict[str, list[str]]:

@@ -7,9 +7,9 @@ import pytest
 from aiohttp import WSServerHandshakeError, web
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import PATIENCE, PROGRAM
-from tests.recipes.front import Scene
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.front_proxies import Scene
+from tests.support.proxy import PATIENCE, PROGRAM
 
 MEGABYTE = bytes(range(256)) * 4096
 

@@ -4,9 +4,9 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
-from tests.cast import PROGRAM
-from tests.recipes.front import Scene
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATION, Visitor
+from tests.support.front_proxies import Scene
+from tests.support.proxy import PROGRAM
 
 SPOOFED = [
     "Authorization",

@@ -14,8 +14,8 @@ import pytest
 
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import EDITOR, App
-from tests.cast import Clock, on_stage, serving
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Clock, on_stage, serving
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-sdk/bin/python"

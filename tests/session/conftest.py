@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_server import RedisServer, redis_server
-from tests.session.replicas import Pair, pair_on
+from tests.support.redis import RedisServer, redis_server
+from tests.support.replicas import Pair, pair_on
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import WANTED, Clock, Stage, on_stage, replica
-from tests.session.crowd import crowd, statuses
-from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
+from tests.support.crowd import crowd, statuses
+from tests.support.proxy import WANTED, Clock, Stage, on_stage, replica
+from tests.support.units import HOUR
 
 STEPS = [-HOUR, HOUR]
 LONG = {"lifetime": "30d", "idle": "30d"}

@@ -9,11 +9,10 @@ import websockets
 from aiohttp import ClientPayloadError
 
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, Stage
 from tests.session.test_refresh import signed_in
-from tests.visitor import Visitor
-
-DAY = 86_400.0
+from tests.support.browser import Visitor
+from tests.support.proxy import PATIENCE, Stage
+from tests.support.units import DAY
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -10,14 +10,14 @@ import websockets
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, Stage, replica
 from tests.session.test_ended import closes
-from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
+from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
+from tests.support.proxy import PATIENCE, Stage, replica
+from tests.support.tool_api import asked, handle_of, received, token, with_tool_api, works
+from tests.support.units import DAY, HOUR
 from tests.test_admin import end, told
-from tests.tool_api import asked, handle_of, received, token, with_tool_api, works
-from tests.visitor import Visitor
 
-DAY = 24 * HOUR
 STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
 
 

@@ -1,6 +1,7 @@
 """kill -9 in the middle of a refresh storm: with a store nobody is lost but for answers that were on their way."""
 
 import asyncio
+import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -11,15 +12,22 @@ import pytest
 import yaml
 from aiohttp import web
 
-from tests.cast import PATIENCE, Clock, Stage, free_port, on_stage, settings_tree
-from tests.command import started
-from tests.flow import SECRET
-from tests.session.crowd import Member, crowd
 from tests.session.test_restarts import STORES
+from tests.support.command import started
+from tests.support.crowd import Member, crowd
+from tests.support.login import SECRET
+from tests.support.proxy import PATIENCE, Clock, Stage, free_port, on_stage, settings_tree
 
 PEOPLE, LIFETIME = 200, 3
 AT_ONCE = PEOPLE // 8
 """Requests that wait at the same time: no more people than these miss an answer, however slow the machine is."""
+
+TURN = 8
+"""Seconds that a turn lasts: those of the process that was killed are waited for, and 30 s would show no more."""
+COMMAND = [
+    *(sys.executable, "-c"),
+    f"from oauth_proxy.cli import main; from oauth_proxy.memory import home; home.TURN = {TURN}.0; main()",
+]
 
 
 class MachineClock(Clock):
@@ -60,7 +68,7 @@ class Storm:
     async def calm(self) -> None:
         """One more answer for each, which they wait for."""
         waiting = self._people
-        async with asyncio.timeout(PATIENCE):  # the turns of the process that was killed are over after home.TURN
+        async with asyncio.timeout(PATIENCE):  # the turns of the process that was killed are over after TURN
             while waiting:
                 answers = await asyncio.gather(*map(self._ask, waiting))
                 waiting = [each for each, answer in zip(waiting, answers, strict=True) if answer in (503, None)]
@@ -132,14 +140,14 @@ async def test_killed_under_two_hundred_sessions_with_tokens_of_three_seconds_lo
         storm = Storm(replace(stage, listens_on=port), await crowd(stage, PEOPLE))
         file = file_of(stage, tmp_path, store, port)
         raging = asyncio.create_task(storm.rage())
-        async with started("run", file, sign=b"serving") as process:
+        async with started("run", file, sign=b"serving", command=COMMAND) as process:
             await storm.height()
             process.kill()
             await process.wait()
         raging.cancel()
         await asyncio.gather(raging, return_exceptions=True)  # what has reached Frame.io is answered to nobody
         on_their_way = storm.on_their_way()
-        async with started("run", file, sign=b"serving"):
+        async with started("run", file, sign=b"serving", command=COMMAND):
             await storm.calm()
         assert not storm.lost - on_their_way
         assert len(on_their_way) < PEOPLE / 4

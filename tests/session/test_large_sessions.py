@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.cast import WANTED, replica
-from tests.redis_server import RedisServer, needs_redis
-from tests.session.replicas import USES, Pair, admin, pair_on
 from tests.session.test_ended import refused
-from tests.session.test_refresh import HOUR, bearer, new_cookie_line, refreshes, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
+from tests.support.proxy import WANTED, replica
+from tests.support.redis import RedisServer, needs_redis
+from tests.support.replicas import USES, Pair, admin, pair_on
+from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis
-
-DAY = 24 * HOUR
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import RawAnswer, Stage, on_stage
-from tests.flow import complaints
-from tests.session.crowd import Alive, living_only
 from tests.session.test_interleavings import run
-from tests.session.test_refresh import HOUR, new_cookie_line, refreshes, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import new_cookie_line, refreshes, signed_in
+from tests.support.browser import Visitor
+from tests.support.crowd import Alive, living_only
+from tests.support.login import complaints
+from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.units import HOUR
 
 PATIENCE, DEADLINE = 0.06, 0.3
 """Of the proxy in these tests, seconds: what takes three and ten elsewhere."""

@@ -11,10 +11,11 @@ from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import PATIENCE, WANTED, Stage, on_stage, replica
-from tests.session.test_refresh import HOUR, signed_in
-from tests.upstream.stage import until
-from tests.visitor import Visitor
+from tests.session.test_refresh import signed_in
+from tests.support.browser import Visitor
+from tests.support.proxy import PATIENCE, WANTED, Stage, on_stage, replica
+from tests.support.tool import until
+from tests.support.units import HOUR
 
 HANDSHAKE = [
     "Upgrade: websocket",

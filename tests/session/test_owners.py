@@ -7,11 +7,12 @@ import pytest
 
 from oauth_proxy.demo import faults
 from oauth_proxy.demo.faults import RETRY_AFTER, Fault
-from tests.cast import Stage, on_stage
-from tests.flow import complaints
-from tests.session.crowd import crowd, statuses
-from tests.session.test_refresh import HOUR, NAVIGATING, bearer, refreshes, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, refreshes, signed_in
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.crowd import crowd, statuses
+from tests.support.login import complaints
+from tests.support.proxy import Stage, on_stage
+from tests.support.units import HOUR
 
 LONG: dict[str, Any] = {"session": {"lifetime": "30d", "idle": "30d"}}
 ENDS = ["invalid_grant", "invalid_token", "access_denied", "ride_AdobeID_acct_actreq", "ride_AdobeID_acct_terms"]

@@ -7,10 +7,11 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import on_stage
-from tests.session.crowd import Alive, living_only
-from tests.session.test_refresh import HOUR, bearer, refreshes, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, refreshes, signed_in
+from tests.support.browser import Visitor
+from tests.support.crowd import Alive, living_only
+from tests.support.proxy import on_stage
+from tests.support.units import HOUR
 
 STUDIO: dict[str, Any] = {"access": {"allow": [{"email": "*@studio.example.com"}]}}
 FAILURES = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.HTML, Fault.NOT_AN_OBJECT]

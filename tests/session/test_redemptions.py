@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import RawAnswer, Stage, on_stage, replica
-from tests.flow import at_the_door
-from tests.session.test_refresh import HOUR, NAVIGATING, bearer, new_cookie_line, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, new_cookie_line, signed_in
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.login import at_the_door
+from tests.support.proxy import RawAnswer, Stage, on_stage, replica
+from tests.support.units import HOUR
 
 
 def exchanges(stage: Stage) -> int:

@@ -6,12 +6,13 @@ import pytest
 
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.memory import Memory
-from tests.cast import WANTED, on_stage, replica
-from tests.redis_server import RedisServer, needs_redis
-from tests.session.replicas import Pair, is_complained, pair_on
 from tests.session.test_ended import refused, until
-from tests.session.test_refresh import HOUR, bearer, new_cookie_line, signed_in
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, new_cookie_line, signed_in
+from tests.support.browser import Visitor
+from tests.support.proxy import WANTED, on_stage, replica
+from tests.support.redis import RedisServer, needs_redis
+from tests.support.replicas import Pair, is_complained, pair_on
+from tests.support.units import HOUR
 
 pytestmark = needs_redis
 

@@ -5,11 +5,9 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.cast import RawAnswer, Stage, free_port, on_stage
-from tests.visitor import NAVIGATION, Visitor
-
-HOUR = 3600.0
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import RawAnswer, Stage, free_port, on_stage
+from tests.support.units import HOUR
 
 DOWN = [
     Fault.SERVER_ERROR,

@@ -6,11 +6,12 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
-from tests.cast import WANTED, Stage, on_stage, serving
-from tests.flow import complaints, query
-from tests.session.test_refresh import HOUR, NAVIGATING, bearer, signed_in
-from tests.upstream.stage import until
-from tests.visitor import Visitor
+from tests.session.test_refresh import bearer, signed_in
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.login import complaints, query
+from tests.support.proxy import WANTED, Stage, on_stage, serving
+from tests.support.tool import until
+from tests.support.units import HOUR
 
 STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
 

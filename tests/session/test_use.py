@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import Stage, on_stage, replica
 from tests.session.test_open_exchanges import a_tool_without_end, are_open, opened
 from tests.session.test_refresh import new_cookie_line, signed_in
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Stage, on_stage, replica
 
 
 async def passes(seconds: int, *stages: Stage) -> None:

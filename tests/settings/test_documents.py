@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from oauth_proxy.settings import Frameio, Session, Webhook, effective, load, schema, template
-from tests.settings.samples import KEY, file, read
+from tests.support.configuration import KEY, file, read
 
 CONFIG = Path(__file__).parents[2] / "config"
 ENVIRON = {"FRAMEIO_CLIENT_ID": "an-app", "FRAMEIO_CLIENT_SECRET": "a-secret", "OAUTH_PROXY_SECRET": KEY}

@@ -6,7 +6,7 @@ import pytest
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import load
-from tests.settings.samples import KEY, file, problems, read
+from tests.support.configuration import KEY, file, problems, read
 
 MANY = """\
 public_url: http://review.example.com

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, ToolApi, effective
-from tests.settings.samples import KEY, PARTS, file, problem, problems, read
+from tests.support.configuration import KEY, PARTS, file, problem, problems, read
 
 
 def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> None:

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from oauth_proxy.settings import notes
-from tests.settings.samples import KEY, file, read
+from tests.support.configuration import KEY, file, read
 
 TODAY = date(2026, 11, 23)
 TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"

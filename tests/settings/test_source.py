@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import parse
-from tests.settings.samples import KEY, file, problems, read
+from tests.support.configuration import KEY, file, problems, read
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.settings import Redis, Sqlite, effective, notes
-from tests.settings.samples import KEY, file, problem, problems, read
 from tests.settings.test_notes import TODAY
+from tests.support.configuration import KEY, file, problem, problems, read
 
 AT = "3:72"
 """Where the value stands in `with_store`."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.upstream.stage import Door, Peer, Play, Tool, a_stage, until
+from tests.support.tool import Door, Peer, Play, Tool, a_stage, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 1000000\r\n\r\n"

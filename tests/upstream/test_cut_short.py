@@ -7,7 +7,7 @@ import pytest
 
 from oauth_proxy.errors import UpstreamNonsense, UpstreamUnreachable
 from oauth_proxy.upstream import relay as response_module
-from tests.upstream.stage import Peer, Tool, a_stage, until
+from tests.support.tool import Peer, Tool, a_stage, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"

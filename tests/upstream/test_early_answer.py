@@ -6,7 +6,7 @@ import pytest
 
 from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.pool import Pool
-from tests.upstream.stage import Peer, Tool, a_stage, a_tool, until
+from tests.support.tool import Peer, Tool, a_stage, a_tool, until
 
 OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"

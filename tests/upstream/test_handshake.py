@@ -7,8 +7,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
-from tests.upstream.handshake import ACCEPT, HANDSHAKE, KEY, SWITCH, switching
-from tests.upstream.stage import Peer, Tool, a_stage, until
+from tests.support.tool import Peer, Tool, a_stage, until
+from tests.support.websocket import ACCEPT, HANDSHAKE, KEY, SWITCH, switching
 
 
 async def test_what_the_tool_sees_is_the_visitors_handshake() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from oauth_proxy.errors import UpstreamNonsense
 from oauth_proxy.upstream.pool import Pool
-from tests.upstream.stage import Peer, Play, Tool, a_stage, a_tool, until
+from tests.support.tool import Peer, Play, Tool, a_stage, a_tool, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 KIND = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nkind"

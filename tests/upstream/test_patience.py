@@ -8,7 +8,7 @@ import pytest
 from oauth_proxy.errors import UpstreamTimeout
 from oauth_proxy.upstream import relay
 from oauth_proxy.upstream.connection import UpstreamConnection
-from tests.upstream.stage import until
+from tests.support.tool import until
 
 
 class Slow:

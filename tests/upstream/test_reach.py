@@ -10,7 +10,7 @@ import trustme
 
 from oauth_proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.pool import Address, Pool
-from tests.upstream.stage import Peer, Tool, a_door, a_stage, a_tool, saying, until
+from tests.support.tool import Peer, Tool, a_door, a_stage, a_tool, saying, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.upstream.stage import Peer, Play, Tool, a_stage
+from tests.support.tool import Peer, Play, Tool, a_stage
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"

@@ -9,7 +9,7 @@ import pytest
 from oauth_proxy.errors import TooManyAtOnce
 from oauth_proxy.upstream import outgoing as request_module
 from oauth_proxy.upstream.shares import Shares
-from tests.upstream.stage import Door, Peer, Tool, a_stage, until
+from tests.support.tool import Door, Peer, Tool, a_stage, until
 
 OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 HANDSHAKE = (

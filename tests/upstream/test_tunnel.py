@@ -14,8 +14,8 @@ from websockets.typing import Subprotocol
 
 from oauth_proxy import stall
 from oauth_proxy.upstream.pool import Address
-from tests.upstream.handshake import HANDSHAKE, SWITCH, switching
-from tests.upstream.stage import Door, Peer, Tool, a_door, a_stage, until
+from tests.support.tool import Door, Peer, Tool, a_door, a_stage, until
+from tests.support.websocket import HANDSHAKE, SWITCH, switching
 
 
 @asynccontextmanager

@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 
 from oauth_proxy.upstream.tunnel import End
-from tests.upstream.handshake import HANDSHAKE, SWITCH, switching
-from tests.upstream.stage import Door, Peer, Tool, a_stage, a_tool, until
+from tests.support.tool import Door, Peer, Tool, a_stage, a_tool, until
+from tests.support.websocket import HANDSHAKE, SWITCH, switching
 
 
 async def test_half_a_close_is_passed_on_and_the_other_half_still_speaks() -> None:

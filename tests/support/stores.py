@@ -1,21 +1,26 @@
 """The homes a memory can have, as several processes would have them: each time one more object on one place."""
 
 import asyncio
+import subprocess
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis as Client
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.process import ProcessHome
 from oauth_proxy.memory.redis import RedisHome
 from oauth_proxy.memory.sqlite import SqliteHome
 from oauth_proxy.settings import Redis, Sqlite, parse_store
-from tests.cast import PATIENCE, Clock, free_port
-from tests.redis_server import BINARY, RedisServer, redis_server
+from tests.support.proxy import PATIENCE, Clock, free_port
+from tests.support.redis import BINARY, RedisServer, redis_server
 
 SITE = "oauth-proxy:review.example.com:__Host-session"
 WEEK = 7 * 86_400.0
@@ -47,8 +52,8 @@ class Place:
 
 
 @asynccontextmanager
-async def a_place(kind: str, folder: Path) -> AsyncIterator[Place]:
-    """A place of this kind that nobody has used yet."""
+async def a_place(kind: str, folder: Path, node: "ClusterNode | None" = None) -> AsyncIterator[Place]:
+    """A place of this kind that nobody has used yet; for a cluster, on that node."""
     async with AsyncExitStack() as stack:
         match kind:
             case "sqlite":
@@ -58,7 +63,8 @@ async def a_place(kind: str, folder: Path) -> AsyncIterator[Place]:
             case "sentinel":
                 address, _, _ = await stack.enter_async_context(sentinel())
             case "cluster":
-                address = await stack.enter_async_context(cluster())
+                assert node is not None
+                address = await node.empty()
             case _:
                 address = "cookie"
         async with AsyncExitStack() as homes:
@@ -109,12 +115,45 @@ async def _watching(file: Path) -> AsyncIterator[None]:
         await process.communicate()
 
 
-@asynccontextmanager
-async def cluster() -> AsyncIterator[str]:
-    """A cluster of one node, which has all slots."""
-    async with redis_server("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
-        async with node.client() as client, asyncio.timeout(PATIENCE):
-            await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110 idem
+class ClusterNode:
+    """A cluster of one node, which has all slots. Whoever needs one gets the same one, with nothing in it.
+
+    Redis lets such a node write nothing for its first two seconds, so one is started for all tests of a run.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    async def empty(self) -> str:
+        """Its address."""
+        if self._process is None:
+            self._start()
+            async with self._client() as client:
+                await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        async with asyncio.timeout(PATIENCE), self._client() as client:
+            while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110 another process
                 await asyncio.sleep(0.05)
-        yield f"redis+cluster://127.0.0.1:{node.port}"
+            await client.flushall()
+        return f"redis+cluster://127.0.0.1:{self._port}"
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+    def _start(self) -> None:
+        self._port = free_port()
+        words = ["--bind", "127.0.0.1", "--port", str(self._port), "--save", "", "--dir", self._folder.name]
+        cluster = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+        self._process = subprocess.Popen([BINARY, *words, *cluster], stdin=DEVNULL, stdout=DEVNULL)  # noqa: S603 ours
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Any]:
+        client = Client(port=self._port, protocol=2, retry=Retry(ConstantBackoff(0.05), 200))
+        try:
+            yield client
+        finally:
+            await client.aclose()

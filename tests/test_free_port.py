@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.cast import free_port
+from tests.support.proxy import free_port
 
 
 def test_a_held_port_is_a_servers_as_often_as_it_starts_and_nobodys_in_between() -> None:

@@ -11,8 +11,8 @@ from aiohttp import ClientResponse
 
 from oauth_proxy.demo.people import Api
 from oauth_proxy.telemetry import JsonFormatter, TextFormatter
-from tests.cast import Stage
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Stage
 
 SECRET = "an-emulated-secret/with:odd+%41characters"
 COOKIE = "oauth_proxy"

@@ -16,8 +16,8 @@ from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
 from oauth_proxy.provider import Memberships as AskedAbout
 from oauth_proxy.settings import DEFAULT_SCOPES
-from tests.cast import Clock, serving
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import Clock, serving
 
 SECRET = "an-emulated-secret/with:odd+%41characters"
 CALLBACK = "http://localhost:4180/oauth2/callback"

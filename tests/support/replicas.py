@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Stage, on_stage, replica
-from tests.flow import complaints
-from tests.redis_server import RedisServer
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.login import complaints
+from tests.support.proxy import Stage, on_stage, replica
+from tests.support.redis import RedisServer
 
 USES = ("hget", "hset", "set", "eval", "evalsha", "xadd", "del")
 """Everything but the questions of once a second."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from oauth_proxy.demo.people import EDITOR, Person
-from tests.cast import RawAnswer, Stage
 from tests.session.test_refresh import new_cookie_line, signed_in
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import RawAnswer, Stage
 
 AT_ONCE = 10
 
@@ -42,8 +42,8 @@ async def crowd(stage: Stage, count: int) -> list[Member]:
         person = replace(
             EDITOR, id=f"{EDITOR.id[:-4]}{number:04}", name=name, email=f"visitor-{number}@example.com"
         )
-        stage.frameio.put_person(person)
         async with turns, Visitor() as visitor:
+            stage.frameio.put_person(person)  # not before their turn: a login page lists everybody
             return Member(person, await signed_in(stage, visitor, name))
 
     return list(await asyncio.gather(*map(enter, range(count))))

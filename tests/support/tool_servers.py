@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import PATIENCE, RawAnswer, free_port
+from tests.support.proxy import PATIENCE, RawAnswer, free_port
 
 ROOT = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("facts.py")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tests.cast import PATIENCE, free_port
+from tests.support.proxy import PATIENCE, free_port
 
 BINARY = Path("/usr/bin/redis-server")
 

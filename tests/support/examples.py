@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.cast import PATIENCE
+from tests.support.proxy import PATIENCE
 
-EXAMPLES = Path(__file__).parents[1] / "docs/examples"
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A process on a store file: `python -m tests.memory.worker FILE NAME WORK`, each done thing a line on its output.
+"""A process on a store file: `python -m tests.support.store_worker FILE NAME WORK`; a line for each thing it did.
 
 `put` and `tell` go on for ever. `count` counts in FILE.count, twenty times, while it has the turn. `hold` keeps
 every other writer out until its input ends.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.sqlite import SqliteHome
-from tests.memory.homes import SITE
+from tests.support.stores import SITE
 
 
 async def put(home: SqliteHome, name: str) -> None:

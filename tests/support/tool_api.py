@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from tests.cast import PATIENCE, RawAnswer, Stage, free_port, on_stage
+from tests.support.proxy import PATIENCE, RawAnswer, Stage, free_port, on_stage
 
 HANDLE = "X-OAuth-Proxy-Handle"
 

@@ -9,8 +9,8 @@ from oauth_proxy.memory import Memory
 from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.memory import LARGEST
 from oauth_proxy.seal import Sealer
-from tests.cast import PATIENCE, Clock
-from tests.memory.homes import SITE, WEEK, Place
+from tests.support.proxy import PATIENCE, Clock
+from tests.support.stores import SITE, WEEK, Place
 
 KEY = bytes(32)
 

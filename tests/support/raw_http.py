@@ -11,10 +11,9 @@ from typing import Any
 from yarl import URL
 
 from oauth_proxy.demo.people import App
-from tests.cast import RawAnswer, Stage, on_stage
-from tests.visitor import NAVIGATION, Visitor
+from tests.support.browser import NAVIGATING, Visitor
+from tests.support.proxy import RawAnswer, Stage, on_stage
 
-NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 HANDSHAKE = [
     "Upgrade: websocket",
     "Connection: Upgrade",

@@ -21,8 +21,8 @@ from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.settings import Settings, parse
-from tests.cast import PATIENCE, Clock, a_secret, free_port, serving, settings_tree
-from tests.visitor import Visitor
+from tests.support.browser import Visitor
+from tests.support.proxy import PATIENCE, Clock, a_secret, free_port, serving, settings_tree
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from tests.upstream.stage import Peer, Play, Tool
+from tests.support.tool import Peer, Play, Tool
 
 KEY = base64.b64encode(b"0123456789abcdef")
 ACCEPT = base64.b64encode(hashlib.sha1(KEY + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324 - RFC 6455

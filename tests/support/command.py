@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from tests.cast import PATIENCE, a_secret
+from oauth_proxy.cli import main
+from tests.support.proxy import PATIENCE, a_secret
 
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
 AS_NOBODY = (
@@ -50,14 +52,24 @@ def said(
     return done
 
 
+def said_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """As `said`, without a process of its own: for commands that leave nothing behind, in a tenth of the time."""
+    done = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
 @asynccontextmanager
 async def started(
-    *arguments: str | Path, sign: bytes, folder: Path | None = None, before: Sequence[str] = ()
+    *arguments: str | Path,
+    sign: bytes,
+    folder: Path | None = None,
+    before: Sequence[str] = (),
+    command: Sequence[str] = COMMAND,
 ) -> AsyncIterator[Process]:
     """A command that goes on, from the moment it prints `sign`; killed at the end if it still runs."""
-    command = [*before, *COMMAND, *arguments]
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+        *before, *command, *arguments, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
     assert process.stdout is not None
     try:
