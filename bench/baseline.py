@@ -1,10 +1,11 @@
 """The plain proxy anybody would write with aiohttp: web.Server in front, one ClientSession behind, on uvloop.
 
-Usage: python -m bench.baseline PORT UPSTREAM LIVE
+Usage: python -m bench.baseline PORT UPSTREAM LIVE [CERTIFICATE KEY]
 It asks nobody who they are; it is what the data path is compared with.
 """
 
 import asyncio
+import ssl
 import sys
 
 import aiohttp
@@ -73,7 +74,7 @@ def _crossing(headers: "aiohttp.typedefs.LooseHeaders") -> CIMultiDict[str]:
     return crossing
 
 
-async def serve(port: int, upstream: int, live: int) -> None:
+async def serve(port: int, upstream: int, live: int, tls: ssl.SSLContext | None) -> None:
     """Listen until the process is ended."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
@@ -84,10 +85,19 @@ async def serve(port: int, upstream: int, live: int) -> None:
     ) as session:
         runner = web.ServerRunner(web.Server(Baseline(session, upstream, live).handle, access_log=None))
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
         await asyncio.Event().wait()
+
+
+def _context(*files: str) -> ssl.SSLContext | None:
+    if not files:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    return context
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        loop.run(serve(*map(int, sys.argv[1:4])))
+        port, upstream, live = map(int, sys.argv[1:4])
+        loop.run(serve(port, upstream, live, _context(*sys.argv[4:])))

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import trustme
+
 from bench import frameio
 from bench.installed import absent, of_python, said
 from oauth_proxy.demo.dialects import V2
@@ -26,14 +28,36 @@ URL_SAFE = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """Files of what every peer shows who speaks TLS, with an ECDSA key on P-256, and of who has signed it."""
+
+    chain: Path
+    key: Path
+    authority: Path
+
+    @classmethod
+    def issue(cls, folder: Path) -> "Certificate":
+        """A new one, in `folder`, for localhost and its address."""
+        made = cls(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        issued = authority.issue_cert("localhost", "127.0.0.1", key_type=trustme.KeyType.ECDSA)
+        issued.cert_chain_pems[0].write_to_path(str(made.chain))
+        issued.private_key_pem.write_to_path(str(made.key))
+        authority.cert_pem.write_to_path(str(made.authority))
+        return made
+
+
+@dataclass(frozen=True)
 class World:
     """Ports of what stands behind every proxy, and what the parties to a login share."""
 
     upstream: int
     live: int
-    frameio: int
     issuer: int
     folder: Path
+    certificate: Certificate
+    frameio: int = 0
+    """Of the emulated Frame.io; every process that sends visitors there has one of its own."""
     client_secret: str = field(default_factory=secrets.token_hex, repr=False)
     key: str = field(default_factory=lambda: b64encode(secrets.token_bytes(32)).decode(), repr=False)
 
@@ -45,11 +69,13 @@ class Place:
     port: int
     public: int
     folder: Path
+    tls: Certificate | None = None
+    """What it shows who speaks TLS; None where it speaks none."""
 
     @property
     def public_url(self) -> str:
         """What visitors type."""
-        return f"http://localhost:{self.public}"
+        return f"{'https' if self.tls else 'http'}://localhost:{self.public}"
 
     def write(self, name: str, text: str) -> str:
         """The path of a file in the folder with that text."""
@@ -66,6 +92,8 @@ class Peer:
     launch: Callable[[World, Place], list[str]]
     version: Callable[[], str]
     login: Literal["frameio", "oidc"] | None = None
+    speaks_tls: bool = False
+    """Whether it is told how to, for the rows that ask what that costs."""
     missing: Callable[[], str | None] = lambda: None
     """Why it cannot take part, or None."""
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -95,16 +123,21 @@ def ours(world: World, place: Place, *, access_log: bool = False) -> list[str]:
         "admin": {"listen": "127.0.0.1:0"},
         "log": {"access": access_log},
     }
+    if place.tls:
+        tree["tls"] = {"cert": str(place.tls.chain), "key": str(place.tls.key)}
     return [sys.executable, "-m", "oauth_proxy", "run", place.write("proxy.yaml", json.dumps(tree))]
 
 
 def baseline(world: World, place: Place) -> list[str]:
     """aiohttp's server and client, as bench/baseline.py joins them."""
-    return [sys.executable, "-m", "bench.baseline", str(place.port), str(world.upstream), str(world.live)]
+    command = [sys.executable, "-m", "bench.baseline", str(place.port), str(world.upstream), str(world.live)]
+    return command + ([str(place.tls.chain), str(place.tls.key)] if place.tls else [])
 
 
 def nginx(world: World, place: Place) -> list[str]:
     """proxy_pass with kept-alive connections, nothing buffered on disk."""
+    tls = place.tls
+    files = f"ssl_certificate {tls.chain}; ssl_certificate_key {tls.key};" if tls else ""
     return nginx_command(
         place.folder,
         f"""
@@ -112,7 +145,8 @@ def nginx(world: World, place: Place) -> list[str]:
         upstream tool {{ server 127.0.0.1:{world.upstream}; keepalive 512; keepalive_requests 1000000000; }}
         upstream live {{ server 127.0.0.1:{world.live}; keepalive 64; }}
         server {{
-            listen 127.0.0.1:{place.port} backlog=2048;
+            listen 127.0.0.1:{place.port} {"ssl" if tls else ""} backlog=2048;
+            {files}
             proxy_http_version 1.1;
             proxy_set_header Host $http_host;
             proxy_set_header Upgrade $http_upgrade;
@@ -148,17 +182,21 @@ def nginx_command(folder: Path, inside_http: str) -> list[str]:
 
 def caddy(world: World, place: Place) -> list[str]:
     """reverse_proxy, and nothing else; it writes no access log unless told to."""
+    tls = place.tls
+    files = f"tls {tls.chain} {tls.key}" if tls else ""
     file = place.write(
         "Caddyfile",
         f"""{{
             admin off
             auto_https off
+            skip_install_trust
             log {{
                 level ERROR
             }}
         }}
-        http://:{place.port} {{
+        {"https" if tls else "http"}://:{place.port} {{
             bind 127.0.0.1
+            {files}
             handle /live/* {{
                 reverse_proxy 127.0.0.1:{world.live}
             }}
@@ -250,17 +288,24 @@ def _apache_version() -> str:
 
 
 ONE_CORE = {"GOMAXPROCS": "1"}
-OURS = Peer("ours", ours, of_python("frameio-oauth-proxy"), "frameio")
+OURS = Peer("ours", ours, of_python("frameio-oauth-proxy"), "frameio", speaks_tls=True)
 LOGGING = replace(OURS, launch=partial(ours, access_log=True))
-NGINX = Peer("nginx", nginx, said("nginx", "-v", after="nginx/"), missing=absent("nginx", "apt-get install nginx"))
+NGINX = Peer(
+    "nginx",
+    nginx,
+    said("nginx", "-v", after="nginx/"),
+    speaks_tls=True,
+    missing=absent("nginx", "apt-get install nginx"),
+)
 PEERS = (
     NGINX,
     OURS,
-    Peer("ClientSession", baseline, of_python("aiohttp")),
+    Peer("ClientSession", baseline, of_python("aiohttp"), speaks_tls=True),
     Peer(
         "Caddy",
         caddy,
         said("caddy", "version"),
+        speaks_tls=True,
         missing=absent("caddy", "apt-get install caddy"),
         environ=ONE_CORE | {"HOME": "/nonexistent"},
     ),
@@ -269,7 +314,7 @@ PEERS = (
         apache,
         _apache_version,
         "oidc",
-        absent(
+        missing=absent(
             "apache2",
             "apt-get install apache2 libapache2-mod-auth-openidc",
             APACHE_MODULES / "mod_auth_openidc.so",
@@ -280,7 +325,7 @@ PEERS = (
         oauth2_proxy,
         said("oauth2-proxy", "--version", after="oauth2-proxy "),
         "oidc",
-        absent("oauth2-proxy", "go install github.com/oauth2-proxy/oauth2-proxy/v7@latest"),
-        ONE_CORE,
+        missing=absent("oauth2-proxy", "go install github.com/oauth2-proxy/oauth2-proxy/v7@latest"),
+        environ=ONE_CORE,
     ),
 )

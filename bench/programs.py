@@ -1,6 +1,7 @@
 """A program on one core: started, awaited, its CPU time and memory read from /proc, and stopped."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,6 +22,15 @@ TICK: int = os.sysconf("SC_CLK_TCK")
 
 class NotStartedError(Exception):
     """A program ended, or did not listen in time; the message ends with what it said last."""
+
+
+def free_port() -> int:
+    """A port nothing listens on, out of those that the system does not hand out by itself in the meantime."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Program:

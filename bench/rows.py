@@ -5,20 +5,20 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench import sockets
+from bench import mix, sockets
 from bench.measure import Sample, parse_wrk
-from bench.peers import LOGGING, OURS, World
+from bench.peers import LOGGING, OURS, Peer, World
 from bench.programs import OTHER_CORE
-from bench.stage import GIB, MIB, Column, emulated_frameio, running, sign_in
-from tests.support.browser import Visitor
-from tests.support.proxy import free_port
+from bench.stage import GIB, MIB, Column, entered
+from bench.visitor import Visitor
 
-POST = Path(__file__).with_name("post.lua")
+POST, MIX = (Path(__file__).with_name(name) for name in ("post.lua", "mix.lua"))
+CLOSE = ("Connection: close",)
 IDLE_SOCKETS, TALKING_SOCKETS = 1000, 32
 LATE = 200  # requests at expiry
 SHORT = 3.0  # seconds of an access token's life, where its end is waited for
@@ -35,17 +35,30 @@ class Row:
     """Whether its seconds may be rounds of one second each, whose median the machine's moods disturb less."""
     proxies_only: bool = False
     ours_only: bool = False
+    over_tls: bool = False
+    """Only for those that are told how to speak it."""
 
     def fits(self, column: Column) -> bool:
         """Whether the column can do it."""
         if self.ours_only:
             return column.peer is OURS
+        if self.over_tls:
+            return column.peer is not None and column.peer.speaks_tls
         return column.peer is not None or not self.proxies_only
 
 
-def _wrk(column: Column, seconds: float, *, path: str, connections: int, script: Path | None = None) -> Sample:
+def _wrk(
+    column: Column,
+    seconds: float,
+    *,
+    path: str,
+    connections: int,
+    lines: Sequence[str] = (),
+    script: Sequence[Path] = (),
+) -> Sample:
+    """What wrk measures, with these header `lines`; `script` is a Lua script and what it is told."""
     program = column.program
-    lines = [f"Host: localhost:{column.public}", *column.lines]
+    lines = [f"Host: localhost:{column.public}", *column.lines, *lines]
     command = [
         "taskset",
         "-c",
@@ -57,10 +70,11 @@ def _wrk(column: Column, seconds: float, *, path: str, connections: int, script:
         "--latency",
     ]
     command += [part for line in lines for part in ("-H", line)]
-    command += ["-s", str(script)] if script else []
+    command += ["-s", str(script[0])] if script else []
     program.forget_peak()
     before = program.cpu()
-    command.append(f"http://127.0.0.1:{column.port(path)}{path}")
+    command.append(f"{'https' if column.tls else 'http'}://127.0.0.1:{column.port(path)}{path}")
+    command += map(str, script[1:])
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     used = program.cpu() - before
     if done.returncode:
@@ -73,6 +87,34 @@ def _wrk(column: Column, seconds: float, *, path: str, connections: int, script:
         "CPU s per 1,000": used / load.requests * 1000,
         "peak MiB": program.memory("VmHWM") / MIB,
     }
+
+
+def _mixed(column: Column, seconds: float) -> Sample:
+    """Pages with all that is on them; wrk sends the requests that it finds in a file."""
+    return _wrk(column, seconds, path="/", connections=32, script=(MIX, mix.written(column)))
+
+
+def _secure(column: Column, seconds: float) -> Sample:
+    """Small GETs over TLS, on connections that stay."""
+    with entered(_peer(column), column.world, tls=True) as secure:
+        return _wrk(secure, seconds, path="/small", connections=32)
+
+
+def _handshakes(column: Column, seconds: float, *, is_resumed: bool) -> Sample:
+    """Connections over TLS with a small GET on each; the client is Python, so their rate says little."""
+    with entered(_peer(column), column.world, tls=True) as secure:
+        client = sockets.TlsClient(secure, "/small")
+        if is_resumed:
+            client.session = client.connect()
+        before = secure.program.cpu()
+        count = client.count(seconds)
+        return {"CPU s per 1,000": (secure.program.cpu() - before) / count * 1000}
+
+
+def _peer(column: Column) -> Peer:
+    if column.peer is None:
+        raise ValueError("the upstream is started once")
+    return column.peer
 
 
 def _logged(column: Column, seconds: float) -> Sample:
@@ -128,7 +170,7 @@ def _logins(column: Column, seconds: float) -> Sample:
     async def keep_logging_in(until: float) -> int:
         count = 0
         while time.perf_counter() < until:
-            async with Visitor() as visitor:
+            async with Visitor(str(column.world.certificate.authority)) as visitor:
                 answer = await visitor.login(f"{column.url}/small")
             if answer.status != 200:
                 raise sockets.WrongAnswerError(f"a login ended with {answer.status}")
@@ -148,14 +190,11 @@ def _logins(column: Column, seconds: float) -> Sample:
 def _expiry(column: Column, seconds: float) -> Sample:
     """A second proxy whose access tokens end soon; once they have, everybody comes at the same moment."""
     del seconds
-    world, port = replace(column.world, frameio=free_port()), free_port()
-    with running(OURS, world, port, port) as program, emulated_frameio(world, f"http://localhost:{port}", SHORT):
-        late = replace(column, program=program, world=world, public=port)
-        late = replace(late, lines=(asyncio.run(sign_in(late)),))
+    with entered(_peer(column), column.world, access_lifetime=SHORT) as late:
         time.sleep(SHORT)
-        before = _token_calls(world)
+        before = _token_calls(late.world)
         took = sockets.burst(late, "/small", LATE)
-        return {"token calls": _token_calls(world) - before, "ms for all": took * 1000}
+        return {"token calls": _token_calls(late.world) - before, "ms for all": took * 1000}
 
 
 def _token_calls(world: World) -> int:
@@ -169,7 +208,16 @@ ROWS = (
     Row("small GET, 256 connections", partial(_wrk, path="/small", connections=256), divisible=True),
     Row("16 KiB GET, 32 connections", partial(_wrk, path="/16k", connections=32), divisible=True),
     Row("1 MiB GET, 32 connections", partial(_wrk, path="/1m", connections=32), divisible=True),
-    Row("POST 1 KiB, 32 connections", partial(_wrk, path="/post", connections=32, script=POST), divisible=True),
+    Row("POST 1 KiB, 32 connections", partial(_wrk, path="/post", connections=32, script=(POST,)), divisible=True),
+    Row("a page with its 40 assets, 8 visitors, 32 connections", _mixed, divisible=True),
+    Row(
+        "a connection for each small GET, 32 at a time",
+        partial(_wrk, path="/small", connections=32, lines=CLOSE),
+        divisible=True,
+    ),
+    Row("small GET over TLS, 32 connections", _secure, over_tls=True),
+    Row("TLS connection with a small GET, full handshake", partial(_handshakes, is_resumed=False), over_tls=True),
+    Row("TLS connection with a small GET, resumed", partial(_handshakes, is_resumed=True), over_tls=True),
     Row("1 GiB download", partial(_gibibyte, move=sockets.download, path="/1g")),
     Row("1 GiB upload", partial(_gibibyte, move=sockets.upload, path="/live/upload")),
     Row("WebSocket echo, 32 connections", _echo),

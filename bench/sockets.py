@@ -3,8 +3,10 @@
 import asyncio
 import json
 import socket
+import ssl
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import uvloop
@@ -19,6 +21,8 @@ FRAME = bytes((0x82, 0x80 | len(MESSAGE), 0, 0, 0, 0)) + MESSAGE
 """A masked binary frame whose mask is 0 (RFC 6455 5.2), so its message is on the wire as it is."""
 ECHO_SIZE = 2 + len(MESSAGE)
 PATIENCE = 60.0  # seconds
+THREADS = 4
+"""Of a client that makes connections over TLS; OpenSSL works without Python's lock."""
 
 
 class WrongAnswerError(Exception):
@@ -73,6 +77,42 @@ def upload(column: Column, path: str, size: int) -> float:
     if arrived != size:
         raise WrongAnswerError(f"{arrived} of {size} bytes arrived: {head[:100]!r}")
     return took
+
+
+class TlsClient:
+    """Makes a connection over TLS for each request for `path`; with a full handshake until it has a `session`."""
+
+    def __init__(self, column: Column, path: str) -> None:
+        self.session: ssl.SSLSession | None = None
+        self._context = ssl.create_default_context(cafile=str(column.world.certificate.authority))
+        self._column = column
+        self._path = path
+
+    def connect(self) -> ssl.SSLSession | None:
+        """Make one, and close it once the request is answered; its session."""
+        raw = _connect(self._column, self._path)
+        with self._context.wrap_socket(raw, server_hostname="localhost", session=self.session) as connection:
+            connection.sendall(self._column.head("GET", self._path, "Connection: close"))
+            _answer(connection, 200)
+            while connection.recv(65536):
+                pass  # what is left of the body, until the other side closes
+            if connection.session_reused != (self.session is not None):
+                raise WrongAnswerError("a session was not resumed, or without being asked to")
+            return connection.session
+
+    def count(self, seconds: float) -> int:
+        """How many THREADS of us can make in that time."""
+        until = time.perf_counter() + seconds
+
+        def keep_connecting() -> int:
+            count = 0
+            while time.perf_counter() < until:
+                self.connect()
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            return sum(made.result() for made in [pool.submit(keep_connecting) for _ in range(THREADS)])
 
 
 def websockets(column: Column, path: str, count: int) -> list[socket.socket]:

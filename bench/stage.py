@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiohttp import ClientResponse
+from yarl import URL
 
 from bench import peers
-from bench.peers import NGINX, OURS, PEERS, Peer, Place, World
-from bench.programs import OTHER_CORE, PROXY_CORE, NotStartedError, Program
-from tests.support.browser import NAVIGATION, Visitor
-from tests.support.proxy import free_port
+from bench.peers import NGINX, OURS, PEERS, Certificate, Peer, Place, World
+from bench.programs import OTHER_CORE, PROXY_CORE, NotStartedError, Program, free_port
+from bench.visitor import Visitor
 
 MIB, GIB = 1 << 20, 1 << 30
-FILES = {"small": 128, "16k": 16 * 1024, "1m": MIB, "1g": GIB}
+SITE = tuple(f"site-{number}" for number in range(14))
+"""Styles, scripts and fonts that every page of a site has."""
+FILES = {"small": 128, "16k": 16 * 1024, "1m": MIB, "1g": GIB} | {name: 4096 + n for n, name in enumerate(SITE)}
 """What the upstream has to give, in bytes; sparse, so that the disk is not measured."""
 MOST_FILES = 16384  # descriptors
 LONG = 86400.0  # seconds of an access token's life: no refresh disturbs a row that does not ask for one
@@ -42,11 +44,12 @@ class Column:
     public: int
     """The port that visitors know."""
     lines: tuple[str, ...] = ()
+    tls: Certificate | None = None
 
     @property
     def url(self) -> str:
         """What visitors type."""
-        return f"http://localhost:{self.public}"
+        return f"{'https' if self.tls else 'http'}://localhost:{self.public}"
 
     def port(self, path: str) -> int:
         """Where to ask for `path`: without a proxy, whoever answers it."""
@@ -62,7 +65,7 @@ class Column:
         """The same proxy in a new process, which lets the same visitor in."""
         if self.peer is None:
             raise ValueError("the upstream is started once")
-        with running(self.peer, self.world, self.public, free_port()) as program:
+        with running(self.peer, self.world, self.public, free_port(), self.tls) as program:
             yield replace(self, program=program)
 
 
@@ -84,7 +87,7 @@ def set_up(folder: Path, names: Collection[str] = ()) -> Iterator[Stage]:
     if reason := NGINX.missing():
         raise NotStartedError(f"nginx is the upstream of every column, and it is {reason}")
     folder.chmod(0o755)  # nginx and Apache give up root before they read
-    world = World(free_port(), free_port(), free_port(), free_port(), folder)
+    world = World(free_port(), free_port(), free_port(), folder, Certificate.issue(folder))
     with ExitStack() as stack:
         stage = Stage(world, [], {}, {})
         upstream = stack.enter_context(_upstream(world))
@@ -103,16 +106,8 @@ def _join(stage: Stage, stack: ExitStack, peer: Peer) -> None:
     if reason := peer.missing():
         stage.missing[peer.name] = reason
         return
-    world, public = stage.world, free_port()
     try:
-        with ExitStack() as starting:
-            program = starting.enter_context(running(peer, world, public, public))
-            column = Column(peer.name, program, world, peer, public)
-            if peer.login == "frameio":
-                starting.enter_context(emulated_frameio(world, column.url, LONG))
-            if peer.login:
-                column = replace(column, lines=(asyncio.run(sign_in(column)),))
-            stack.push(starting.pop_all())
+        column = stack.enter_context(entered(peer, stage.world))
     except (NotStartedError, NotSignedInError) as error:
         if peer is OURS:
             raise
@@ -123,11 +118,26 @@ def _join(stage: Stage, stack: ExitStack, peer: Peer) -> None:
 
 
 @contextmanager
-def running(peer: Peer, world: World, public: int, port: int) -> Iterator[Program]:
+def entered(peer: Peer, world: World, *, tls: bool = False, access_lifetime: float = LONG) -> Iterator[Column]:
+    """That proxy in a new process with a public URL of its own, and a visitor who has signed in there."""
+    world, port = replace(world, frameio=free_port()), free_port()
+    certificate = world.certificate if tls else None
+    with ExitStack() as stack:
+        program = stack.enter_context(running(peer, world, port, port, certificate))
+        column = Column(peer.name, program, world, peer, port, tls=certificate)
+        if peer.login == "frameio":
+            stack.enter_context(emulated_frameio(world, column.url, access_lifetime))
+        if peer.login:
+            column = replace(column, lines=(asyncio.run(sign_in(column)),))
+        yield column
+
+
+@contextmanager
+def running(peer: Peer, world: World, public: int, port: int, tls: Certificate | None = None) -> Iterator[Program]:
     """A new process of that proxy on `port`; its visitors are told of the port `public`."""
     folder = world.folder / f"{peer.name}-{next(_folders)}"
     folder.mkdir()
-    command = peer.launch(world, Place(port, public, folder))
+    command = peer.launch(world, Place(port, public, folder, tls))
     program = Program(
         command, port=port, core=PROXY_CORE, log=folder / "log", environ=bytecode(world) | dict(peer.environ)
     )
@@ -164,11 +174,13 @@ def _upstream(world: World) -> Program:
         with (files / name).open("wb") as file:
             file.truncate(size)
     server = f"""
-        open_file_cache max=16;
+        open_file_cache max=64;
         server {{
             listen 127.0.0.1:{world.upstream} backlog=2048;
             root {files};
             location /post {{ return 200 "taken"; }}
+            location /review/ {{ try_files /16k =404; }}
+            location /assets/ {{ try_files /small =404; }}
         }}"""
     folder = world.folder / "upstream"
     folder.mkdir()
@@ -182,10 +194,12 @@ async def sign_in(column: Column) -> str:
     Raises NotSignedInError when a stranger gets in, or whoever has signed in does not.
     """
     page = f"{column.url}/small"
-    async with Visitor() as stranger:
-        if (await stranger.get(page)).status == 200:
+    authority = str(column.world.certificate.authority)
+    async with Visitor(authority) as stranger:
+        answer = await stranger.follow(page)
+        if answer.status == 200 and answer.url == URL(page):
             raise NotSignedInError(f"{column.name} lets strangers in")
-    async with Visitor() as visitor:
+    async with Visitor(authority) as visitor:
         if column.peer is not None and column.peer.login == "frameio":
             answer = await visitor.login(page)
         else:
@@ -200,6 +214,4 @@ async def _oidc_login(visitor: Visitor, page: str) -> ClientResponse:
     form = await visitor.follow(page)
     if form.status != 200:
         raise NotSignedInError(f"no login form, but {form.status} at {form.url.with_query(None)}")
-    return await visitor.session.post(
-        form.url, data={"sub": "editor@studio.example.com"}, headers=NAVIGATION, allow_redirects=True
-    )
+    return await visitor.send(form.url, {"sub": "editor@studio.example.com"})

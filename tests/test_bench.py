@@ -1,13 +1,22 @@
 """The arithmetic of `make bench`; how fast anything is, no test asks."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench import mix
 from bench.measure import Load, cpu_ticks, memory, middle, parent, parse_wrk, ratio
+from bench.peers import Certificate, World
+from bench.programs import Program
+from bench.stage import SITE, Column
 from bench.table import Results, Target, number, table
+from bench.visitor import first_button
+from oauth_proxy.demo.people import EDITOR, REVIEWER, App
+from oauth_proxy.demo.signin import page
 
 ROOT = Path(__file__).parents[1]
 WRK = """Running 2s test @ http://127.0.0.1:8080/small
@@ -103,3 +112,43 @@ def test_the_command_explains_itself() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
     assert "--ratio" in done.stdout
+
+
+def a_column(folder: Path, port: int, *lines: str) -> Column:
+    program = Program([], port=port, core=0, log=folder / "log")
+    files = Certificate(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+    return Column("ours", program, World(1, 2, 3, folder, files), None, port, lines)
+
+
+def test_a_page_of_the_mix_has_forty_assets_of_which_some_have_lines_of_their_own(tmp_path: Path) -> None:
+    column = a_column(tmp_path, 8080, "Cookie: session=1")
+    heads = [head.decode() for head in mix.page_with_assets(column, 7, [f'"{name}"' for name in SITE])]
+    assert len(heads) == 1 + 40
+    assert all(head.endswith("\r\n\r\n") and "\r\nCookie: session=1\r\n" in head for head in heads)
+    assert len({head.partition(" HTTP/1.1")[0] for head in heads}) == 41
+    lines = {head.partition("\r\n")[2] for head in heads}
+    assert len(lines) == 1 + len(SITE) + 2, "the pictures have the same ones, and so have the calls"
+    others = {
+        head.decode().partition("\r\n")[2] for head in mix.page_with_assets(column, 8, ['"etag"'] * len(SITE))
+    }
+    assert not lines & others
+    assert {line for head in heads for line in re.findall("Referer: (.*)\r", head)} == {
+        "http://localhost:8080/review/6",
+        "http://localhost:8080/review/7",
+    }
+
+
+def test_the_first_button_of_a_login_s_pages_is_pressed() -> None:
+    app = App("bench", "secret", ("http://localhost/oauth2/callback",))
+    login = page("login", app=app, people=[EDITOR, REVIEWER], csrf="abc").text or ""
+    assert first_button(login) == {"csrf": "abc", "choice": f"person:{EDITOR.id}"}
+    consent = page("consent", app=app, person=EDITOR, scope=[], csrf="abc", lasts=True).text or ""
+    assert first_button(consent) == {"csrf": "abc", "choice": "allow"}
+
+
+def test_the_benchmark_stands_without_the_tests() -> None:
+    for file in (ROOT / "bench").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] == "tests"], file.name
