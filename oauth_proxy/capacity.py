@@ -8,6 +8,7 @@ a browser know.
 import logging
 import resource
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
@@ -17,6 +18,8 @@ RESERVE = 256
 """Descriptors that no visitor gets. One turn of the event loop may accept a whole backlog (128) uncounted."""
 MOST = 16_384
 """Connections, however many descriptors there are: an idle one still takes some memory."""
+_REMEMBERED = 4096
+"""Addresses that are not read again: reading one takes a twentieth of what a new connection does."""
 
 
 class Guest(Protocol):
@@ -58,6 +61,7 @@ class Capacity:
         self._guests: dict[Guest, bytes] = {}
         self._idle: dict[Guest, None] = {}
         self._by_origin: dict[bytes, dict[Guest, None]] = {}
+        self._origin = lru_cache(_REMEMBERED)(self._read_origin)
 
     @classmethod
     def within(cls, wanted: int | None, is_front: Callable[[str], bool]) -> "Capacity":
@@ -120,7 +124,7 @@ class Capacity:
         oldest.give_way()
         return True
 
-    def _origin(self, address: str) -> bytes:
+    def _read_origin(self, address: str) -> bytes:
         """Whom an address stands for: one of IPv4, 64 bits of IPv6 (RFC 6177), nobody where it is a front's."""
         if not address or self._is_front(address):
             return b""

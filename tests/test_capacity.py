@@ -101,3 +101,14 @@ def test_the_bound_leaves_descriptors_for_everything_else(caplog: pytest.LogCapt
     assert not caplog.text
     assert bound(500, 1024) == 384
     assert "limits.connections is more than 1024 open files allow: it is 384" in caplog.text
+
+
+def test_an_address_is_asked_about_once_however_often_somebody_comes_from_there() -> None:
+    asked: list[str] = []
+
+    def is_front(address: str) -> bool:
+        asked.append(address)
+        return False
+
+    crowd(Capacity(8, is_front), 3, "192.0.2.1")
+    assert asked == ["192.0.2.1"]
