@@ -58,10 +58,12 @@ async def secure(tmp_path: Path, trusting: ssl.SSLContext) -> AsyncIterator[Wire
 class Visitor:
     """TLS over a bare socket: what is sent, and whether anything is answered, is the test's to say."""
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, sock: socket.socket, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    ) -> None:
         self.sock = sock
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._in, self._out, server_hostname="localhost")
+        self.tls = context.wrap_bio(self._in, self._out, server_hostname="localhost", session=session)
 
     async def shake(self, *, and_say: bytes = b"") -> None:
         """Shake hands; what is said goes out with the last of it."""
@@ -217,6 +219,19 @@ async def test_answers_over_tls_that_nobody_reads_are_bounded_and_cut(
                 await visitor.say(secure.request("/assets/large") * 300)
             assert held.size < 5 * 800 * KIB
         await until(lambda: secure.stage.proxy.capacity.open == 0)
+
+
+async def test_a_session_can_be_resumed_by_the_one_ticket_that_comes_with_it(
+    secure: Wire, trusting: ssl.SSLContext
+) -> None:
+    async with strangers(secure, 2) as sockets:
+        session: ssl.SSLSession | None = None
+        for each in sockets:
+            visitor = Visitor(each, trusting, session)
+            await visitor.shake(and_say=secure.request("/healthz", "Connection: close"))
+            assert (await visitor.hears()).endswith(TOOL_BYTES)
+            assert visitor.tls.session_reused == (session is not None)
+            session = visitor.tls.session
 
 
 async def test_nobody_gets_to_negotiate_again(secure: Wire) -> None:
