@@ -31,7 +31,7 @@ FAILURES = (WrongAnswerError, NotStartedError, NotSignedInError, ValueError, OSE
 def main(arguments: Sequence[str]) -> int:
     """Measure as the arguments say, print the table, and keep it when nothing was left out."""
     options = _parser().parse_args(arguments)
-    rows = [row for row in ROWS if options.row in row.name]
+    rows = [row for row in ROWS if any(part in row.name for part in options.row or [""])]
     columns = options.columns.split(",") if options.columns else []
     if options.ratio:
         rows, columns = [row for row in ROWS if row.name == SMALL], ["ClientSession"]
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of which the median is taken (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="of load in each cell and round (%(default)s)")
-    parser.add_argument("--row", default="", help="only rows with this in their name")
+    parser.add_argument("--row", action="append", help="only rows with this in their name; may be given again")
     parser.add_argument("--columns", default="", help="only these beside ours, separated by commas")
     parser.add_argument("--ratio", action="store_true", help="only ours to the ClientSession baseline")
     return parser
