@@ -21,10 +21,10 @@ from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.identity import Seen
 from oauth_proxy.telemetry import Metrics
 from tests.session.test_ended import closes, refused
-from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.login import complaints
 from tests.support.proxy import PATIENCE, Stage, on_stage, serving
+from tests.support.sessions import signed_in
 
 SITE = "https://review.example.com"
 

@@ -53,7 +53,7 @@ async def test_a_login_takes_one_code_one_profile_and_leaves_only_the_session_be
         assert session_cookie(visitor)
         assert not attempts(visitor)
         assert not complaints(caplog)
-        await nothing_leaked(stage, visitor, caplog, api)
+        await nothing_leaked(stage, visitor, caplog)
     # stranger, start, Frame.io's login and consent with their buttons, callback, tool
     assert len(visitor.hops) == 8, visitor.trail()
 
@@ -74,7 +74,7 @@ async def test_who_refuses_consent_gets_a_page_whose_button_leads_to_the_target_
         assert "callback error 'access_denied'" in line
         answer = await visitor.login(await way_on(page))
         assert (await answer.json())["path"] == "/echo?project=7"
-        await nothing_leaked(stage, visitor, caplog, api)
+        await nothing_leaked(stage, visitor, caplog)
 
 
 DOWN = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.LOST, Fault.HANG]

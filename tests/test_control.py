@@ -24,11 +24,11 @@ from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
 from oauth_proxy.settings import Settings, parse
 from tests.session.test_ended import refused, until
-from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.command import said
 from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
 from tests.support.redis import needs_redis, redis_server
+from tests.support.sessions import signed_in
 from tests.test_admin import Desk, channel, end, listening, posted
 
 SITE = "http://localhost:4180"

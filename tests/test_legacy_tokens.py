@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
-from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.sessions import signed_in
 from tests.support.tool_api import received
 
 MARK = "x-frameio-legacy-token-auth"

@@ -39,7 +39,7 @@ async def test_a_shorter_session_leaves_no_piece_of_the_longer_one_behind(
         assert dict((await answer.json())["headers"])["X-Forwarded-Email"] == "reviewer@studio.example.com"
         assert list(cookies(visitor)) == [COOKIE]
         assert not set(cookies(visitor).values()) & set(editors.values())
-        await nothing_leaked(stage, visitor, caplog, "v4")
+        await nothing_leaked(stage, visitor, caplog)
 
 
 async def test_signing_in_again_does_not_depend_on_the_session_that_is_being_replaced(

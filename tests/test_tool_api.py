@@ -17,10 +17,10 @@ from oauth_proxy.seal import Sealer
 from oauth_proxy.session.handles import Handles
 from oauth_proxy.settings import Listen
 from oauth_proxy.telemetry import JsonFormatter, TextFormatter
-from tests.session.test_refresh import bearer, signed_in
 from tests.support.browser import Visitor
 from tests.support.login import records, session_cookie
 from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.sessions import bearer, signed_in
 from tests.support.tool_api import HANDLE, asked, connected, handle_of, received, said, token, with_tool_api, works
 from tests.support.units import HOUR
 

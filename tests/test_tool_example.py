@@ -9,10 +9,10 @@ import pytest
 import websockets
 
 from oauth_proxy.demo.people import EDITOR
-from tests.session.test_refresh import refreshes
 from tests.support.browser import Visitor
 from tests.support.examples import EXAMPLES, example
 from tests.support.proxy import PATIENCE, free_port
+from tests.support.sessions import refreshes
 from tests.support.tool_api import with_tool_api, works
 from tests.support.units import HOUR
 

@@ -6,10 +6,10 @@ import pytest
 from playwright.async_api import expect
 
 from oauth_proxy.demo.people import EDITOR
-from tests.session.test_refresh import refreshes
 from tests.support.chromium import AtBrowser
 from tests.support.examples import EXAMPLES, example
 from tests.support.proxy import free_port
+from tests.support.sessions import refreshes
 from tests.support.tool_api import with_tool_api, works
 from tests.support.units import HOUR
 

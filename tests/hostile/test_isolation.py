@@ -10,6 +10,7 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import NAVIGATING, Visitor
+from tests.support.login import issued_codes, issued_tokens
 from tests.support.proxy import PROGRAM, WANTED, RawAnswer
 from tests.support.raw_http import HANDSHAKE, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
 from tests.tally import tried
@@ -70,8 +71,7 @@ async def test_a_post_without_body_or_type_is_no_fault(wire: Wire) -> None:
 
 def tokens_of(wire: Wire) -> set[str]:
     """Every token, code and verifier of every login so far, as Frame.io knows them."""
-    grants = wire.stage.frameio._grants["v2"]._grants
-    issued = {value for grant in grants for _, value in grant.issued}
+    issued = issued_codes(wire.stage) | issued_tokens(wire.stage)
     verifiers = {
         request.form[name]
         for request in wire.stage.frameio.token_requests
@@ -149,12 +149,7 @@ async def test_no_token_is_ever_in_an_address(wire: Wire, visitor: Visitor) -> N
     await wire.ask("/page", login.cookie)
     addresses = [location(login.started), location(login.answer), *(str(hop.url) for hop in visitor.hops)]
     addresses += [heard.line for heard in wire.tool.heard]
-    tokens = {
-        value
-        for grant in wire.stage.frameio._grants["v2"]._grants
-        for kind, value in grant.issued
-        if kind != "code"
-    }
+    tokens = issued_tokens(wire.stage)
     assert tokens
     assert not [address for address in addresses for token in tokens if token in address]
 

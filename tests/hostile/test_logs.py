@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from oauth_proxy.telemetry import configure_logging
-from tests.session.test_refresh import new_cookie_line
 from tests.support.browser import NAVIGATING, Visitor
-from tests.support.login import query
+from tests.support.login import issued_codes, issued_tokens, query
 from tests.support.raw_http import Login, Wire, location, wired
+from tests.support.sessions import new_cookie_line
 from tests.tally import tried
 
 CLOSE = "Connection: close"
@@ -114,7 +114,7 @@ async def test_no_secret_of_a_login_and_no_cookie_is_in_the_log(
             "/page?token=in-the-query", login.cookie, "Authorization: Bearer in-a-header", "X-Api-Key: in-a-header"
         )
         await wire.ask(login.callback, login.attempt)
-        issued = {value for grant in wire.stage.frameio._grants["v2"]._grants for _, value in grant.issued}
+        issued = issued_codes(wire.stage) | issued_tokens(wire.stage)
     # Frame.io, which runs in this process too, keeps a log of its own.
     written = "\n".join(line for line in log.getvalue().splitlines() if "aiohttp.access" not in line)
     written += capsys.readouterr().err

@@ -14,9 +14,9 @@ from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.errors import ProxyError
 from oauth_proxy.headers import Fields
-from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage
+from tests.support.sessions import signed_in
 from tests.support.units import HOUR
 
 WAITS = st.sampled_from([1.0, 40.0, 900.0, HOUR - 70, HOUR - 30, HOUR, 3 * HOUR, 26 * HOUR])

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.crowd import crowd, statuses
 from tests.support.proxy import WANTED, Clock, Stage, on_stage, replica
+from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.units import HOUR
 
 STEPS = [-HOUR, HOUR]

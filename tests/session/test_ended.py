@@ -9,9 +9,9 @@ import websockets
 from aiohttp import ClientPayloadError
 
 from oauth_proxy.demo.people import EDITOR
-from tests.session.test_refresh import signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, Stage
+from tests.support.sessions import signed_in
 from tests.support.units import DAY
 
 

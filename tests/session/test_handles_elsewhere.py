@@ -8,9 +8,9 @@ import pytest
 
 from oauth_proxy.demo.people import EDITOR
 from tests.session.test_handles import socket_of, status
-from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage, replica
+from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.tool_api import handle_of, token, with_tool_api, works
 from tests.support.units import DAY, HOUR
 from tests.test_admin import end, told

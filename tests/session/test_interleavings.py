@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from oauth_proxy.demo.faults import Fault, Faults, Handler
 from oauth_proxy.demo.grants import Grant
 from oauth_proxy.demo.tokens import TokenRequest
-from tests.session.test_refresh import bearer, new_cookie_line, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage, replica
 from tests.support.redis import needs_redis, redis_server
+from tests.support.sessions import bearer, new_cookie_line, signed_in
 from tests.support.units import HOUR
 
 PEOPLE = ("Editor", "Reviewer")

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.session.test_ended import refused
-from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, replica
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import USES, Pair, admin, pair_on
+from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis

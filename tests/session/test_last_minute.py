@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from oauth_proxy.demo.faults import Fault
 from tests.session.test_interleavings import run
-from tests.session.test_refresh import new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.crowd import Alive, living_only
 from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.sessions import new_cookie_line, refreshes, signed_in
 from tests.support.units import HOUR
 
 PATIENCE, DEADLINE = 0.06, 0.3

@@ -7,11 +7,11 @@ import pytest
 
 from oauth_proxy.demo import faults
 from oauth_proxy.demo.faults import RETRY_AFTER, Fault
-from tests.session.test_refresh import bearer, refreshes, signed_in
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.crowd import crowd, statuses
 from tests.support.login import complaints
 from tests.support.proxy import Stage, on_stage
+from tests.support.sessions import bearer, refreshes, signed_in
 from tests.support.units import HOUR
 
 LONG: dict[str, Any] = {"session": {"lifetime": "30d", "idle": "30d"}}

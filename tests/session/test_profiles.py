@@ -7,10 +7,10 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from tests.session.test_refresh import bearer, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.crowd import Alive, living_only
 from tests.support.proxy import on_stage
+from tests.support.sessions import bearer, refreshes, signed_in
 from tests.support.units import HOUR
 
 STUDIO: dict[str, Any] = {"access": {"allow": [{"email": "*@studio.example.com"}]}}

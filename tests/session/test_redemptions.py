@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.session.test_refresh import bearer, new_cookie_line, signed_in
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import at_the_door
 from tests.support.proxy import RawAnswer, Stage, on_stage, replica
+from tests.support.sessions import bearer, new_cookie_line, signed_in
 from tests.support.units import HOUR
 
 

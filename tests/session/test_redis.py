@@ -13,12 +13,12 @@ from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.memory import home
 from oauth_proxy.provider import calls, shares
 from tests.session.test_ended import refused, until
-from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.command import said
 from tests.support.proxy import WANTED, Clock, replica, settings_tree
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import USES, Pair, is_complained, pair_on
+from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.units import HOUR
 
 pytestmark = needs_redis

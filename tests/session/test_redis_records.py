@@ -7,11 +7,12 @@ import pytest
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.memory import Memory
 from tests.session.test_ended import refused, until
-from tests.session.test_refresh import bearer, new_cookie_line, signed_in
 from tests.support.browser import Visitor
+from tests.support.login import issued_codes, issued_tokens
 from tests.support.proxy import WANTED, on_stage, replica
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import Pair, is_complained, pair_on
+from tests.support.sessions import bearer, new_cookie_line, signed_in
 from tests.support.units import HOUR
 
 pytestmark = needs_redis
@@ -27,7 +28,7 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         await pair.b.ask("/oauth2/sign_out", theirs, WANTED)
         known = list(pair.b.proxy.refresher._newest.values())
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
-        issued = {value for grant in pair.a.frameio._grants["v2"]._grants for _, value in grant.issued}
+        issued = issued_codes(pair.a) | issued_tokens(pair.a)
         private |= issued | {EDITOR.id, EDITOR.email, EDITOR.name, "reviewer@", *pair.a.keys}
         week = 7 * 24 * HOUR
         lasting = {"session": week, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}

@@ -11,12 +11,12 @@ import trustme
 
 from oauth_proxy.errors import ConfigurationError
 from tests.session.test_ended import refused, until
-from tests.session.test_refresh import bearer, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.login import complaints
 from tests.support.proxy import WANTED, Stage, on_stage, replica
 from tests.support.redis import RedisServer, needs_redis, redis_server
 from tests.support.replicas import Pair, admin, is_complained, pair_on
+from tests.support.sessions import bearer, refreshes, signed_in
 from tests.support.units import HOUR
 
 pytestmark = needs_redis

@@ -6,7 +6,8 @@ import pytest
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import NAVIGATING, Visitor
-from tests.support.proxy import RawAnswer, Stage, free_port, on_stage
+from tests.support.proxy import Stage, free_port, on_stage
+from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.units import HOUR
 
 DOWN = [
@@ -18,30 +19,6 @@ DOWN = [
     Fault.NOT_AN_OBJECT,
     Fault.OVERSIZED,
 ]
-
-
-async def signed_in(stage: Stage, visitor: Visitor, person: str = "Editor") -> str:
-    """The Cookie line of somebody who has just signed in."""
-    answer = await visitor.login(f"{stage.url}/echo", person)
-    assert answer.status == 200, visitor.trail()
-    return visitor.cookie_line(stage.url)
-
-
-def bearer(answer: RawAnswer) -> str:
-    """The token the tool was reached with."""
-    assert answer.status == 200, answer
-    return str(dict(json.loads(answer.body)["headers"])["Authorization"])
-
-
-def refreshes(stage: Stage) -> int:
-    return stage.frameio.calls["token:refresh_token"]
-
-
-def new_cookie_line(answer: RawAnswer) -> str:
-    """The Cookie line of a browser that kept what this answer sets."""
-    pairs = [line.partition(";")[0] for line in answer.all("Set-Cookie") if "Max-Age=0" not in line]
-    assert pairs
-    return "Cookie: " + "; ".join(pairs)
 
 
 async def test_200_parallel_requests_with_an_expired_token_make_one_token_call_and_all_get_through(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from tests.session.test_refresh import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.browser import Visitor
 from tests.support.crowd import crowd, statuses
 from tests.support.proxy import WANTED, Stage, on_stage, replica
 from tests.support.redis import BINARY
+from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.units import HOUR
 
 STORES = ["sqlite", pytest.param("redis", marks=pytest.mark.skipif(not BINARY.exists(), reason="no redis-server"))]

@@ -14,10 +14,10 @@ from oauth_proxy.identity import Identity, Session, Tokens, decode, encode
 from oauth_proxy.memory import memory_for
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import CookieStore
-from tests.session.test_refresh import new_cookie_line, signed_in
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.configuration import file, read
 from tests.support.proxy import WANTED, Stage, a_secret, on_stage
+from tests.support.sessions import new_cookie_line, signed_in
 from tests.support.units import DAY, HOUR
 
 

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.session.test_refresh import refreshes
 from tests.session.test_restarts import spent_twice
 from tests.support.crowd import Member, crowd
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import Pair, pair_on
+from tests.support.sessions import refreshes
 from tests.support.units import HOUR
 
 pytestmark = needs_redis

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.session.test_open_exchanges import a_tool_without_end, are_open, opened
-from tests.session.test_refresh import new_cookie_line, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage, replica
+from tests.support.sessions import new_cookie_line, signed_in
 
 
 async def passes(seconds: int, *stages: Stage) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from oauth_proxy.demo.people import EDITOR, Person
-from tests.session.test_refresh import new_cookie_line, signed_in
 from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage
+from tests.support.sessions import new_cookie_line, signed_in
 
 AT_ONCE = 10
 

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from aiohttp import ClientResponse
 
-from oauth_proxy.demo.people import Api
 from oauth_proxy.telemetry import JsonFormatter, TextFormatter
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage
@@ -64,11 +63,9 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [TextFormatter().format(record) for record in records(caplog) if record.levelno >= logging.WARNING]
 
 
-async def nothing_leaked(
-    stage: Stage, visitor: Visitor, caplog: pytest.LogCaptureFixture, api: Api = "v2"
-) -> None:
+async def nothing_leaked(stage: Stage, visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
     """No secret of these logins is in the log, or in an answer or address where it does not belong."""
-    codes, tokens = _issued(stage, api)
+    codes, tokens = issued_codes(stage), issued_tokens(stage)
     states = {query(str(hop.url))["state"] for hop in visitor.hops if "state" in query(str(hop.url))}
     verifiers = {form["code_verifier"] for form in _forms(stage) if "code_verifier" in form}
     private = tokens | verifiers | {SECRET, *stage.keys}
@@ -98,11 +95,14 @@ async def _check_answer(hop: ClientResponse, private: set[str], states: set[str]
         assert hop.headers["Cache-Control"] == "no-store"
 
 
-def _issued(stage: Stage, api: Api) -> tuple[set[str], set[str]]:
-    """Every code and every token the emulator has given out."""
+def issued_codes(stage: Stage) -> set[str]:
+    """Every code that the emulator has given out."""
+    return set(stage.frameio.issued("code"))
 
-    issued = [each for grant in stage.frameio._grants[api]._grants for each in grant.issued]
-    return {value for kind, value in issued if kind == "code"}, {value for kind, value in issued if kind != "code"}
+
+def issued_tokens(stage: Stage) -> set[str]:
+    """Every access and refresh token that the emulator has given out."""
+    return {*stage.frameio.issued("access"), *stage.frameio.issued("refresh")}
 
 
 def _forms(stage: Stage) -> list[Mapping[str, str]]:

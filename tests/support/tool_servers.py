@@ -17,7 +17,7 @@ from tests.support.proxy import PATIENCE, RawAnswer, free_port
 
 ROOT = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("facts.py")
-MODULE = "tests.hostile.facts"
+MODULE = "tests.support.facts"
 APACHE_MODULES = "/usr/lib/apache2/modules"
 
 PHP = """<?php

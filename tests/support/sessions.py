@@ -1,0 +1,30 @@
+"""Who is signed in: the cookie that their browser sends, the token that the tool gets, and its refreshes."""
+
+import json
+
+from tests.support.browser import Visitor
+from tests.support.proxy import RawAnswer, Stage
+
+
+async def signed_in(stage: Stage, visitor: Visitor, person: str = "Editor") -> str:
+    """The Cookie line of somebody who has just signed in."""
+    answer = await visitor.login(f"{stage.url}/echo", person)
+    assert answer.status == 200, visitor.trail()
+    return visitor.cookie_line(stage.url)
+
+
+def bearer(answer: RawAnswer) -> str:
+    """The token the tool was reached with."""
+    assert answer.status == 200, answer
+    return str(dict(json.loads(answer.body)["headers"])["Authorization"])
+
+
+def refreshes(stage: Stage) -> int:
+    return stage.frameio.calls["token:refresh_token"]
+
+
+def new_cookie_line(answer: RawAnswer) -> str:
+    """The Cookie line of a browser that kept what this answer sets."""
+    pairs = [line.partition(";")[0] for line in answer.all("Set-Cookie") if "Max-Age=0" not in line]
+    assert pairs
+    return "Cookie: " + "; ".join(pairs)
