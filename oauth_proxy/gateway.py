@@ -71,9 +71,8 @@ class Gateway:
             forgotten = [*self._sessions.refuse(session, received), *self._attempts.forget_tries(received)]
             back = self._site.back_to(target)
             return self._answers.not_allowed(request, visit._replace(set_cookies=forgotten), back)
-        task = self._live.enter(
-            session, stream=request.fields.for_stream
-        )  # so that any request ends with its session
+        # Every request, not only a stream, must end when its session ends.
+        task = self._live.enter(session, stream=request.fields.for_stream)
         try:
             ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
             return Outcome(await ask(request, outgoing), "tool", session.identity.id)
