@@ -1,18 +1,18 @@
-"""All of aiohttp that is used and that aiohttp does not promise to keep: no other module may use such a name.
+"""The parts of aiohttp that we use although aiohttp may change them. No other module may use such a name.
 
 The law: a name of this kind is one line of the table below and one check in tests/test_aiohttp_private.py, which
-fails with a sentence when a release of aiohttp changes it. pyproject.toml admits the releases that were checked.
+fails with an explanation when a release of aiohttp changes it. pyproject.toml admits only the releases checked.
 
-RequestHandler._parser: we parse when we can answer, and nothing behind an error. Without it: unbounded memory.
+RequestHandler._parser: we parse when we can answer, and nothing after an error. Without it: unbounded memory.
 RequestHandler.start: one task answers all requests of a connection. Without it: a task for each, more CPU time.
 RequestHandler.close, .shutdown, .force_close: web.Server ends connections by them. Without them: no drain.
-RequestHandler.pause_reading, .resume_reading: a body's reader holds the socket. Without them: unbounded bodies.
-BaseRequest.__init__: our request has fields of its own. Without it: a second object for each request.
+RequestHandler.pause_reading, .resume_reading: a body's reader pauses the socket. Without them: unbounded bodies.
+BaseRequest.__init__: our request has attributes of its own. Without it: a second object for each request.
 RawRequestMessage: a request's head; it is copied to answer in our version. Without it: no head, and no version.
 ERROR: the head of a request that could not be read. Without it: no log line and no page for it.
-StreamWriter: what answers of our own are written with. Without it: no answer.
-HttpProcessingError: bytes that are no request or no body. Without it: they are faults of ours.
-LineTooLong.args: which of the bounds a line was longer than. Without it: 431 for a long address, too, not 414.
+StreamWriter: it writes our own responses. Without it: no response.
+HttpProcessingError: bytes that are no request or no body. Without it: they count as errors of ours.
+LineTooLong.args: the bound that a line exceeds. Without it: 431, not 414, for a long request target.
 """
 
 import asyncio
@@ -26,76 +26,76 @@ from aiohttp.web_protocol import ERROR
 Head = RawRequestMessage
 """A request's method, target, version and header lines."""
 NotHttp = HttpProcessingError
-"""What was sent is no request, or no body."""
+"""The bytes received are not a valid request or body."""
 BODY_ERRORS = (web.RequestPayloadError, HttpProcessingError)
-"""A body cannot be read; aiohttp's two parsers differ."""
+"""A body cannot be read. aiohttp's two parsers (C and Python) raise different errors."""
 
 R = TypeVar("R", bound=web.BaseRequest)
 
 
 class Protocol(web.RequestHandler):
-    """aiohttp's side of a visitor's connection: it has the transport. Reading and answering are its subclass's."""
+    """aiohttp's side of a client connection: it owns the transport. The subclass reads requests and responds."""
 
     __slots__ = ("is_body_full", "is_held")
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self.is_body_full = False
-        """The reader of a body has no room."""
+        """The reader of a body has asked to pause the socket."""
         self.is_held = False
-        """We have no room."""
+        """We have asked to pause the socket."""
 
     async def start(self) -> None:
-        """Answer the requests of this connection; aiohttp runs it in a task when the connection is made."""
+        """Handle the requests of this connection; aiohttp runs this in a task when the connection is made."""
         raise NotImplementedError
 
     def parse(self, data: bytes) -> tuple[list[tuple[Head, StreamReader]], bool, bytes]:
-        """The heads in `data`, with their bodies as they come; whether the last one asks for another protocol, and
-        what came behind it. With none, parse on what the parser kept.
+        """Parse `data`. With no data, parse what the parser has kept.
 
-        Raises NotHttp.
+        Returns the complete heads with their bodies (which may still be arriving), whether the last head asks for
+        another protocol, and the bytes behind that head. Raises NotHttp.
         """
         return ([], False, b"") if self._parser is None else self._parser.feed_data(data)
 
     @property
     def is_over(self) -> bool:
-        """Nothing more is parsed: what came is no request, or the connection is lost."""
+        """Nothing more is parsed: the bytes were not a valid request, or the connection is lost."""
         return self._parser is None
 
     def stop_parsing(self) -> None:
-        """Parse nothing more, and keep nothing of a head that has begun."""
+        """Parse nothing more, and drop an incomplete head."""
         self._parser = None
 
     def take_next(self) -> None:
-        """One of the heads is being answered: the parser, which stops at some number of them, may go on."""
-        if self._parser is not None:  # else the connection was lost
+        """A head has been taken, so the parser may go on: it stops after a certain number of heads."""
+        if self._parser is not None:  # None when the connection is lost
             self._parser.message_consumed()
 
     def decline_upgrade(self) -> None:
-        """No other protocol is spoken: parse on."""
+        """Go on parsing HTTP after a request for another protocol."""
         if self._parser is not None:
             self._parser.set_upgraded(False)
 
     def request_for(self, kind: type[R], head: Head | None, body: StreamReader) -> R:
-        """The request that begins with `head`, or one that could not be read."""
+        """Make the request for `head`; None stands for a request that could not be read."""
         loop = asyncio.get_running_loop()
-        task: Any = (
-            None  # ours holds what cancelled it, and so the request: both would wait for a garbage collection
-        )
+        # No task: ours keeps the error that cancelled it, which refers to the request. Both would stay in memory
+        # until a full garbage collection.
+        task: Any = None
         return kind(ERROR if head is None else head, body, self, StreamWriter(self, loop), task, loop)
 
     async def taken(self) -> None:
-        """Wait until the visitor has taken what was written."""
+        """Wait until the client has read enough of what was written."""
         await StreamWriter(self, asyncio.get_running_loop()).drain()
 
     def hold(self) -> None:
-        """Read the socket no more."""
+        """Pause the socket."""
         self.is_held = True
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def let_go(self) -> None:
-        """Read the socket again, if the reader of a body has room, too."""
+        """Resume the socket, unless the reader of a body has paused it."""
         self.is_held = False
         if self.transport is not None and not (self.is_body_full or self.transport.is_closing()):
             self.transport.resume_reading()
@@ -106,7 +106,7 @@ class Protocol(web.RequestHandler):
         super().pause_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """The reader of a body has room; aiohttp says so after every piece, full or not."""
+        """The reader of a body has room. aiohttp calls this after every piece, whether it had paused or not."""
         if self.is_body_full:
             self.is_body_full = False
             super().resume_reading(resume_parser)
@@ -115,10 +115,10 @@ class Protocol(web.RequestHandler):
 
 
 def as_http1(head: Head) -> Head:
-    """The head; if its version is neither HTTP/1.0 nor 1.1, in ours, in which it is answered (RFC 9110 2.5)."""
+    """Return the head, with its version replaced by HTTP/1.1 unless that is 1.0 or 1.1 (RFC 9110 2.5)."""
     return head if head.version in (HttpVersion11, HttpVersion10) else head._replace(version=HttpVersion11)
 
 
 def bound_of(error: NotHttp) -> int | None:
-    """The bound that a line was longer than, where that is what is wrong."""
+    """Return the length that a line exceeds; None for any other error."""
     return int(error.args[1]) if isinstance(error, LineTooLong) else None

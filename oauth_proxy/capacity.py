@@ -1,8 +1,8 @@
-"""How many connections visitors may have, in all and from one address, and who gives way when there are that many.
+"""Limits the connections of clients, in total and per address, and decides which one is closed at the limit.
 
-The law: descriptors are kept back for the admin listener, the tool and Frame.io, whatever visitors do. An idle
-connection gives way to a new one; where none is idle, the new one is closed at once, so that a load balancer and
-a browser know.
+The law: file descriptors are reserved for the admin listener, the tool and Frame.io, whatever clients do. At the
+limit, an idle connection is closed for a new one; if none is idle, the new one is closed at once, so that a load
+balancer or a browser notices.
 """
 
 import logging
@@ -15,32 +15,32 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 RESERVE = 256
-"""Descriptors that no visitor gets. One turn of the event loop may accept a whole backlog (128) uncounted."""
+"""Descriptors that no client gets. One turn of the loop may accept a whole backlog (128) before we count it."""
 MOST = 16_384
-"""Connections, however many descriptors there are: an idle one still takes some memory."""
+"""Upper limit of connections, however many descriptors there are: an idle one still takes some memory."""
 _REMEMBERED = 4096
-"""Addresses that are not read again: reading one takes a twentieth of what a new connection does."""
+"""Addresses whose parse is cached: parsing takes a twentieth of the time of a new connection."""
 
 
 class Guest(Protocol):
-    """A visitor's connection."""
+    """A client's connection."""
 
     def give_way(self) -> None:
-        """End at once: you are idle, and somebody else needs the place."""
+        """Close at once: this connection is idle, and a new one needs its place."""
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the process's soft limit of open files to the hard one; what it is then."""
+    """Raise the process's soft limit of open files to the hard limit; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # some systems have a hard limit that they do not grant
+    except (OSError, ValueError):  # some systems do not grant their own hard limit
         return soft
     return hard
 
 
 def bound(wanted: int | None, descriptors: int) -> int:
-    """How many connections there may be: each may need another one to the tool."""
+    """Return how many connections to allow: each may need a second descriptor, for the connection to the tool."""
     possible = max(1, (descriptors - RESERVE) // 2) if descriptors != resource.RLIM_INFINITY else MOST
     if wanted is not None and wanted > possible:
         log.warning("limits.connections is more than %d open files allow: it is %d", descriptors, possible)
@@ -48,10 +48,10 @@ def bound(wanted: int | None, descriptors: int) -> int:
 
 
 class Capacity:
-    """Room for `limit` connections, half of them for any one stranger.
+    """Room for `limit` connections, of which one address may have half.
 
-    `is_front` tells addresses that speak for many visitors. For those, as for this machine's own and for Unix
-    sockets, only the whole limit holds.
+    `is_front` tells whether an address is a front proxy, which serves many clients. Front proxies, this machine
+    and Unix sockets are bound only by the whole limit.
     """
 
     def __init__(self, limit: int = MOST, is_front: Callable[[str], bool] = lambda _: False) -> None:
@@ -65,23 +65,23 @@ class Capacity:
 
     @classmethod
     def within(cls, wanted: int | None, is_front: Callable[[str], bool]) -> "Capacity":
-        """As many as are `wanted`, or as many as the process can have open."""
+        """Return a Capacity for the `wanted` number of connections, or as many as the process may have open."""
         return cls(bound(wanted, raise_descriptor_limit()), is_front)
 
     @property
     def open(self) -> int:
-        """Connections that there are."""
+        """Connections open now."""
         return len(self._guests)
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong when newcomers are turned away."""
+        """Why new connections are refused; None while they are accepted."""
         return (
             None if self.open < self.limit or self._idle else f"full: {self.limit} connections, none of them idle"
         )
 
     def admit(self, guest: Guest, address: str) -> bool:
-        """Whether there is room for this one, who is idle until it wakes; it may be made by ending another."""
+        """Return whether there is room for `guest`, which counts as idle until `wake`. May close another one."""
         origin = self._origin(address)
         others = self._by_origin.get(origin, {})
         if origin and len(others) >= self._of_one and not self._make_room(others):
@@ -97,16 +97,16 @@ class Capacity:
         return True
 
     def rest(self, guest: Guest) -> None:
-        """Nothing is asked there now."""
+        """Mark the connection as idle."""
         if guest in self._guests:
             self._idle[guest] = None
 
     def wake(self, guest: Guest) -> None:
-        """A request has come."""
+        """Mark the connection as busy: a request has arrived."""
         self._idle.pop(guest, None)
 
     def leave(self, guest: Guest) -> None:
-        """The connection is lost."""
+        """Forget the connection: it is lost."""
         self._idle.pop(guest, None)
         origin = self._guests.pop(guest, b"")
         if origin:
@@ -116,7 +116,7 @@ class Capacity:
                 del self._by_origin[origin]
 
     def _make_room(self, among: Iterable[Guest]) -> bool:
-        """End the one that has been idle for longest, roughly; whether there was any."""
+        """Close the connection that has been idle longest (roughly); return whether there was one."""
         oldest = next((guest for guest in among if guest in self._idle), None)
         if oldest is None:
             return False
@@ -125,7 +125,7 @@ class Capacity:
         return True
 
     def _read_origin(self, address: str) -> bytes:
-        """Whom an address stands for: one of IPv4, 64 bits of IPv6 (RFC 6177), nobody where it is a front's."""
+        """Return what an address counts as: itself (IPv4), its /64 (IPv6, RFC 6177), or nothing: no limit."""
         if not address or self._is_front(address):
             return b""
         ip = ip_address(address.partition("%")[0])

@@ -1,6 +1,7 @@
-"""One visitor's connection: aiohttp's, with our limits and our error answers.
+"""One client's connection: aiohttp's protocol with our limits and our error responses.
 
-The law: what a stranger sends is refused in one line and never echoed; what is sent to them has to be taken.
+The law: a malformed request is refused with one log line and is never echoed. A client that does not read its
+responses is cut off.
 """
 
 import asyncio
@@ -23,19 +24,19 @@ from oauth_proxy.stall import StallWatch
 log = logging.getLogger(__name__)
 
 UNSENT = 65_536
-"""Bytes for a slow visitor, beyond which the next have to wait; for TLS the event loop would take half a MiB."""
+"""Bytes written but not yet sent, above which writing pauses. With TLS, the event loop's default is half a MiB."""
 LINGER = 2.0
-"""Seconds for which a visitor may go on sending what was refused, so that the refusal reaches them."""
+"""Seconds for which a client may go on sending a refused request, so that it still reads the refusal."""
 
 Answered = Callable[[Request, Outcome, float], None]
-"""Is told of each response that has been sent, and how many seconds it took."""
+"""Is called after each response with the seconds it took."""
 Handler = Callable[[Request], Awaitable[Outcome]]
 Refusal = Callable[[Request, BadRequest], Outcome]
-"""Makes the answer to bytes that are not a request; all that is known of the request is who sent it."""
+"""Makes the response to bytes that are not a valid request. Only the client's address is known."""
 
 
 class ClientConnection(Reading):
-    """One visitor's connection. It ends after `idle` seconds in which no request came whole."""
+    """One client's connection. It is closed when no complete request head arrives within `idle` seconds."""
 
     __slots__ = (
         *("_answered", "_capacity", "_end", "_ends_at", "_handler", "_idle"),
@@ -56,30 +57,30 @@ class ClientConnection(Reading):
         super().__init__(server, **kwargs)
         self._capacity = capacity
         self._end: Callable[[], None] | None = None
-        """How to end it at once; None before it is admitted."""
+        """Ends the connection at once; None until it is admitted."""
         self._answered = answered
         self._handler = handler
         self._refusal = refusal
         self._unread = StallWatch()
         self._idle = idle
         self._ends_at = 0.0
-        """When the next request must have come."""
+        """The loop's time by which the next request must have arrived."""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
-        """Answers the requests."""
+        """The task that handles the requests."""
 
     async def start(self) -> None:
-        """Answer one request after another, all of them in this task.
+        """Handle one request after another, all in this task.
 
-        aiohttp's own makes a task for each, to give every handler context variables of its own. Ours have none,
-        and a task costs more than a tenth of a small request.
+        aiohttp's own version starts a task per request, so that every handler has its own context variables. Our
+        handlers use none, and a task costs more than a tenth of the time of a small request.
         """
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         try:
             while not self._is_closing:
                 self._ends_at = loop.time() + self._idle
-                if self._timer is None:  # it came while we were busy
+                if self._timer is None:  # the last timer fired while a request was being handled
                     self._timer = loop.call_at(self._ends_at, self._look_at_the_clock)
                 if self.writing_paused:
                     await self.taken()
@@ -90,7 +91,7 @@ class ClientConnection(Reading):
                 if not (may_go_on and (body.is_eof() or await self._discard(body))):
                     await self._linger()
                     break
-        except Exception as error:  # noqa: BLE001 - an answer failed: there is none left to give, only the line
+        except Exception as error:  # noqa: BLE001 - the response failed: all that is left is to log
             log.warning("a connection failed: %s", type(error).__name__)
         finally:
             self._task = None
@@ -99,8 +100,8 @@ class ClientConnection(Reading):
                 self.transport.close()
 
     async def _answer(self, head: Head | BadRequest, body: StreamReader) -> bool:
-        """Whether another request may come after this one."""
-        started = monotonic()  # uvloop's own time stands still for a whole turn
+        """Handle one request; return whether another one may follow on this connection."""
+        started = monotonic()  # not loop.time(): uvloop does not advance it during one turn of the loop
         refused: BadRequest | None = None
         spoken: Head | None = None
         if isinstance(head, BadRequest):
@@ -118,7 +119,7 @@ class ClientConnection(Reading):
         response = outcome.response
         if refused is not None:
             response.force_close()
-        if not response.prepared:  # else all of it has been sent
+        if not response.prepared:  # a prepared response has been sent completely
             try:
                 await response.prepare(request)
                 await response.write_eof()
@@ -128,9 +129,9 @@ class ClientConnection(Reading):
         return bool(response.keep_alive) and not is_lost
 
     async def _discard(self, body: StreamReader) -> bool:
-        """Read what is left of a body that nobody wanted, for a while: the visitor reads the answer after it.
+        """Read the rest of a body that no handler wanted, for up to LINGER seconds.
 
-        Whether that was all of it.
+        Some clients read the response only after they have sent their body. Returns whether the body has ended.
         """
         with suppress(TimeoutError, web.RequestPayloadError):
             async with asyncio.timeout(LINGER):
@@ -139,9 +140,10 @@ class ClientConnection(Reading):
         return body.is_eof()
 
     async def _linger(self) -> None:
-        """After a refusal, let the visitor send on for a moment, to nobody.
+        """After a refusal, keep reading what the client sends for LINGER seconds, and discard it.
 
-        The system resets a connection that is closed over unread bytes, and our answer is lost (RFC 9112 9.6).
+        If a socket is closed while received bytes are unread, the system resets the connection and the client may
+        lose the response (RFC 9112 9.6).
         """
         transport = self.transport
         if not self.is_over or transport is None:
@@ -150,10 +152,10 @@ class ClientConnection(Reading):
             transport.write_eof()
         if not transport.is_closing():
             transport.resume_reading()
-        await asyncio.sleep(LINGER)  # the end of the connection cancels it
+        await asyncio.sleep(LINGER)  # cancelled when the connection is lost
 
     def _look_at_the_clock(self) -> None:
-        """End the connection if it waits for a request for too long; while one is answered, look no more."""
+        """Close the connection if it has waited too long for a request. Do nothing while one is being handled."""
         self._timer = None
         if self._coming is None or self._coming.done():
             return
@@ -163,8 +165,11 @@ class ClientConnection(Reading):
         else:
             self.force_close()
 
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp calls it so
-        """End: so many seconds are left to a request under way, and as many once its body comes no more."""
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Close the connection.
+
+        A request in progress gets `timeout` seconds to finish. Then its body is ended, and it gets as many again.
+        """
         self.close()
         task = self._task
         if task is not None:
@@ -175,17 +180,17 @@ class ClientConnection(Reading):
         self.force_close()
 
     def admit(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether there is room for this one, who is at the other side of `transport`."""
+        """Return whether there is room for the client at the other end of `transport`."""
         peer = transport.get_extra_info("peername")
-        self._end = cast(asyncio.Transport, transport).abort  # uvloop's is one in all but name
+        self._end = cast(asyncio.Transport, transport).abort  # uvloop's has the methods only
         return self._capacity.admit(self, peer[0] if isinstance(peer, tuple) else "")
 
     def on_giving_way(self, end: Callable[[], None]) -> None:
-        """What ends the connection until it is made, which is after its handshake."""
+        """Set the function that ends the connection while the TLS handshake is still in progress."""
         self._end = end
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody has come, who is admitted already where we speak TLS."""
+        """A client has connected. With TLS it was admitted before its handshake."""
         through = cast(asyncio.Transport, transport)
         if self._end is None and not self.admit(transport):
             through.abort()
@@ -195,28 +200,28 @@ class ClientConnection(Reading):
         super().connection_made(transport)
 
     def give_way(self) -> None:
-        """End at once: this connection is idle, and there is no room for another one."""
+        """Close at once: this connection is idle, and a new one needs its place."""
         if self._end is not None:
             self._end()
 
     def pause_writing(self) -> None:
-        """The visitor is slower than we are."""
+        """The client reads more slowly than we write."""
         super().pause_writing()
         if self.transport is not None:
             self._unread.start(self.transport)
 
     def resume_writing(self) -> None:
-        """The visitor has caught up."""
+        """The client has read enough; writing may continue."""
         super().resume_writing()
         self._unread.stop()
 
     def eof_received(self) -> None:
-        """The visitor has said its last: the event loop closes once our answers are taken."""
+        """The client will send no more. The event loop closes the connection once our responses are sent."""
         if self.transport is not None:
             self._unread.start(self.transport)
 
     def force_close(self) -> None:
-        """Close once our answers are taken."""
+        """Close once our responses are sent."""
         transport = self.transport
         self.close()
         super().force_close()
@@ -224,7 +229,7 @@ class ClientConnection(Reading):
             self._unread.start(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The socket is closed, by whomever."""
+        """The socket is closed, by either side."""
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""Every request for the tool: whose is it, may they, and off it goes."""
+"""Handles each request for the tool: identifies the user, checks their access, and forwards the request."""
 
 from oauth_proxy.access import Access
 from oauth_proxy.cookies import Cookies, RequestCookies
@@ -16,7 +16,7 @@ from oauth_proxy.webhooks import Webhooks
 
 
 class Gateway:
-    """The guard at the door of the tool."""
+    """Decides which requests reach the tool."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class Gateway:
         self._bodies = WholeBodies()
 
     async def handle(self, request: Request, target: Target) -> Outcome:
-        """The tool's response, or ours to whoever may not have it.
+        """Return the tool's response, or our own if the user has no access.
 
-        Raises Refused, and what verifying a call, finding a session and forwarding for a stranger raise.
+        Raises Refused, and whatever webhook verification, session lookup and forwarding for a stranger raise.
         """
         received = self._cookies.read(request.fields)
         call = self._webhooks.expect(request.method, target, request.fields)
-        if call is not None:  # a call of Frame.io's own is verified before anything else is asked
+        if call is not None:  # a webhook of Frame.io: verify it before anything else
             async with self._bodies.of(request) as body:
                 call.verify(body)
                 ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others, body)
@@ -61,7 +61,7 @@ class Gateway:
         visit = self._visitors.cached(received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
-        else:  # a browser that is signed in sends the same lines again; a stranger's are never remembered
+        else:  # a signed-in browser repeats its header lines; a stranger's are never cached
             request.fields.remember()
             self._cookies.remember(received)
         session = visit.session
@@ -71,9 +71,8 @@ class Gateway:
             forgotten = [*self._sessions.refuse(session, received), *self._attempts.forget_tries(received)]
             back = self._site.back_to(target)
             return self._answers.not_allowed(request, visit._replace(set_cookies=forgotten), back)
-        task = self._live.enter(
-            session, stream=request.fields.for_stream
-        )  # whatever it is, it ends with its session
+        # Every request, not only a stream, must end when its session ends.
+        task = self._live.enter(session, stream=request.fields.for_stream)
         try:
             ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
             return Outcome(await ask(request, outgoing), "tool", session.identity.id)
@@ -83,7 +82,7 @@ class Gateway:
             self._live.leave(task)
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
-        """A person goes to the login and comes back here; a program is told where the login is."""
+        """Redirect a person to the login, and from there back here; tell a program where the login is."""
         if not is_navigation(request.method, request.fields):
             error = SignInRequired("no session" if not received.ours else "no session that is still good")
             raise Refused(error, visit)

@@ -1,6 +1,6 @@
-"""TLS begins on connections that are counted already: a handshake that stalls has a place, and a deadline.
+"""Counts connections before their TLS handshake, so that a stalled handshake has a place and a deadline.
 
-Left to itself, the event loop tells nobody of a connection before its handshake is done.
+Without this, the event loop reports a connection only after its handshake.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 GOODBYE = 10.0
-"""Seconds in which the other side has to answer our close_notify (RFC 8446 6.1)."""
+"""Seconds within which the peer must answer our close_notify (RFC 8446 6.1)."""
 
 
 class Visitor(Protocol):
-    """The protocol of a connection once its handshake is done."""
+    """The protocol of a connection after its handshake."""
 
     def admit(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether there is room for this one."""
+        """Return whether there is room for this connection."""
         ...
 
     def on_giving_way(self, end: Callable[[], None]) -> None:
-        """What ends the connection meanwhile."""
+        """Set the function that ends the connection during the handshake."""
         ...
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -32,7 +32,7 @@ class Visitor(Protocol):
 
 
 class Handshakes:
-    """Those under way, with the certificate of `context`; each may take so many `seconds`."""
+    """The handshakes in progress. They use the certificate of `context`, and each may take `seconds`."""
 
     def __init__(self, context: ssl.SSLContext, seconds: float) -> None:
         self._context = context
@@ -40,25 +40,25 @@ class Handshakes:
         self._under_way: set[asyncio.Task[None]] = set()
 
     def begin(self, transport: asyncio.Transport, visitor: Visitor) -> None:
-        """Take the socket over from `transport`, which has read nothing of it yet, and shake hands there."""
+        """Move the socket out of `transport`, which has read nothing yet, and start the handshake on it."""
         try:
             if visitor.admit(transport):
                 task = asyncio.create_task(self._shake(_taken_over(transport), visitor))
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
-        except OSError as error:  # no descriptor is left
+        except OSError as error:  # no file descriptor is left
             visitor.connection_lost(error)
         finally:
             transport.abort()
 
     def cut(self) -> None:
-        """End all that are under way."""
+        """End all handshakes in progress."""
         for task in self._under_way:
             task.cancel()
 
     async def _shake(self, sock: socket.socket, visitor: Visitor) -> None:
         def end() -> None:
-            with suppress(OSError):  # it has ended already
+            with suppress(OSError):  # already closed
                 sock.shutdown(socket.SHUT_RDWR)
 
         visitor.on_giving_way(end)
@@ -70,19 +70,19 @@ class Handshakes:
                 ssl_handshake_timeout=self._seconds,
                 ssl_shutdown_timeout=GOODBYE,
             )
-        except OSError as error:  # of the socket, of TLS, or that it took too long
+        except OSError as error:  # a socket error, a TLS error, or the deadline
             visitor.connection_lost(error)
 
 
 class Arrival(asyncio.Protocol):
-    """What the event loop calls when somebody has come; `connection` is for after the handshake."""
+    """The protocol of a new TCP connection; `connection` takes over after the handshake."""
 
     def __init__(self, handshakes: Handshakes, connection: Visitor) -> None:
         self._handshakes = handshakes
         self._connection = connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the handshake."""
+        """Start the handshake."""
         self._handshakes.begin(cast(asyncio.Transport, transport), self._connection)
 
 

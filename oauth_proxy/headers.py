@@ -1,7 +1,7 @@
-"""Header lines on their way to the tool: what crosses, what is struck, what we write.
+"""Header lines of requests to the tool: which ones pass, which are removed, and which we add.
 
-The law: hop-by-hop lines and lines named in `Connection` are struck first, ours are written after, so no visitor
-can have one of ours removed or forged. Lines are pairs of bytes in order, never a mapping: repeated names stay.
+The law: hop-by-hop lines and lines named in `Connection` are removed first, and ours are added after that, so no
+client can remove or forge one of ours. Lines are ordered pairs of bytes, never a mapping: repeated names are kept.
 """
 
 import re
@@ -29,37 +29,37 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-"""RFC 9110 7.6.1, and the older names in its spirit."""
+"""RFC 9110 7.6.1, and older names of the same kind."""
 
-# What the data path frames, the cookie room rewrites or this room writes anew.
+# Written anew: by the data path (framing), by the cookie code, or by this module.
 _REWRITTEN = frozenset({b"host", b"cookie", b"content-length", b"expect", b"x-request-id"})
-# Whether one of our names is set or not, nobody else may say anything under it.
+# Only we may send a name with this prefix, whether we set it or not.
 _FAMILY = b"x-oauth-proxy-"
-# What Connection names by itself, without a line of that name being meant.
+# `Connection` options that have their own meaning and do not name a header line.
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 
 _PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
 _OWN_SITES = ([b"same-origin"], [b"none"])
 _ASKING = (b"document", b"empty")
 
-# Frame.io's developer tokens are short, Adobe's access tokens a kilobyte or more.
+# Frame.io's developer tokens are short; Adobe's access tokens have a kilobyte or more.
 _TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _PUNCTUATION = re.compile(rb"[^a-z0-9]")
 _MOST_HOPS = 32
-"""Of X-Forwarded-For, counted from the right: a trusted front's own line may go on with what a stranger sent."""
+"""Addresses read from X-Forwarded-For, from the right. A trusted front proxy may keep what the client sent."""
 _REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
 
 
 def normal(name: bytes) -> bytes:
-    """The name as a CGI-style tool reads it: case is lost there, and the difference of `-`, `_` and (PHP) `.`."""
+    """Return the name as a CGI-style tool sees it: case is lost, and `-`, `_` and (in PHP) `.` become the same."""
     return _PUNCTUATION.sub(b"-", name.lower())
 
 
 class Fields(dict[bytes, list[bytes]]):
-    """A request's header lines, read once: by name in lower case, every value that was sent, in order.
+    """A request's header fields: for each name in lower case, all its values in order.
 
-    A name that was not sent has no values. `lines` are as they were sent, and of `size` bytes, names and values.
+    A name that was not sent has no values. `lines` are as they were sent; `size` is their bytes, names and values.
     """
 
     __slots__ = ("lines", "size")
@@ -79,20 +79,20 @@ class Fields(dict[bytes, list[bytes]]):
 
 
 def connection_options(fields: Fields) -> set[bytes]:
-    """What the `Connection` lines name, in lower case (RFC 9110 7.6.1)."""
+    """Return the names in the `Connection` lines, in lower case (RFC 9110 7.6.1)."""
     return set(map(bytes.strip, b",".join(fields[b"connection"]).lower().split(b",")))
 
 
 def brings_token(fields: Fields) -> bool:
-    """Whether the request has bearer credentials of its own (RFC 9110 11.4), well formed or not."""
+    """Return whether the request has bearer credentials of its own (RFC 9110 11.4), well formed or not."""
     return any(value.lower().split(None, 1)[:1] == [b"bearer"] for value in fields[b"authorization"])
 
 
 def bearer_token(fields: Fields) -> str:
-    """The request's own token (RFC 6750 2.1).
+    """Return the request's own token (RFC 6750 2.1).
 
-    Raises TokenMalformed for bytes a token cannot have, and for several credentials: readers would differ on whose
-    the request is.
+    Raises TokenMalformed for invalid bytes, and for more than one credential: servers would disagree on whose
+    request it is.
     """
     sent = fields[b"authorization"]
     token = _TOKEN.fullmatch(sent[0]) if len(sent) == 1 else None
@@ -102,10 +102,10 @@ def bearer_token(fields: Fields) -> str:
 
 
 def is_navigation(method: str, fields: Fields) -> bool:
-    """Whether a person follows a link here, so that a login or a page makes sense as the answer.
+    """Return whether a person opens this URL, so that a login redirect or a page makes sense as the response.
 
-    Browsers say so (Fetch Metadata, `Sec-Fetch-Mode`); of others we go by what they accept. A prefetch is not one:
-    nobody is looking.
+    Browsers say so (Fetch Metadata, `Sec-Fetch-Mode`); for other clients the Accept field decides. A prefetch does
+    not count, because nobody sees its response.
     """
     if method != "GET" or b"upgrade" in fields:
         return False
@@ -117,16 +117,17 @@ def is_navigation(method: str, fields: Fields) -> bool:
 
 
 def is_prefetch(fields: Fields) -> bool:
-    """Whether a browser asks for this in advance, so that nobody has wanted it yet (Fetch, `Sec-Purpose`)."""
+    """Return whether a browser requests this before the user has asked for it (Fetch, `Sec-Purpose`)."""
     purposes = (value.lower() for name in _PURPOSES for value in fields[name])
     return any(b"prefetch" in purpose or b"preview" in purpose for purpose in purposes)
 
 
 def is_known_from(origin: str, fields: Fields) -> bool:
-    """Whether a page of `origin`, or the visitor by the address bar, is known to have asked for this.
+    """Return whether a page of `origin`, or the user through the address bar, certainly caused this request.
 
-    Browsers say so (Fetch Metadata, `Sec-Fetch-Site`); what a page only shows, such as an image, has not asked. Of
-    others the Origin or, without one, the Referer tells (RFC 6454 7, RFC 9110 10.1.3). What is not known is a no.
+    Browsers say so (Fetch Metadata, `Sec-Fetch-Site`); an image or another element on a page does not count. For
+    other clients, Origin decides or, if absent, Referer (RFC 6454 7, RFC 9110 10.1.3). If in doubt, the result is
+    False.
     """
     if is_prefetch(fields):
         return False
@@ -137,14 +138,14 @@ def is_known_from(origin: str, fields: Fields) -> bool:
 
 
 def asks_for_stream(fields: Fields) -> bool:
-    """Whether this asks for a connection that stays open: a WebSocket, or events as they come."""
+    """Return whether this asks for a response that stays open: a WebSocket or server-sent events."""
     if b"upgrade" in fields:
         return True
     return any(b"text/event-stream" in value for value in fields[b"accept"])
 
 
 def asks_for_websocket(fields: Fields) -> bool:
-    """Whether this asks for a WebSocket (RFC 6455 4.1), however its `Connection` line is filled otherwise."""
+    """Return whether this asks for a WebSocket (RFC 6455 4.1); `Connection` may contain other options as well."""
     return (
         b"upgrade" in fields
         and any(value.lower() == b"websocket" for value in fields[b"upgrade"])
@@ -153,14 +154,14 @@ def asks_for_websocket(fields: Fields) -> bool:
 
 
 class ToolHeaders:
-    """The lines a tool receives; `templates` maps header names to texts such as `Bearer {access_token}`."""
+    """The header lines for a tool. `templates` maps header names to texts such as `Bearer {access_token}`."""
 
     def __init__(self, templates: Mapping[str, str]) -> None:
         self._templates = [(name.encode("ascii"), _compile(text)) for name, text in templates.items()]
         self._struck = _Struck({normal(name) for name, _ in self._templates})
 
     def crossing(self, sent: Fields) -> list[Line]:
-        """The visitor's own lines that may reach the tool."""
+        """Return the client's own lines that may pass to the tool."""
         struck = self._struck
         crossing = [line for line in sent.lines if not struck[line[0]]]
         if b"connection" in sent and (named := connection_options(sent) - _OPTIONS):
@@ -168,7 +169,7 @@ class ToolHeaders:
         return crossing
 
     def ours(self, fields: Mapping[str, str]) -> list[Line]:
-        """The configured lines with `fields` filled in; a line that has nothing to say is left out."""
+        """Return the configured lines with `fields` filled in; a line with an empty field is left out."""
         lines = []
         for name, render in self._templates:
             value = render(fields)
@@ -178,7 +179,7 @@ class ToolHeaders:
 
 
 class _Struck(dict[bytes, bool]):
-    """Whether lines of a name are struck, `ours` among them; what most visitors send is found out once."""
+    """Whether lines with a name are removed, because of `ours` or otherwise; common names are cached."""
 
     def __init__(self, ours: set[bytes]) -> None:
         super().__init__()
@@ -194,7 +195,7 @@ class _Struck(dict[bytes, bool]):
 
 
 def _compile(template: str) -> Callable[[Mapping[str, str]], bytes]:
-    """A function that fills the template; its result is empty when any field it names is."""
+    """Return a function that fills the template; its result is empty when any field it uses is empty."""
     parts = [(literal, field) for literal, field, _, _ in Formatter().parse(template)]
 
     def render(fields: Mapping[str, str]) -> bytes:
@@ -210,27 +211,28 @@ def _compile(template: str) -> Callable[[Mapping[str, str]], bytes]:
 
 
 def one_line(text: str) -> str:
-    """The text as a field value can hold it (RFC 9110 5.5): controls become spaces, half characters "?"."""
+    """Make the text a valid field value (RFC 9110 5.5): controls become spaces, lone surrogates "?"."""
     return _CONTROLS.sub(" ", text).strip().encode(errors="replace").decode()
 
 
 class TrustedProxies:
-    """Who may speak for somebody else: the front proxies whose X-Forwarded-For is believed."""
+    """The front proxies whose X-Forwarded-For is trusted."""
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._trusted = trusted
 
     def chain(self, peer: str, sent: Fields) -> list[str]:
-        """Addresses from the visitor's to the nearest peer's; none for a peer on a Unix socket.
+        """Return the addresses from the client's to the nearest peer's; none for a peer on a Unix socket.
 
-        X-Forwarded-For is read from the right: what stands left of the first untrusted address is hearsay.
+        X-Forwarded-For is read from the right, up to the first untrusted address: whoever that is may have forged
+        what stands left of it.
         """
         chain = [peer] if peer else []
         if not self.trusts(peer):
             return chain
         believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
         for hop in reversed([hop.strip() for hop in believed if hop.strip()]):
-            if "%" in hop or not _is_address(hop):  # behind "%" (RFC 4007 11) anything may stand
+            if "%" in hop or not _is_address(hop):  # after "%" (RFC 4007 11) any text may follow
                 break
             chain.insert(0, hop)
             if not self.trusts(hop):
@@ -238,7 +240,7 @@ class TrustedProxies:
         return chain
 
     def trusts(self, address: str) -> bool:
-        """Whether this address is one of the front proxies."""
+        """Return whether this address is one of the front proxies."""
         if not self._trusted or not _is_address(address):
             return False
         ip = ip_address(address)

@@ -1,4 +1,4 @@
-"""Who is asking, and what became of it: values that are made once and handed on."""
+"""Who sent a request, and how it ended: immutable values that are passed on."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -10,10 +10,10 @@ from oauth_proxy.identity import Session
 
 
 class Visit(NamedTuple):
-    """Who is asking: their session, None for a stranger, and the Set-Cookie values that go out with the response.
+    """Who sent a request: the session (None for a stranger), and the Set-Cookie values for the response.
 
-    `by_program` is whether the request brought a token of its own: then a program reads the response, whatever it
-    says it accepts.
+    `by_program` is whether the request carried its own token. Then a program reads the response, whatever its
+    Accept field says.
     """
 
     session: Session | None = None
@@ -22,7 +22,7 @@ class Visit(NamedTuple):
 
     @property
     def user(self) -> str | None:
-        """The Frame.io id of whoever is signed in."""
+        """The Frame.io id of the signed-in user."""
         return self.session.identity.id if self.session is not None else None
 
 
@@ -30,9 +30,9 @@ STRANGER = Visit()
 
 
 class Outcome(NamedTuple):
-    """What became of a request, as the log and the metrics get it.
+    """How a request ended, for the log and the metrics.
 
-    `by` is whose response it is. `cause` is why it was refused; None where it was not.
+    `by` is who made the response. `cause` is why the request was refused; None if it was not.
     """
 
     response: web.StreamResponse
@@ -42,9 +42,9 @@ class Outcome(NamedTuple):
 
 
 class Refused(Exception):
-    """A request that ends in `error`, and what its response needs beside that.
+    """A request that ends with `error`, and what its response needs besides that.
 
-    `return_to` is where the visitor was on their way to, a URL of ours.
+    `return_to` is the URL of ours that the user was going to.
     """
 
     def __init__(self, error: ProxyError, visit: Visit = STRANGER, return_to: str | None = None) -> None:

@@ -1,7 +1,7 @@
-"""What a visitor sends, parsed as far as it can be answered now.
+"""Reads a client's bytes and parses only as much as can be handled now.
 
-The law: parsed is the request that is being answered, and the next head as far as it has come. All else waits as
-the bytes it came as; beyond `PIECE` of them the socket is not read. Behind an error nothing is parsed.
+The law: only the request being handled is parsed, and the next head as far as it has arrived. Everything after
+that is kept as raw bytes; above `MOST_HELD` of them the socket is not read. Nothing is parsed after an error.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from oauth_proxy.turns import SLICE, Slices, wait_for_turn
 LONGEST_LINE = 16 * 1024
 LONGEST_FIELD = 64 * 1024
 LONGEST_FIELDS = 96 * 1024
-"""Of all header fields together, names and values: nobody's cookies may keep the loop busy."""
+"""All header fields of a request together, names and values. Longer ones would block the loop for too long."""
 LONGEST_HEAD = LONGEST_LINE + LONGEST_FIELDS
 MOST_FIELDS = 128
 MOST_HELD = 32 * 1024
-"""Bytes that may wait behind a request before the visitor is no longer read."""
+"""Bytes that may wait behind the current request before the socket is paused."""
 
 BODY_HELD = 32 * 1024
-"""Bytes; twice as many of a body, or a sixteenth as many chunks, are held before the visitor is no longer read."""
+"""Bytes. aiohttp pauses the socket at twice as many bytes of a body, or a sixteenth as many chunks."""
 
 
 class Reading(Protocol):
-    """The half of a connection that reads."""
+    """The reading half of a client connection."""
 
     __slots__ = (
         *("_body", "_coming", "_has_begun", "_has_stopped", "_head_size", "_heads"),
@@ -38,35 +38,38 @@ class Reading(Protocol):
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self._heads: deque[tuple[Head | BadRequest, StreamReader]] = deque()
-        """Requests that wait, with their bodies; of bytes that are none, what is wrong with them."""
+        """Parsed requests that wait, with their bodies. For invalid bytes, the error replaces the head."""
         self._coming: asyncio.Future[None] | None = None
-        """Who waits for the next one."""
+        """Ends when the next request arrives; None when no one waits for it."""
         self._body: StreamReader = EMPTY_PAYLOAD
-        """Of the last head that was parsed."""
+        """The body of the last parsed head."""
         self._has_begun = False
-        """A request has been taken from here."""
+        """At least one request has been taken."""
         self._head_size = 0
-        """Bytes of a head whose end has not come."""
+        """Bytes received of a head that is not complete."""
         self._held = b""
-        """What came behind a request that is being answered."""
+        """Bytes received behind the request that is being handled."""
         self._has_stopped = False
-        """The parser may have stopped between two requests, and kept the rest: at some number of heads it does."""
+        """The parser may hold unparsed bytes: it stops after a certain number of heads."""
         self._is_closing = False
-        """No further request is taken."""
+        """No further request is accepted."""
         self._is_upgrade = False
-        """The last request asks for another protocol: what follows may be no HTTP."""
+        """The last request asks for another protocol, so the bytes after it may not be HTTP."""
         self._slices: Slices | None = None
-        """Where that body comes in chunks, which take long to parse when they are small."""
+        """Parses `_body` in slices when it is chunked, because small chunks take long to parse."""
 
     async def _next(self) -> tuple[Head | BadRequest, StreamReader]:
-        """The next request's head, and its body as it comes. Raises CancelledError when none is to be taken."""
+        """Return the head of the next request, and its body, which may still be arriving.
+
+        Raises CancelledError when no further request is accepted.
+        """
         if not self._heads:
             self._slices = None  # the last body has ended
             if self._is_upgrade:
-                self._is_upgrade = False  # it has been answered, and the connection is still ours
+                self._is_upgrade = False  # the last request was handled, and the connection still speaks HTTP
                 self.decline_upgrade()
         if self._has_begun and (self._held or self._heads):
-            await wait_for_turn()  # it came before the last answer: ours would follow each other without a pause
+            await wait_for_turn()  # pipelined: without a wait, one client could keep the loop busy
         self._has_begun = True
         while (self._held or self._has_stopped) and not self._heads:
             self._has_stopped = False
@@ -85,22 +88,22 @@ class Reading(Protocol):
         return taken
 
     def take_over(self) -> bytes:
-        """What came behind a request for another protocol, which somebody else speaks from now on."""
+        """Return the bytes behind an upgrade request; from now on the caller handles the connection."""
         held, self._held = self._held, b""
         return held
 
     def close(self) -> None:
-        """Take no further request; aiohttp asks all connections so when the server is about to end."""
+        """Accept no further request. aiohttp calls this on every connection when the server shuts down."""
         super().close()
         self._is_closing = True
         if self._coming is not None:
             self._coming.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the visitor's; also called with none, when the reader of a body has room again."""
+        """Receive bytes. Also called with no bytes, when the reader of a body has room again."""
         if self.is_over:
             return
-        if self._coming is not None and not self._heads:  # nothing is being answered
+        if self._coming is not None and not self._heads:  # no request is being handled
             if len(data) <= SLICE:
                 self._parse(data, is_open=False)
             else:
@@ -112,34 +115,34 @@ class Reading(Protocol):
             self._hold_back(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The socket is closed, by whomever: the rest of a body does not come."""
+        """The socket is closed, by either side; the rest of a body will not arrive."""
         super().connection_lost(exc)
         self._body.set_exception(exc or ConnectionResetError("the connection is lost"))
-        # What refers to us, and what it holds, would stay until a full garbage collection.
+        # Break reference cycles: otherwise the memory stays in use until a full garbage collection.
         self._heads.clear()
         self._held, self._slices, self._body = b"", None, EMPTY_PAYLOAD
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """The reader of a body has room."""
+        """The reader of a body has room again."""
         was_full = self.is_body_full
         super().resume_reading(resume_parser)
         if was_full and self._slices is not None:
             self._slices.go_on()
 
     def _is_open(self) -> bool:
-        """What comes next is no head: it is the rest of a body."""
+        """Return whether the next bytes belong to a body that has not ended."""
         return not (self._is_upgrade or self._body.is_eof())
 
     def _hold_back(self, data: bytes) -> None:
-        """Keep what comes behind a request that is being answered."""
+        """Keep bytes that arrived behind the request being handled."""
         self._held += data
         if len(self._held) > MOST_HELD:
             self.hold()
 
     def _read_on(self) -> None:
-        """Parse as much of what is held as makes one request, with all that is here of its body."""
+        """Parse the kept bytes up to the next request, including what is here of its body."""
         while self._held and not self._heads:
-            end = self._held.find(b"\r\n\r\n", 0, MOST_HELD)  # what follows a head is parsed as what it is
+            end = self._held.find(b"\r\n\r\n", 0, MOST_HELD)  # the rest is parsed as body or head
             size = MOST_HELD if end < 0 else end + 4
             piece, self._held = self._held[:size], self._held[size:]
             self._parse(piece, is_open=self._is_open())
@@ -150,29 +153,29 @@ class Reading(Protocol):
         self._release()
 
     def _release(self) -> None:
-        """Read the socket again, if nothing is held or refused; more of a body may be waited for."""
+        """Resume the socket, unless bytes wait or a request was refused: a body may need more."""
         is_full = self._held or self.is_over or (self._slices is not None and self._slices.wait)
         if self.is_held and not is_full:
             self.let_go()
 
     def _parse_body(self, data: bytes) -> None:
-        """Parse what goes on with an open body."""
+        """Parse more of an unfinished body."""
         if self._slices is None or not data:
             self._parse(data, is_open=True)
         else:
             self._slices.feed(data)
 
     def _parse_slice(self, data: bytes) -> bool:
-        """Parse a slice of a body in chunks; whether the next one may follow at once."""
+        """Parse a slice of a chunked body; return whether the next slice may follow at once."""
         if self.is_over:
             return False
         self._parse(data, is_open=True)
         if not self._is_open() and self._slices is not None:
-            self._hold_back(self._slices.take_back())  # the body has ended: this belongs to the next request
+            self._hold_back(self._slices.take_back())  # the body has ended: these bytes belong to the next request
         return self._slices is not None and not self.is_body_full
 
     def _parse(self, data: bytes, *, is_open: bool) -> None:
-        """Hand `data` to aiohttp's parser and see what has come of it: the rest of a body, or heads."""
+        """Pass `data` to aiohttp's parser, and store what results: more of a body, or new heads."""
         try:
             heads, is_upgrade, rest = self.parse(data)
         except NotHttp as error:
@@ -198,7 +201,7 @@ class Reading(Protocol):
                 self._refuse(FieldsTooLarge("a head without end"))
 
     def _refuse(self, error: BadRequest) -> None:
-        """Answer so when it is its turn. What follows is no request; the rest of an open body does not come."""
+        """Queue the error, to be sent after earlier responses. Ignore later bytes, and fail an open body."""
         self._heads.append((error, EMPTY_PAYLOAD))
         self._wake()
         self.stop_parsing()
@@ -215,10 +218,10 @@ class Reading(Protocol):
 
 
 def named(error: NotHttp) -> BadRequest:
-    """What is wrong with bytes of which aiohttp's parser says this. Nothing of them is kept."""
+    """Return our error for an error of aiohttp's parser. It repeats nothing that the client sent."""
     cause = f"bytes that are not a request: {type(error).__name__}"
     bound = bound_of(error)
     if bound is not None:
-        # Only the request line is bounded lower than a field: what is larger than that is a header.
+        # The request line has a lower bound than a field, so a different bound means that a field was too long.
         return LineTooLong(cause) if bound == LONGEST_LINE else FieldsTooLarge(cause)
     return BadRequest(cause)

@@ -1,4 +1,4 @@
-"""One request: what was sent, and what is learnt of it on its way."""
+"""A request, and what is found out about it while it is handled."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,11 +12,11 @@ from oauth_proxy.bounded import Weighed
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
-"""Of header lines with all that is held for them, which is some four times what was sent."""
+"""For header lines and everything cached for them, which is about four times as much as the lines."""
 
 
 class RequestHeaders(Fields):
-    """A request's header lines, and what has been made of them."""
+    """A request's header fields, and what has been derived from them."""
 
     __slots__ = ("_header_cache", "for_stream", "for_websocket", "is_remembered", "rewritten")
 
@@ -27,65 +27,65 @@ class RequestHeaders(Fields):
         self.for_websocket = asks_for_websocket(self)
         self.is_remembered = False
         self.rewritten: dict[object, tuple[object, Sequence[str], bytes]] = {}
-        """By upstream: the session and the chain of addresses for which lines were written, and those lines."""
+        """For each upstream: the session and the client addresses that lines were written for, and those lines."""
 
     def remember(self) -> None:
-        """Know lines like these from now on; those for a stream do not come again, a WebSocket's key is random."""
+        """Cache this parse. Streams are skipped: their lines are never repeated (a WebSocket key is random)."""
         if not (self.is_remembered or self.for_stream or self._header_cache is None):
             self._header_cache.remember(self)
             self.is_remembered = True
 
     def remember_rewritten(self, to: object, session: object, addresses: Sequence[str], written: bytes) -> None:
-        """Know what was written for that upstream, where lines like these are remembered."""
+        """Cache what was written for that upstream, if these header lines are cached."""
         if self.is_remembered and self._header_cache is not None:
             self.rewritten[to] = session, addresses, written
-            self._header_cache.remember(self)  # it weighs more now
+            self._header_cache.remember(self)  # its size has grown
 
 
 class HeaderCache:
-    """Header lines are read once: a browser sends the same ones with most of its requests.
+    """Caches parsed header lines, because a browser sends the same ones with most of its requests.
 
-    Only those of signed-in visitors are remembered, of which a stranger has none.
+    Only lines of signed-in users are cached, so that strangers cannot fill the cache.
     """
 
     def __init__(self) -> None:
         self._known = Weighed[Sequence[Line], RequestHeaders](_REMEMBERED_BYTES, _weight)
 
     def read(self, lines: tuple[Line, ...]) -> RequestHeaders:
-        """These lines; remembered ones are the same object as the last time."""
+        """Return the parsed lines; the same object as last time if they are cached."""
         known = self._known.get(lines)
         return RequestHeaders(lines, self) if known is None else known
 
     def remember(self, sent: RequestHeaders) -> None:
-        """Know lines like these from now on."""
+        """Cache the parsed lines."""
         self._known.keep(sent.lines, sent)
 
 
 def _weight(lines: Sequence[Line], sent: RequestHeaders) -> int:
-    """Bytes of everything that is held for these lines, but for the session, which its store holds as well."""
+    """Return the bytes held for these lines, without the session, which the session store holds anyway."""
     read = (sent, *sent, *sent.values(), lines, *lines, *joined.from_iterable(lines))
     rewritten = sent.rewritten.values()
     return sum(map(getsizeof, (*read, sent.rewritten, *rewritten, *joined.from_iterable(rewritten))))
 
 
 class Request(web.BaseRequest):
-    """aiohttp's request, and what is read of it once, before anybody else sees it."""
+    """aiohttp's request, with what is read from it once, before it is handled."""
 
     fields = RequestHeaders(())
-    """Its header lines."""
+    """The header fields."""
     request_id = ""
     chain: Sequence[str] = ()
-    """Addresses from the visitor's to the nearest peer's, as far as they can be believed."""
+    """The addresses from the client's to the nearest peer's, as far as they are trusted."""
 
     @property
     def client(self) -> str:
-        """Whom counts of what strangers do are kept for; all that come over a Unix socket are one."""
+        """The key by which strangers are counted. All clients on a Unix socket share one."""
         return _customer(self.chain[0]) if self.chain else ""
 
 
 @lru_cache(maxsize=4096)
 def _customer(address: str) -> str:
-    """An address, or the /64 of which one IPv6 customer has every address."""
+    """Return an IPv4 address, or the IPv6 /64: one customer has all addresses of it."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))

@@ -1,6 +1,6 @@
-"""aiohttp's HTTP server with our limits, our error answers and quiet logs.
+"""aiohttp's HTTP server with our limits, our error responses and little logging.
 
-The law: what a stranger sends is refused in one line, never echoed, and never held for longer than a deadline.
+The law: a malformed request is refused with one log line, never echoed, and never held longer than a deadline.
 """
 
 import asyncio
@@ -23,23 +23,23 @@ from oauth_proxy.settings import Listen, Tls
 from oauth_proxy.sockets import unix_socket
 
 HEAD_DEADLINE = 60.0
-"""Seconds a connection may sit idle or be in the middle of a request's head."""
+"""Seconds for which a connection may be idle, or in the middle of a request's head."""
 
 
 class Server(web.Server):
-    """Makes a Connection for each visitor. `handler` answers a request and raises nothing."""
+    """Makes a ClientConnection for each client. `handler` returns a response and never raises."""
 
     def __init__(
         self, handler: Handler, *, refusal: Refusal, answered: Answered, capacity: Capacity | None = None
     ) -> None:
-        # A visitor who hangs up cancels the handler: the tool's connection is let go at once.
+        # A disconnect cancels the handler, so that the tool's connection is released at once.
         super().__init__(
-            cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], handler),  # it gets what we make
+            cast(Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], handler),  # it gets our Request
             handler_cancellation=True,
         )
         self.capacity = capacity or Capacity()
         self.handshakes: Handshakes | None = None
-        """Set where we speak TLS."""
+        """Set when we speak TLS."""
         self._ours: dict[str, Any] = {
             "handler": handler,
             "refusal": refusal,
@@ -51,7 +51,7 @@ class Server(web.Server):
             "access_log": None,
             "loop": asyncio.get_running_loop(),
             "auto_decompress": False,
-            "keepalive_timeout": 0,  # aiohttp's own; Connection's knows what it waits for
+            "keepalive_timeout": 0,  # aiohttp's timer is off: ClientConnection has its own
             "max_line_size": LONGEST_LINE,
             "max_field_size": LONGEST_FIELD,
             "max_headers": MOST_FIELDS,
@@ -59,11 +59,11 @@ class Server(web.Server):
         }
 
     def __call__(self) -> web.RequestHandler:
-        """The protocol of a new connection."""
+        """Return the protocol for a new connection."""
         connection = ClientConnection(self, **self._ours, **self._limits)
         if self.handshakes is None:
             return connection
-        return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop sees it
+        return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop uses it
 
 
 async def listen(
@@ -74,10 +74,10 @@ async def listen(
     drain: float,
     sock: socket.socket | None = None,
 ) -> Listen:
-    """Serve there until `stack` closes; then requests under way get `drain` seconds. Returns the port it got, too.
+    """Serve at `at` until `stack` closes; then requests in progress get `drain` seconds. Returns the address used.
 
-    A caller that had to know the port earlier gives the socket that listens there. Raises ConfigurationError for a
-    place or a certificate that cannot be used.
+    A caller that needed the port earlier passes the listening socket. Raises ConfigurationError for an address or
+    a certificate that cannot be used.
     """
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
@@ -86,7 +86,7 @@ async def listen(
         stack.callback(handler.handshakes.cut)
     try:
         if at.path:
-            sock = stack.enter_context(unix_socket(at))  # its file goes after its last connection
+            sock = stack.enter_context(unix_socket(at))  # removes its file after its last connection has closed
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, at.host, at.port) if sock is None else web.SockSite(runner, sock)
         await site.start()
@@ -99,8 +99,8 @@ async def listen(
 def _context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs us more than the visitor
-    context.num_tickets = 1  # each connection leaves one for a successor; a second is a twentieth of a handshake
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs the server more than the client
+    context.num_tickets = 1  # one ticket serves the next connection; a second costs a twentieth of a handshake
     try:
         context.load_cert_chain(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:

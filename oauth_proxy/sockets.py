@@ -1,4 +1,4 @@
-"""A Unix socket to listen on: its mode holds from the first connection on, and who listens there is let be."""
+"""Listens on a Unix socket: sets its mode before the first connection, and replaces no process that listens."""
 
 import fcntl
 import grp
@@ -13,14 +13,14 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Listen
 
 _PATIENCE = 1.0
-"""Seconds in which whoever listens there takes a connection, or has too many waiting already."""
+"""Seconds to wait when probing whether another process listens on the socket."""
 
 
 @contextmanager
 def unix_socket(at: Listen) -> Iterator[socket.socket]:
-    """A socket that listens there, and is gone in the end. The file of a process that died is replaced.
+    """Yield a listening socket, and remove its file at the end. The file of a process that died is replaced.
 
-    Raises ConfigurationError where something else is there, and OSError where the system refuses.
+    Raises ConfigurationError if something else is there, and OSError if the system refuses.
     """
     path, own = Path(at.path or ""), -1
     listener = socket.socket(socket.AF_UNIX)
@@ -30,18 +30,18 @@ def unix_socket(at: Listen) -> Iterator[socket.socket]:
             listener.bind(str(path))
             own = path.lstat().st_ino
             _let_in(at, path)
-            listener.listen()  # nobody can connect before this
+            listener.listen()  # clients cannot connect before this
         yield listener
     finally:
         listener.close()
         with suppress(OSError):
-            if path.lstat().st_ino == own:  # else it is another one's now
+            if path.lstat().st_ino == own:  # otherwise another process has replaced it
                 path.unlink()
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Two that start at once look one after the other, and so the second finds the first."""
+    """Lock the folder, so that of two processes that start together, the second sees the socket of the first."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -51,7 +51,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _make_room(at: Listen, path: Path) -> None:
-    """Take away what a process left there that listens no more."""
+    """Remove the socket of a process that no longer listens."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def _somebody_listens(path: Path) -> bool:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return False
-        except (BlockingIOError, TimeoutError):  # it listens, and has as many waiting as it wants
+        except (BlockingIOError, TimeoutError):  # it listens, but its backlog is full
             return True
     return True
 

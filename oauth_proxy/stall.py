@@ -1,4 +1,4 @@
-"""Bytes that wait for somebody who does not take them: for a while, never for ever."""
+"""Bounds how long unsent bytes wait for a peer that does not read them."""
 
 import asyncio
 import logging
@@ -8,14 +8,14 @@ import struct
 log = logging.getLogger(__name__)
 
 STALL = 60.0
-"""Seconds in which the other side has to take something of what waits for it."""
+"""Seconds within which the peer must accept some of the bytes that wait for it."""
 _RESET = struct.pack("ii", 1, 0)
 
 
 class StallWatch:
-    """Cuts a connection when bytes wait in its transport and nothing of them is taken for STALL seconds.
+    """Cuts a connection when bytes wait in its transport and the peer accepts none of them for STALL seconds.
 
-    `start` it when bytes begin to wait. It ends by itself when they have gone; `stop` spares that a timer.
+    Call `start` when bytes begin to wait. The watch ends by itself when they are sent; `stop` ends it earlier.
     """
 
     __slots__ = ("_left", "_timer")
@@ -25,14 +25,14 @@ class StallWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, transport: asyncio.WriteTransport) -> None:
-        """Look after what waits there now."""
+        """Watch the bytes that wait in `transport` now."""
         self.stop()
         self._left = transport.get_write_buffer_size()
         if self._left:
             self._timer = asyncio.get_running_loop().call_later(STALL, self._look, transport)
 
     def stop(self) -> None:
-        """Nothing waits any more, or nobody."""
+        """Stop watching: no bytes wait, or the connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -47,7 +47,7 @@ class StallWatch:
 
 
 def reset(transport: asyncio.WriteTransport) -> None:
-    """End a connection so that it cannot be taken for the end of a body, and leave nothing of it in the kernel."""
+    """Reset a connection, so that the peer cannot take this for the end of a body, and free its kernel buffers."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

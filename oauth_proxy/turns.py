@@ -1,8 +1,8 @@
-"""Turns of the event loop: whoever takes much of it goes on when everybody else has been served.
+"""Fair use of the event loop: a connection with much work lets all others go first.
 
-The law: bytes that take long to read are read a slice at a time, and only one connection does so per turn of the
-loop. The loop itself is fair to connections, not to people: 200 connections with 5 ms of work each make everybody
-else wait for a second.
+The law: bytes that take long to parse are parsed one slice at a time, and only one connection does so per turn
+of the loop. The loop itself is fair to connections, not to people: 200 connections with 5 ms of work each make
+everyone else wait for a second.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ from time import monotonic
 from weakref import WeakKeyDictionary
 
 SLICE = 4 * 1024
-"""Bytes of a body in chunks that are parsed at once: one-byte chunks take about a microsecond per byte."""
-DEAR = 0.0003
+"""Bytes of a chunked body that are parsed at once: one-byte chunks take about a microsecond per byte."""
+SLOW = 0.0003
 """Seconds of parsing after which a connection waits for its turn."""
 PAUSE = 0.001
-"""Seconds between two turns of the line: others need the processor as well, the tool among them."""
+"""Seconds between two turns of the line, so that other processes, such as the tool, get the processor."""
 BULK = 64 * 1024
-"""Bytes: a piece this large means that more is waiting in the socket."""
+"""Bytes: a read of this size means that more is waiting in the socket."""
 
 
 class Line:
-    """Those of one event loop who wait for their turn, first come, first served."""
+    """A queue of callbacks on one event loop: first come, first served."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[Callable[[], object]] = deque()
 
     def join(self, go_on: Callable[[], object]) -> None:
-        """Call `go_on` in a later turn of the loop, in which it calls nobody else's."""
+        """Call `go_on` in a later turn of the loop, in which no other callback of this line runs."""
         if not self._waiting:
             self._loop.call_soon(self._call_next)
         self._waiting.append(go_on)
@@ -45,7 +45,7 @@ _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = WeakKeyDictionary()
 
 
 def line() -> Line:
-    """The line of the running event loop."""
+    """Return the line of the running event loop."""
     loop = asyncio.get_running_loop()
     found = _lines.get(loop)
     if found is None:
@@ -54,7 +54,7 @@ def line() -> Line:
 
 
 async def wait_for_turn() -> None:
-    """Come back in a turn of the loop in which nobody else does so."""
+    """Wait in the line of the running event loop."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def come_back() -> None:
@@ -66,10 +66,10 @@ async def wait_for_turn() -> None:
 
 
 class Slices:
-    """Bytes of one connection, which `parse` gets a slice at a time.
+    """Bytes of one connection, passed to `parse` one slice at a time.
 
-    `parse` says whether it can take more now; call `go_on` once it can again. `hold` is called when the socket
-    must not be read for a while, and `release` when it may be read; both may be called twice.
+    `parse` returns whether it can take more now; call `go_on` when it can again. `hold` is called when the socket
+    must pause, and `release` when it may be read again; either may be called twice in a row.
     """
 
     __slots__ = ("_at", "_data", "_hold", "_is_in_line", "_parse", "_release")
@@ -82,25 +82,25 @@ class Slices:
         self._release = release
         self._is_in_line = False
         self._data, self._at = b"", 0
-        """What came last, and how much of it is parsed: cutting it down each time would copy it each time."""
+        """The last bytes, and how many of them are parsed. Cutting them each time would copy them."""
 
     @property
     def held(self) -> int:
-        """Bytes that have come and are not parsed yet."""
+        """Bytes that have arrived and are not parsed yet."""
         return len(self._data) - self._at
 
     @property
     def wait(self) -> bool:
-        """Something is held, or it is somebody else's turn."""
+        """Whether bytes are held, or this connection waits in the line."""
         return self._is_in_line or self._at < len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Parse `data` behind what is held, now or in later turns."""
+        """Parse `data` after what is held, now or in later turns."""
         self._data, self._at = self.take_back() + data, 0
         self.go_on()
 
     def go_on(self) -> None:
-        """Parse what is held, until that has taken too long; a connection in the line waits there."""
+        """Parse what is held until it has taken too long. Does nothing while the connection waits in the line."""
         if self._is_in_line:
             return
         began, may_go_on = monotonic(), True
@@ -108,7 +108,7 @@ class Slices:
             piece = self._data[self._at : self._at + SLICE]
             self._at += len(piece)
             may_go_on = self._parse(piece)
-            if monotonic() - began > DEAR:
+            if monotonic() - began > SLOW:
                 self._is_in_line = True
                 line().join(self._turn)
                 break
@@ -120,7 +120,7 @@ class Slices:
             self._release()
 
     def take_back(self) -> bytes:
-        """What is held, which will not be parsed here after all."""
+        """Return the held bytes; they will not be parsed here."""
         held, self._data, self._at = self._data[self._at :], b"", 0
         return held
 

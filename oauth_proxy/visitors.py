@@ -1,4 +1,4 @@
-"""Who is asking: the one place where a request's cookies or token become a session."""
+"""The one place that turns a request's cookies or token into a session."""
 
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import RequestCookies
@@ -9,7 +9,7 @@ from oauth_proxy.session import Attempts, Sessions
 
 
 class Visitors:
-    """Identifies browsers by their cookies and programs by their tokens."""
+    """Identifies browsers by their cookies, and programs by their tokens."""
 
     def __init__(self, sessions: Sessions, bearers: Bearers, attempts: Attempts) -> None:
         self._sessions = sessions
@@ -17,14 +17,14 @@ class Visitors:
         self._attempts = attempts
 
     def cached(self, received: RequestCookies) -> Visit | None:
-        """What `identify` would return, where nothing has to be asked and no cookie is due; else None."""
+        """Return what `identify` would return, if that needs no query and sets no cookie; otherwise None."""
         visit = self._sessions.cached(received)
         return None if visit is None else self._returned(visit, received)
 
     async def identify(self, request: Request, received: RequestCookies) -> Visit:
-        """Whose request it is: a program's by its own token, a browser's by its cookies, else a stranger's.
+        """Identify the request: a program by its token, a browser by its cookies, anyone else as a stranger.
 
-        Raises what `Sessions.resume` raises, and Refused for a program whose token is not good.
+        Raises what `Sessions.resume` raises, and Refused for a program with an invalid token.
         """
         if not self._bearers.has_token(request, received):
             return self._returned(await self._sessions.resume(received), received)
@@ -34,7 +34,7 @@ class Visitors:
             raise Refused(error, Visit(by_program=True)) from error
 
     def _returned(self, visit: Visit, received: RequestCookies) -> Visit:
-        """The visit of somebody whose session came back: the count of logins without one ends."""
+        """If there is a session, also remove the cookie that counts logins which led to none."""
         if visit.session is None or self._attempts.tries not in received.seen:
             return visit
         return visit._replace(set_cookies=[*visit.set_cookies, *self._attempts.forget_tries(received)])

@@ -62,7 +62,7 @@ class Socket:
 
 
 async def test_what_is_cheap_is_parsed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "DEAR", 3600)
+    monkeypatch.setattr(turns, "SLOW", 3600)
     socket, data = Socket(), b"a" * 100_000
     socket.slices.feed(data)
     assert b"".join(socket.parsed) == data
@@ -71,7 +71,7 @@ async def test_what_is_cheap_is_parsed_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_of_dear_ones_a_single_slice_is_parsed_per_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "DEAR", -1)
+    monkeypatch.setattr(turns, "SLOW", -1)
     sockets = [Socket() for _ in range(5)]
     for each in sockets:
         each.slices.feed(b"a" * turns.SLICE * 3)
@@ -95,8 +95,8 @@ async def test_a_parser_that_is_full_gets_nothing_until_it_is_asked_to_go_on() -
     assert (len(socket.parsed), socket.is_read) == (2, True)
 
 
-@given(pieces=st.lists(st.binary(max_size=3 * turns.SLICE), max_size=8), dear=st.booleans())
-def test_every_byte_is_parsed_once_and_in_order(pieces: list[bytes], dear: bool) -> None:
+@given(pieces=st.lists(st.binary(max_size=3 * turns.SLICE), max_size=8), slow=st.booleans())
+def test_every_byte_is_parsed_once_and_in_order(pieces: list[bytes], slow: bool) -> None:
     async def feed() -> None:
         socket = Socket()
         for piece in pieces:
@@ -107,6 +107,6 @@ def test_every_byte_is_parsed_once_and_in_order(pieces: list[bytes], dear: bool)
         assert socket.is_read
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns, "DEAR", -1 if dear else 3600)
+        patch.setattr(turns, "SLOW", -1 if slow else 3600)
         patch.setattr(turns, "PAUSE", 0)
         asyncio.run(feed())

@@ -1,1 +1,1 @@
-"""The data path: how requests and WebSockets get to the tools, and the tools' answers to the visitors."""
+"""The data path: forwards requests and WebSockets to the tools, and the tools' responses to the clients."""

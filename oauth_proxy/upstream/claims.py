@@ -1,6 +1,6 @@
-"""What a tool's answer may not say: that it is ours, or that anybody else may keep a cookie of ours.
+"""Removes from a tool's response what only we may send, and keeps a response with our cookie out of shared caches.
 
-The law: our mark and our cookies come from us alone, and an answer with one of our cookies is its visitor's alone.
+The law: our mark and our cookies come from us alone, and a response with one of our cookies is for its user alone.
 """
 
 import re
@@ -11,7 +11,7 @@ from oauth_proxy.responses import MARK
 from oauth_proxy.upstream.head import Head
 
 _MARK = MARK.lower().encode()
-# Some caches heed these before Cache-Control (RFC 9213 2).
+# Some caches obey these fields before Cache-Control (RFC 9213 2).
 _TARGETED = re.compile(
     rb"(?:[a-z0-9-]+-)?cdn-cache-control|surrogate-control|edge-control|x-accel-expires|x-litespeed-cache-control"
 )
@@ -20,14 +20,14 @@ _QUOTED = re.compile(rb'"[^"]*"?')
 
 
 class Claims:
-    """Strikes out of a tool's answer what would pass for ours: the mark, and cookies of our family."""
+    """Removes lines of a tool's response that look like ours: the mark, and cookies with our prefix."""
 
     def __init__(self, cookies: Cookies) -> None:
         self._cookies = cookies
         self._family = cookies.family.lower()
 
     def strike(self, head: Head) -> None:
-        """Take such lines out of the head."""
+        """Remove such lines from the head."""
         block = head.block.lower()
         if _MARK in block or (self._family in block and b"set-cookie" in block):
             head.keep([line for line in head.lines if not self._is_ours(line)])
@@ -41,10 +41,10 @@ class Claims:
 
 
 def for_one_visitor(head: Head) -> None:
-    """Keep the answer out of shared caches (RFC 9111 5.2.2.7); a browser may still keep it as the tool says.
+    """Keep the response out of shared caches (RFC 9111 5.2.2.7); a browser may still cache it as the tool allows.
 
-    Set-Cookie alone keeps it out of none (RFC 9111 7.3), and without Cache-Control a cache may guess how long an
-    answer is fresh (4.2.2). A 304 says so too, of the answer that a cache has already (4.3.4).
+    Set-Cookie alone does not prevent caching (RFC 9111 7.3), and without Cache-Control a cache may guess how long
+    a response is fresh (4.2.2). A 304 needs this too: it updates the response that a cache has stored (4.3.4).
     """
     kept: list[bytes] = []
     directives: list[bytes] = []
@@ -59,7 +59,7 @@ def for_one_visitor(head: Head) -> None:
 
 
 def _unshared(value: bytes) -> Iterator[bytes]:
-    """The directives that say nothing about shared caches; a list of fields in one makes it hold for all."""
+    """Yield the directives not for shared caches. Without its field names, one holds for all fields."""
     for directive in _QUOTED.sub(b"", value).split(b","):
         name, _, argument = (part.strip(b" \t").lower() for part in directive.partition(b"="))
         if name not in _SHARING:

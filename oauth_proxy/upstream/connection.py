@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection to a tool: a request goes out, one answer comes in, nothing else is believed.
+"""One HTTP/1.1 connection to a tool: it sends a request and accepts one response, and nothing else.
 
-The law: an answer belongs to the exchange that asked for it. Bytes that come before anybody asked, or after an
-answer is complete, end the connection (response desynchronisation); where some may still be on their way, nobody
-asks there again.
+The law: a response belongs to the exchange that asked for it. Bytes that arrive before any request, or after a
+complete response, end the connection (response desynchronisation). A connection on which such bytes may still
+arrive is not used again.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from oauth_proxy.upstream.outbox import Outbox
 from oauth_proxy.upstream.reader import ResponseReader
 
 HIGH_WATER = 131072
-"""Bytes of body held for a slow visitor before the tool is no longer read."""
+"""Bytes of a body held for a slow client before the tool's socket is paused."""
 
 
 _SPENT = ResponseReader()
-"""Of every connection that has become a tunnel."""
+"""Shared by all connections that have become tunnels."""
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """A connection for one exchange at a time; `timeout` is the tool's patience in seconds.
+    """A connection for one exchange at a time. `timeout` is how many seconds the tool may let us wait.
 
-    `ask` sends a request; its future ends when there is an `answer`. Then `take` gives what has come of the body
-    and `more` waits for the next of it, until `complete` or an `error`.
+    `ask` sends a request; its future ends when there is an `answer`. Then `take` returns the part of the body that
+    has arrived, and `more` waits for further parts, until `complete` or an `error`.
     """
 
     __slots__ = (
@@ -38,7 +38,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_waiter", "deadline", "error", "exchanges", "sending", "timeout", "transport", "writing_paused",
     )  # fmt: skip
     transport: asyncio.Transport
-    """Where the bytes go; there from `connection_made` on, before anybody gets to see the connection."""
+    """Set in `connection_made`, before anyone else sees the connection."""
 
     def __init__(
         self, on_lost: Callable[["UpstreamConnection"], None], timeout: float, outbox: Outbox | None = None
@@ -49,25 +49,25 @@ class UpstreamConnection(asyncio.Protocol):
         self.timeout = timeout
         self._reader = ResponseReader()
         self._slices: Slices | None = None
-        """Where the answer comes in chunks, which take long to parse when they are small."""
+        """Parses the response in slices when it is chunked, because small chunks take long to parse."""
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._asked = False
         self.sending = False
-        """A request's body is on its way."""
+        """The body of the request is still being sent."""
         self._reading_paused = False
         self.writing_paused = False
         self.exchanges = 0
         self.deadline = inf
-        """The loop's time at which patience ends: with the tool while it is asked, with idleness after."""
+        """The loop's time at which the tool is too late in an exchange, or the connection idle for too long."""
         self.error: ProxyError | None = None
 
-    # What an exchange calls.
+    # Called by an exchange.
 
     def ask(
         self, request: bytes, *, to_head: bool = False, upgrading: bool = False, more_follows: bool = False
     ) -> asyncio.Future[None]:
-        """Send a request's head, with its body unless `more_follows`; the future ends when there is an answer."""
+        """Send a request's head, with its body unless `more_follows`; the future ends when there is a response."""
         self._reader.expect(to_head=to_head, upgrading=upgrading)
         self._asked = True
         self.exchanges += 1
@@ -80,14 +80,14 @@ class UpstreamConnection(asyncio.Protocol):
         return self._wait()
 
     def answer(self) -> Head:
-        """The answer's head, when the future of `ask` has ended; the exchange's failure is raised."""
+        """Return the response's head, once the future of `ask` has ended. Raises the error of the exchange."""
         head = self._reader.head
         if head is None or (self.error is not None and not self.complete):
             raise self.error or UpstreamUnreachable("there is no answer")
         return head
 
     def more(self) -> asyncio.Future[None]:
-        """Ends when the body has grown, is complete, or there is an `error`."""
+        """Return a future that ends when the body has grown, is complete, or there is an `error`."""
         if self._reading_paused and not self._reader.buffered:
             self._reading_paused = False
             self.deadline = self._patience()
@@ -98,31 +98,31 @@ class UpstreamConnection(asyncio.Protocol):
         return self._wait()
 
     def take(self) -> list[bytes]:
-        """What has come of the body since the last call."""
+        """Return the part of the body that has arrived since the last call."""
         return self._reader.take()
 
     @property
     def answered(self) -> bool:
-        """The head of an answer is here."""
+        """Whether the head of a response has arrived."""
         return self._reader.head is not None
 
     @property
     def complete(self) -> bool:
-        """The whole answer is here, though maybe not taken."""
+        """Whether the whole response has arrived, although it may not be taken yet."""
         return self._reader.complete
 
     def become_tunnel(self) -> bytes:
-        """No more answers are read here, and no deadline holds; what the tool said right behind its 101."""
+        """Stop reading responses and watching deadlines. Returns what the tool sent directly after its 101."""
         early = self._reader.early
         self.deadline = inf
         self.error = UpstreamUnreachable("the tunnel has ended")
         self._reader.close()
-        self._reader = _SPENT  # thousands may be open, and idle
+        self._reader = _SPENT  # saves memory: thousands of tunnels may be open and idle
         del self._poll
         return early
 
     def write(self, *pieces: bytes) -> None:
-        """Send more of the request; wait for `drain` when `writing_paused`. After an `error` nothing is sent."""
+        """Send more of the request; call `drain` if `writing_paused`. After an `error` nothing is sent."""
         if self.error is not None:
             return
         if len(pieces) == 1:
@@ -131,7 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.writelines(pieces)
 
     async def drain(self) -> None:
-        """Wait until the tool has caught up; UpstreamTimeout is raised when it takes nothing for its patience."""
+        """Wait until the tool has read enough. Raises UpstreamTimeout if it reads nothing for `timeout` s."""
         while self.writing_paused:
             left = self.transport.get_write_buffer_size()
             drained = self._drained = self._loop.create_future()
@@ -140,41 +140,41 @@ class UpstreamConnection(asyncio.Protocol):
                 raise UpstreamTimeout(f"the tool took nothing of the request for {self.timeout:g} s")
 
     def sent(self) -> None:
-        """The request that was to follow is out: from now on the tool owes an answer."""
+        """The request's body has been sent: from now on the tool must respond in time."""
         self.sending = False
         self.deadline = self._patience()
 
-    # What the pool calls.
+    # Called by the pool.
 
     @property
     def usable(self) -> bool:
-        """The connection is open and nobody waits on it."""
+        """Whether the connection is open, and no exchange uses it."""
         return not (self._asked or self.error or self.transport.is_closing())
 
     @property
     def silent(self) -> bool:
-        """The connection is usable, and no byte or end of it waits in the socket for the loop to see it."""
+        """Whether the connection is usable, and no unread byte or end of stream waits in its socket."""
         return self.usable and not self._poll.poll(0)
 
     @property
     def reusable(self) -> bool:
-        """The exchange is over and has left the connection clean."""
+        """Whether the exchange has ended, and another one may follow on this connection."""
         reader = self._reader
         clean = reader.complete and self.error is None and not self.sending and not self.transport.is_closing()
         return clean and reader.head is not None and reader.head.keep_alive
 
     def rest(self, idle: float) -> None:
-        """The exchange is over; whoever comes within `idle` seconds may ask next."""
+        """The exchange has ended; the next one may begin within `idle` seconds."""
         self._asked = False
         self._slices = None
         self.deadline = self._loop.time() + idle
 
     def abort(self) -> None:
-        """Cut the connection now, unsent bytes and all."""
+        """Cut the connection now, and drop unsent bytes."""
         self.fail(UpstreamUnreachable("the exchange was given up"))
 
     def expire(self) -> None:
-        """Patience has ended."""
+        """The deadline has passed."""
         waited_for = "more of its answer" if self._reader.head else "its answer"
         self.fail(UpstreamTimeout(f"the tool let {waited_for} wait for {self.timeout:g} s"))
 
@@ -187,19 +187,19 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.abort()
         _wake(self._waiter)
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is open."""
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        """The socket is connected."""
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has the methods only
         sock = transport.get_extra_info("socket")
-        # An event stream has no deadline: the system has to notice a tool that went without a word.
+        # An event stream has no deadline, so the system must detect that the tool has disappeared.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the answer: all at once where that takes a constant time, else in slices."""
+        """Parse bytes of the response: all at once if that takes a constant time, otherwise in slices."""
         while self._reader.head is None and len(data) > SLICE and self.error is None:
             self._read(data[:SLICE])
             data = data[SLICE:]
@@ -212,19 +212,19 @@ class UpstreamConnection(asyncio.Protocol):
             self._slices.feed(data)
 
     def _read_slice(self, data: bytes) -> bool:
-        """Read a slice of an answer in chunks; whether the next one may follow at once."""
+        """Parse a slice of a chunked response; return whether the next slice may follow at once."""
         self._read(data)
         if self.complete and self._slices is not None and self._slices.held:
             self.fail(UpstreamNonsense("bytes after a complete answer"))
         return not (self._reading_paused or self.error)
 
     def _release(self) -> None:
-        """Read the socket again, unless the visitor has to catch up."""
+        """Resume the socket, unless the client has to read first."""
         if not self._reading_paused:
             self.transport.resume_reading()
 
     def _read(self, data: bytes) -> None:
-        """Hand on bytes of the answer, and wake whoever waits for them."""
+        """Parse bytes of the response, and wake the exchange that waits for them."""
         reader = self._reader
         if not self._asked or self.complete:
             self.fail(UpstreamNonsense("the tool spoke when nobody had asked"))
@@ -236,24 +236,24 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if reader.head is None:
             return
-        if self.sending:  # what is left of the body the tool may take for a request, and answer it
+        if self.sending:  # the tool may take the rest of this body for a new request and answer it
             reader.head.keep_alive = False
         if reader.complete:
             self.deadline = inf
         elif reader.buffered > HIGH_WATER or reader.head.status == 101:
             self._reading_paused = True
-            self.deadline = inf  # the visitor is slow, not the tool
+            self.deadline = inf  # the client is slow, not the tool
             self.transport.pause_reading()
         else:
             self.deadline = self._patience()
         _wake(self._waiter)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed, by whomever."""
+        """The socket is closed, by either side."""
         if self.error is None:
             self.error = self._why_lost(exc)
         self.writing_paused = False
-        # What refers to us, and what it holds, would stay until a full garbage collection.
+        # Break reference cycles: otherwise the memory stays in use until a full garbage collection.
         self._slices = None
         self._reader.close()
         _wake(self._drained)
@@ -261,16 +261,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._on_lost(self)
 
     def pause_writing(self) -> None:
-        """The tool is slower than the visitor."""
+        """The tool reads more slowly than we write."""
         self.writing_paused = True
 
     def resume_writing(self) -> None:
-        """The tool has caught up."""
+        """The tool has read enough; writing may continue."""
         self.writing_paused = False
         _wake(self._drained)
 
     def _why_lost(self, exc: Exception | None) -> ProxyError:
-        """The failure that the end of the socket is; to an answer that is complete it is none."""
+        """Return the error that the end of the connection means. A response that is complete ignores it."""
         why = f" ({exc})" if exc else ""
         if not self._reader.begun:
             return HungUp(f"the tool hung up before its answer{why}")
@@ -279,7 +279,7 @@ class UpstreamConnection(asyncio.Protocol):
         return UpstreamUnreachable(f"the tool hung up in the middle of its answer{why}")
 
     def _patience(self) -> float:
-        """Until when the next byte may take. Between events a stream may be silent for hours: it is never late."""
+        """Return the deadline for the next byte. An event stream has none: it may be silent for hours."""
         head = self._reader.head
         if self.sending or (head is not None and head.event_stream):
             return inf

@@ -1,7 +1,7 @@
-"""The head of a tool's answer: read strictly, and kept as the bytes it came as.
+"""The head of a tool's response: checked strictly, and kept as the bytes received.
 
 The law: llhttp has refused what it refuses (bare LF, folded lines, controls in fields, conflicting lengths); this
-module refuses the rest, so that nothing is passed on which another reader could take for something else.
+module refuses the rest, so that nothing is passed on which another parser could understand differently.
 """
 
 import re
@@ -15,22 +15,21 @@ from oauth_proxy.headers import HOP_BY_HOP
 MAX_BYTES = 65536
 MAX_LINES = 256
 LONGEST_REST = 300.0
-"""Seconds for which an unused connection is kept at most: what lies between may forget it without a word."""
+"""Upper limit of seconds to keep an unused connection: a firewall between may drop it silently."""
 
-# RFC 9112 4. llhttp lets through HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the
-# reason.
+# RFC 9112 4. llhttp accepts HTTP/0.9, HTTP/2.0, RTSP/1.0, statuses such as 099, and NUL or ESC in the reason.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
-# What Connection may name without any line being struck for it: what it means by itself, what is struck anyway,
-# and the length, which is not the tool's to take back.
+# Names in Connection for which no line is removed: its own options, names that are removed anyway, and the length,
+# which the tool must not have removed.
 _NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
 _TIMEOUT = re.compile(rb"(?:^|,)[\t ]*timeout[\t ]*=[\t ]*\"?([0-9]+)\"?[\t ]*(?=,|\Z)")
-# The names of all lines that are read here begin with one of these letters; most other lines are never looked at.
+# Every line that is read here has a name that begins with one of these letters. This skips most other lines.
 _CANDIDATE = re.compile(rb"\n([CcDdHhKkPpTtUu][A-Za-z0-9-]*):([^\r]*)")
 _EVENTS = re.compile(rb"\ncontent-type:[\t ]*text/event-stream", re.IGNORECASE)
 
 
 class StatusLine(NamedTuple):
-    """The first line of an answer: as it is sent, in our version (RFC 9110 2.5), and what it says."""
+    """The first line of a response: the line as we send it, in our version (RFC 9110 2.5), and its parts."""
 
     line: bytes
     status: int
@@ -40,7 +39,7 @@ class StatusLine(NamedTuple):
 
 
 class Head:
-    """What one answer's head says: `status`, how its body ends, and the lines a visitor may see."""
+    """The head of one response: `status`, how its body ends, and the lines that a client may see."""
 
     __slots__ = (
         "block",
@@ -58,20 +57,20 @@ class Head:
         self.first = first
         self.status = first.status
         self.block = block
-        """Header lines in order, hop-by-hop ones struck, with a CRLF before the first and after each."""
+        """Header lines in order, without hop-by-hop ones, with a CRLF before the first and after each."""
         self.length: int | None = None
-        """Bytes of body; None where only the last chunk or the end of the connection tells."""
+        """Bytes of the body; None if it ends with the last chunk or with the connection."""
         self.chunked = False
         self.keep_alive = not first.is_1_0
-        """Whether the connection may be asked again."""
+        """Whether the connection may be used again."""
         self.rest: float | None = None
-        """Seconds for which the connection may be asked again; None where the tool does not say."""
+        """Seconds for which the connection may be used again; None if the tool does not say."""
         self.dated = False
         self.upgrade = b""
 
     @property
     def event_stream(self) -> bool:
-        """The body is events, as they happen."""
+        """Whether the body is a stream of server-sent events."""
         return _EVENTS.search(self.block) is not None
 
     @property
@@ -80,23 +79,23 @@ class Head:
         return self.block.split(b"\r\n")[1:-1]
 
     def strike(self, names: Container[bytes]) -> None:
-        """Take out every line with one of these names, given in lower case."""
+        """Remove every line with one of these names, given in lower case."""
         self.keep([line for line in self.lines if line.partition(b":")[0].lower() not in names])
 
     def keep(self, lines: Sequence[bytes]) -> None:
-        """Have these lines, without line ends, and no others."""
+        """Replace the lines by these, given without line ends."""
         self.block = b"\r\n".join([b"", *lines, b""])
 
     @property
     def until_close(self) -> bool:
-        """Only the end of the connection ends the body (RFC 9112 6.3, rule 8)."""
+        """Whether the body ends only with the connection (RFC 9112 6.3, rule 8)."""
         return self.length is None and not self.chunked
 
 
 def read(raw: bytes, *, to_head: bool = False) -> Head:
-    """The head in `raw`, which ends with its empty line; `to_head` when HEAD was asked (RFC 9112 6.3).
+    """Parse `raw`, which ends with the empty line; `to_head` if the request was a HEAD (RFC 9112 6.3).
 
-    UpstreamNonsense is raised for whatever can be read in two ways or is no HTTP/1.
+    Raises UpstreamNonsense for whatever is ambiguous or not HTTP/1.
     """
     end = raw.find(b"\r\n")
     first = _status_line(raw[:end])
@@ -107,7 +106,7 @@ def read(raw: bytes, *, to_head: bool = False) -> Head:
     for name, value in _CANDIDATE.findall(raw, end + 1):
         folded = name.lower()
         if folded == b"content-length":
-            head.length = int(value)  # digits, in one line only: llhttp has seen to that
+            head.length = int(value)  # llhttp has checked: digits, in one line only
         elif folded == b"date":
             head.dated = True
         elif folded in HOP_BY_HOP:
@@ -129,7 +128,7 @@ def _status_line(line: bytes) -> StatusLine:
 
 
 def _apply_hops(head: Head, hops: list[tuple[bytes, bytes]]) -> None:
-    """What the lines say that are for us alone; names and values in lower case."""
+    """Apply the hop-by-hop lines, with names and values in lower case."""
     options: set[bytes] = set()
     for name, value in hops:
         if name == b"connection":
@@ -156,16 +155,16 @@ def _options(value: bytes) -> frozenset[bytes]:
 
 @lru_cache(maxsize=64)
 def _rest(keep_alive: bytes) -> float | None:
-    """A second less than Keep-Alive says (RFC 2068 19.7.1.1), the least where it does so twice; None for nonsense.
+    """Return one second less than the (smallest) timeout in Keep-Alive (RFC 2068 19.7.1.1); None if it is invalid.
 
-    With that second, a request and the tool's hanging up do not cross.
+    Because of that second, our next request does not cross with the tool's closing of the connection.
     """
     said = [int(digits.lstrip(b"0")[:9] or 0) - 1.0 for digits in _TIMEOUT.findall(keep_alive)]
     return max(0.0, min(*said, LONGEST_REST)) if said else None
 
 
 def _settle_framing(head: Head, *, to_head: bool) -> None:
-    """How the body ends (RFC 9112 6.3)."""
+    """Determine how the body ends (RFC 9112 6.3)."""
     if head.chunked and head.first.is_1_0:
         raise UpstreamNonsense("Transfer-Encoding in an HTTP/1.0 answer")  # RFC 9112 6.1: faulty framing
     if to_head or head.status in (204, 304) or head.status < 200:
@@ -175,9 +174,10 @@ def _settle_framing(head: Head, *, to_head: bool) -> None:
 
 
 def _without_body(head: Head, *, to_head: bool) -> None:
-    """An answer whose body is empty whatever its lengths say; a 204 must not give one (RFC 9110 8.6).
+    """Mark the body as empty, whatever the head says; a 204 must not have a length (RFC 9110 8.6).
 
-    Some tools send one all the same, a moment later, and always to HEAD: their connection is not asked again.
+    Some tools send a body anyway, a moment later. So after a HEAD, or when the head announces a body, the
+    connection is not used again.
     """
     if to_head or head.chunked or head.length:
         head.keep_alive = False

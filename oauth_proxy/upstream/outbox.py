@@ -1,7 +1,7 @@
-"""Requests of one turn of the event loop, sent together at its end.
+"""Sends the requests of one turn of the event loop together, at its end.
 
-For the kernel it is dearer to wake a tool that sleeps than to send to one that is awake. The first request wakes
-it, and by the time it has read that one the others are there.
+It costs the kernel more to wake a sleeping tool than to send to a running one. The first request wakes the tool,
+and by the time it has read that one the others have arrived.
 """
 
 import asyncio
@@ -9,22 +9,22 @@ from typing import Protocol
 
 
 class Writing(Protocol):
-    """What is needed of a connection."""
+    """The part of a connection that is needed here."""
 
     def write(self, *pieces: bytes) -> None:
-        """Send them, unless the connection has failed."""
+        """Send the pieces, unless the connection has failed."""
         ...
 
 
 class Outbox:
-    """Holds what is posted until the end of the turn; make it inside a running event loop."""
+    """Holds requests until the end of the turn. Create it inside a running event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._posted: list[tuple[Writing, bytes]] = []
 
     def post(self, connection: Writing, request: bytes) -> None:
-        """Write it soon. Nothing else may be written there before there is an answer: it would overtake."""
+        """Send `request` at the end of the turn. Write nothing else before the response: it would go out first."""
         if not self._posted:
             self._loop.call_soon(self._send)
         self._posted.append((connection, request))

@@ -1,4 +1,4 @@
-"""A visitor's request as the tool gets it: one head, and a body in hand or still to come."""
+"""The request as it is sent to the tool: its head, and a body that is complete or still arriving."""
 
 import asyncio
 from typing import NamedTuple
@@ -15,12 +15,11 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Outgoing(NamedTuple):
-    """What the tool is asked, beside the visitor's method and body.
+    """What is sent to the tool, besides the client's method and body.
 
-    `owner` is whose share of the tool it counts for: any text that is one visitor's alone. `target` goes into the
-    request line as it is (RFC 9112 3.2). `lines`, from `header_lines`, are all but those that frame the message.
-    `added` are header lines for the visitor, put after the tool's own. `body` is the whole body, where that has
-    been read before.
+    `owner` identifies whose share of the tool the request uses. `target` goes into the request line unchanged
+    (RFC 9112 3.2). `lines`, from `header_lines`, are all header lines except those that frame the message. `added`
+    are header lines for the client, put after the tool's own. `body` is the whole body, if it was read before.
     """
 
     owner: str
@@ -31,9 +30,9 @@ class Outgoing(NamedTuple):
 
 
 def request_head(method: str, target: bytes, lines: bytes, framing: bytes) -> bytes:
-    """A request's head with its empty line; `lines` and `framing` have their ends, and are checked already.
+    """Return a request's head with its empty line; `lines` and `framing` have line ends and are checked already.
 
-    Raises BadRequest when the request line would become two: this is the last place to see it.
+    Raises BadRequest if the target would break the request line in two: this is the last check.
     """
     first = b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)
     _check(first, 1)
@@ -41,9 +40,9 @@ def request_head(method: str, target: bytes, lines: bytes, framing: bytes) -> by
 
 
 def header_lines(fields: Lines) -> bytes:
-    """Header fields as they are sent, each with its line end.
+    """Return header fields as they are sent, each with its line end.
 
-    Raises BadRequest when a line would become two, whoever wrote it: this is the last place to see it.
+    Raises BadRequest if a field would break in two, whoever wrote it: this is the last check.
     """
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
     _check(lines, len(fields))
@@ -56,7 +55,7 @@ def _check(lines: bytes, ends: int) -> None:
 
 
 def send_continue(request: web.BaseRequest) -> None:
-    """Ask for the body of a visitor who holds it back until it is asked for (RFC 9110 10.1.1)."""
+    """Send 100 Continue to a client that waits for it before it sends the body (RFC 9110 10.1.1)."""
     is_awaited = (
         request.version >= HttpVersion11
         and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
@@ -67,11 +66,11 @@ def send_continue(request: web.BaseRequest) -> None:
 
 
 class Body:
-    """A request's body: its `framing` lines, and what there is of it when the request starts.
+    """A request's body: its `framing` lines, and how much of it has arrived when the request starts.
 
-    `in_hand` is all of it as it goes over the wire, or None when it is still to come. `chunked` bodies may have
-    trailers, of which aiohttp 3.14.5 makes the last a header line of the next request on the visitor's connection:
-    there must be none. A body that comes with fewer than `rate` bytes a second is given up.
+    `in_hand` is the whole body as it is sent, or None if it is still arriving. `chunked` bodies may have trailers,
+    and aiohttp 3.14.5 makes the last of them a header line of the next request on the client's connection: so
+    there must be no next request. A body that arrives with fewer than `rate` bytes a second is given up.
     """
 
     __slots__ = ("_rate", "_request", "chunked", "framing", "in_hand")
@@ -102,9 +101,9 @@ class Body:
         return body
 
     async def send(self, connection: UpstreamConnection) -> None:
-        """Send the body as the visitor sends it, no faster than the tool takes it.
+        """Forward the body as it arrives, no faster than the tool reads it.
 
-        Whatever goes wrong becomes the failure of the exchange.
+        Any error becomes the error of the exchange.
         """
         try:
             await self._send(connection)
@@ -130,9 +129,9 @@ class Body:
 
 
 class _Coming:
-    """A body on its way, of which `rate` bytes a second have to come, over STALL seconds that we wait for it.
+    """A body that is still arriving, at `rate` bytes a second or more over STALL seconds of waiting for it.
 
-    Only the waits count: while the tool is the slower side, nothing is taken from the visitor.
+    Only waiting counts: while the tool is slower than the client, we do not read from the client.
     """
 
     __slots__ = ("_content", "_due", "_least", "_left")
@@ -143,7 +142,7 @@ class _Coming:
         self._due, self._left = self._least, STALL
 
     async def next(self) -> bytes:
-        """What has come since the last call; nothing at the end. Raises RequestTooSlow."""
+        """Return what has arrived since the last call; empty at the end. Raises RequestTooSlow."""
         now = asyncio.get_running_loop().time
         began = now()
         try:

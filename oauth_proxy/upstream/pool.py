@@ -1,8 +1,8 @@
-"""The connections to one tool: how many there may be, which is used next, and when an idle one is let go.
+"""The connections to one tool: how many there may be, which is used next, and when an idle one is closed.
 
-The law: every connection is counted from the moment it is made until the loop says it is lost, so the counts are
-the truth; what was promised to a request that went away goes to the next in the queue. Another visitor asks on a
-connection only when the tool has been silent there for a moment, unless there is no other way.
+The law: every connection is counted from the moment it is made until the loop reports it lost, so the counts are
+exact. What was promised to a request that went away goes to the next in the queue. Another user's request goes out
+on a connection only when the tool has been silent there for a moment, unless there is no other way.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.outbox import Outbox
 
 QUIET = 0.1
-"""Seconds of silence after which another visitor may use a connection: by then a tool's late bytes have come."""
+"""Seconds of silence before another user may use a connection: by then any late bytes of the tool have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a tool listens: `host` and `port`, with TLS or without, or the path of a `unix` socket."""
+    """Where a tool listens: `host` and `port`, with or without TLS, or the path of a `unix` socket."""
 
     host: str = ""
     port: int = 0
@@ -34,7 +34,7 @@ class Address:
 
 
 class _AtRest(NamedTuple):
-    """A connection that nobody uses, whom it served last, and the loop's time at which that was over."""
+    """An idle connection, the owner of its last exchange, and the loop's time when that ended."""
 
     connection: UpstreamConnection
     owner: str | None
@@ -42,10 +42,10 @@ class _AtRest(NamedTuple):
 
 
 class Pool:
-    """At most `limit` connections for exchanges; as many requests again may wait for one. Tunnels are apart.
+    """At most `limit` connections for exchanges; as many more requests may wait for one. Tunnels count apart.
 
-    All times are seconds: `timeout` is the tool's patience and a waiting request's, `idle` how long an unused
-    connection is kept where the tool does not say for how long it keeps it.
+    All times are seconds. `timeout` is how long we wait for the tool, and a request for a connection. `idle` is
+    how long an unused connection is kept, unless the tool says how long it keeps it.
     """
 
     def __init__(
@@ -78,26 +78,26 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """Connections in use or idle."""
+        """The number of connections in use or idle."""
         return len(self._open)
 
     @property
     def idle(self) -> int:
-        """Connections nobody uses."""
+        """The number of idle connections."""
         return len(self._idle)
 
     @property
     def tunnels(self) -> int:
-        """Connections that are, or are about to become, tunnels."""
+        """The number of connections that are tunnels, or will be."""
         return len(self._tunnels)
 
     @property
     def waiting(self) -> int:
-        """Requests waiting for a connection."""
+        """The number of requests waiting for a connection."""
         return len(self._waiters)
 
     def at_rest(self, owner: str) -> UpstreamConnection | None:
-        """Of the idle connections that `owner` may use, the last to come to rest: the least likely to be stale."""
+        """Return the last idle connection that `owner` may use: of all, the tool has least likely closed it."""
         may_grow = len(self._open) + self._connecting < self._limit
         quiet_since = asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
         for at in range(len(self._idle) - 1, -1, -1):
@@ -110,7 +110,7 @@ class Pool:
         return None
 
     async def connect(self) -> UpstreamConnection:
-        """A new connection, or whichever comes free first when there are `limit` already.
+        """Return a new connection or, at the limit, the next one that becomes free.
 
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBusy.
         """
@@ -129,7 +129,7 @@ class Pool:
             self._offer_slot()
 
     async def connect_tunnel(self) -> UpstreamConnection:
-        """A new connection to become a tunnel; there may be `most_tunnels` of these beside the others."""
+        """Return a new connection for a tunnel; there may be `most_tunnels` of these besides the others."""
         if len(self._tunnels) + self._dialling >= self._most_tunnels:
             raise UpstreamBusy(f"{self._address}: there are {self._most_tunnels} tunnels already")
         self._dialling += 1
@@ -153,14 +153,14 @@ class Pool:
             raise UpstreamTimeout(f"{address}: no connection in {self._connect_timeout:g} s") from error
         except OSError as error:
             raise UpstreamUnreachable(f"{address}: {error}") from error
-        if connection.usable:  # else the loop has already reported it lost
+        if connection.usable:  # otherwise the loop has already reported it lost
             kind.add(connection)
         if self._watch is None:
             self._watch = loop.call_later(self._tick, self._look_after)
         return connection
 
     def give_back(self, connection: UpstreamConnection, owner: str | None) -> None:
-        """An exchange of the owner's is over, or there was none: keep its connection for the next, or cut it."""
+        """End the owner's exchange, if there was one: keep its connection for the next, or cut it."""
         if not connection.reusable:
             connection.abort()
             return
@@ -187,7 +187,7 @@ class Pool:
         self._offer_slot()
 
     def _take_place(self) -> bool:
-        """Count a connection that is about to be made, where there may be one more."""
+        """Count a connection that is about to be made, if one more is allowed; return whether it is."""
         is_free = len(self._open) + self._connecting < self._limit
         self._connecting += is_free
         return is_free
@@ -197,7 +197,7 @@ class Pool:
             self._connecting += 1
 
     def _promise(self, connection: UpstreamConnection | None) -> bool:
-        """Hand a connection, or with None the right to make one, to whoever has waited longest."""
+        """Give a connection, or (None) the right to make one, to the request that has waited longest."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -206,7 +206,7 @@ class Pool:
         return False
 
     async def _wait_for_one(self, until: float) -> UpstreamConnection | None:
-        """A connection; None when the caller may make one, already counted in `_connecting`."""
+        """Return a connection, or None if the caller may make one, which `_connecting` counts already."""
         if len(self._waiters) >= self._limit:
             raise UpstreamBusy(f"{self._address}: {self._limit} requests are waiting already")
         waiter: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
@@ -233,7 +233,7 @@ class Pool:
             self.give_back(freed, None)
 
     def _look_after(self) -> None:
-        """End whatever has outlived its deadline. One timer for all: a request costs no timer of its own."""
+        """End all connections past their deadline. One timer serves all, which is cheaper than one per request."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in [each for each in (*self._open, *self._tunnels) if each.deadline < now]:

@@ -1,6 +1,6 @@
-"""A tool's bytes become answers: heads and chunked bodies are llhttp's work, lengths are counted here.
+"""Parses a tool's bytes into responses: llhttp parses heads and chunked bodies; other bodies are counted here.
 
-The law: no socket and no clock. Whatever follows a complete answer is refused, never kept for the next one.
+The law: no socket and no clock. Whatever follows a complete response is refused, never kept for the next one.
 """
 
 from math import inf
@@ -14,11 +14,11 @@ from oauth_proxy.upstream.head import Head
 _MOST_INTERIM = 32
 _NEVER_FED = httptools.HttpResponseParser(object())
 _SMALL = 1024
-"""Bytes below which a piece of body is joined with those before it."""
+"""Bytes. A piece of a body that is smaller than this is joined with earlier ones."""
 
 
 class ResponseReader:
-    """Reads one answer after another: `expect` one, `feed` it, `take` of its body what has come."""
+    """Reads one response after another: `expect` one, `feed` it, and `take` what has arrived of its body."""
 
     __slots__ = (
         "_body",
@@ -40,41 +40,41 @@ class ResponseReader:
         self._raw = b""
         self._body: list[bytes] = []
         self._crumbs = bytearray()
-        """Small pieces that came after those in `_body`."""
+        """Small pieces received after those in `_body`."""
         self._left: float | None = None
-        """Bytes of body still to come that llhttp is not shown, to save a copy; None while it is."""
+        """Bytes of the body still to come that skip llhttp, which saves a copy; None while llhttp parses them."""
         self._to_head = False
         self._upgrading = False
         self._interim = 0
         self.head: Head | None = None
         self.buffered = 0
-        """Bytes of body that have come and were not taken."""
+        """Bytes of the body that have arrived and are not taken."""
         self.complete = False
         self.early = b""
-        """After 101, what came behind its head."""
+        """After a 101, the bytes behind its head."""
 
     def expect(self, *, to_head: bool, upgrading: bool) -> None:
-        """Begin anew: the answer to a HEAD, to a request for a WebSocket, or to any other."""
+        """Prepare for the response to a HEAD, to a request for a WebSocket, or to any other request."""
         if self._left is not None:
-            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body it will not see
+            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body that it never saw
         self._raw, self._left, self._interim = b"", None, 0
         self._to_head, self._upgrading = to_head, upgrading
         self.head, self.complete = None, False
-        self.take()  # what the last visitor left is nobody's
+        self.take()  # drop what is left of the last response
 
     def take(self) -> list[bytes]:
-        """What has come of the body since the last call."""
+        """Return the part of the body that has arrived since the last call."""
         self._join()
         pieces, self._body, self.buffered = self._body, [], 0
         return pieces
 
     @property
     def begun(self) -> bool:
-        """A first byte has come, if only of an interim answer."""
+        """Whether a first byte has arrived, even of an interim response."""
         return bool(self._raw or self._interim or self.head)
 
     def feed(self, data: bytes) -> None:
-        """Read `data`; UpstreamNonsense is raised, also where a complete answer came first and stands."""
+        """Parse `data`. Raises UpstreamNonsense, also for bytes after a complete response, which stays valid."""
         if self.head is not None and self.head.status == 101:
             self.early += data
         elif self._left is None:
@@ -83,13 +83,13 @@ class ResponseReader:
             self._count(data)
 
     def end(self) -> bool:
-        """The stream has ended properly; whether the answer has ended with it."""
+        """The connection has ended without error; return whether the response is complete."""
         if self.head is not None and self.head.until_close:
             self.complete = True
         return self.complete
 
     def close(self) -> None:
-        """Nothing is fed any more: let go of the parser, which refers to us and so would stay for a while."""
+        """Drop the parser: it refers to us, and the cycle would stay until a full garbage collection."""
         self._parser = _NEVER_FED
 
     def _parse(self, data: bytes) -> None:
@@ -101,7 +101,7 @@ class ResponseReader:
         except httptools.HttpParserUpgrade as upgrade:
             self.early = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, UpstreamNonsense):  # one of ours, raised in a callback below
+            if isinstance(error.__context__, UpstreamNonsense):  # our own error, raised in a callback below
                 raise error.__context__ from None
             raise UpstreamNonsense(f"llhttp: {error}") from error
         head = self.head
@@ -112,7 +112,7 @@ class ResponseReader:
             self._begin_body(head)
 
     def _begin_body(self, head: Head) -> None:
-        """The head is read; what came behind it llhttp has read too, but it passes over line ends."""
+        """Start on the body. Check here what came behind the head: llhttp ignores line ends after a response."""
         behind, self._raw = len(self._raw), b""
         if not (self.complete or head.chunked):
             self._left = inf if head.length is None else head.length - self.buffered
@@ -130,7 +130,7 @@ class ResponseReader:
             raise UpstreamNonsense("bytes after a complete answer")
 
     def _add(self, data: bytes) -> None:
-        """Keep a piece of body. Small ones become one: an object weighs more than the byte that it holds."""
+        """Keep a piece of the body. Small ones are joined: an object takes more memory than its few bytes."""
         self.buffered += len(data)
         if self._body and len(data) < _SMALL:
             self._crumbs += data
@@ -143,7 +143,7 @@ class ResponseReader:
             self._body.append(bytes(self._crumbs))
             self._crumbs = bytearray()
 
-    # What llhttp calls, in the middle of feed_data.
+    # Called by llhttp, during feed_data.
 
     def on_message_begin(self) -> None:
         """A status line begins."""
@@ -160,18 +160,18 @@ class ResponseReader:
         if head.status >= 200 or head.status == 101:
             self._accept(head)
             return
-        self._interim += 1  # 100 and 103 are for us; RFC 9110 15.2 lets a proxy keep them
+        self._interim += 1  # 100 and 103 are not forwarded: RFC 9110 15.2 lets a proxy drop them
         if self._interim > _MOST_INTERIM:
             raise UpstreamNonsense("interim answers without end")
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the body, without its chunk's head."""
+        """A piece of the body, without chunk sizes."""
         if self.complete:
             raise UpstreamNonsense("a body where none may be")
         self._add(data)
 
     def on_message_complete(self) -> None:
-        """An answer has ended, final or interim."""
+        """A response has ended, final or interim."""
         if self.head is not None and self.head.status != 101:
             self.complete = True
 

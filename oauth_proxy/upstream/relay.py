@@ -1,7 +1,7 @@
-"""A tool's answer on its way to the visitor: framed anew, otherwise the bytes that came.
+"""Forwards a tool's response to the client: framed anew, otherwise the bytes received.
 
-The law: after the first byte there is no error page. An answer that cannot be finished is cut with a reset, so
-that no visitor takes the part for the whole.
+The law: after the first byte there is no error page. A response that cannot be finished is cut with a reset, so
+that no client takes the part for the whole.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from oauth_proxy.upstream.head import Head
 Lines = Sequence[tuple[bytes, bytes]]
 
 STALL = 60.0
-"""Seconds a visitor may take to send, or to accept, the next bytes."""
+"""Seconds a client may take to send, or to accept, the next bytes."""
 _JOINED = 16384
-"""Bytes of body up to which copying is cheaper than writing in pieces."""
+"""Bytes of a body up to which one copy is cheaper than writing several pieces."""
 
 _log = logging.getLogger(__name__)
 
 
 class Forwarded(web.StreamResponse):
-    """What has been sent of an answer: by the time a handler returns it, everything is on the wire."""
+    """A response that has been sent: when a handler returns it, everything has been written."""
 
     prepared = True
     status = 0
@@ -36,21 +36,21 @@ class Forwarded(web.StreamResponse):
     keep_alive: bool | None = None
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
-        # Not super().__init__(): nobody asks for the header lines and the state of what has been sent already.
+        # No super().__init__(): its header fields and state are not needed for a response that is sent already.
         self.status = status
         self.keep_alive = keep_alive
 
     def force_close(self) -> None:
-        """The connection closes after it."""
+        """Close the connection after this response."""
         self.keep_alive = False
 
     def count(self, size: int) -> None:
-        """`size` more bytes of body were sent; the access log reads the sum as `body_length`."""
+        """Add `size` bytes of body that were sent; the access log reads the sum as `body_length`."""
         self.body_length += size
 
 
 class CutShort(Exception):
-    """The answer cannot be finished."""
+    """The response cannot be finished."""
 
 
 async def pass_on(
@@ -62,15 +62,15 @@ async def pass_on(
     added: Lines,
     keep_alive: bool,
 ) -> Forwarded:
-    """Send the answer that has begun with `head`, and the lines `added` after its own.
+    """Send the response that begins with `head`, with the lines `added` after its own.
 
-    What is complete already goes out in one write. An answer that was cut closes the visitor's connection, and one
-    line in the log says why.
+    A complete response goes out in one write. A response that was cut closes the client's connection, and one line
+    in the log says why.
     """
     claims.strike(head)
     chunked = head.chunked or head.until_close
     if chunked and request.version < HttpVersion11:
-        chunked = keep_alive = False  # the end of the connection is the end of the body
+        chunked = keep_alive = False  # the end of the connection ends the body
     opening = answer_head(head, request, added, chunked=chunked, keep_alive=keep_alive)
     response = Forwarded(head.status, keep_alive=keep_alive)
     transport = request.transport
@@ -84,13 +84,13 @@ async def pass_on(
         response.force_close()
         _cut(request.transport)
     except BaseException:
-        _cut(request.transport)  # whoever catches this must not add an error page
+        _cut(request.transport)  # the caller must not add an error page
         raise
     return response
 
 
 def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: bool, keep_alive: bool) -> bytes:
-    """Status line, header lines and the empty line, as the visitor gets them."""
+    """Return the status line, the header lines and the empty line for the client."""
     if added:  # our cookies
         for_one_visitor(head)
     lines = b""
@@ -110,7 +110,7 @@ def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: 
 async def _stream(
     request: web.BaseRequest, connection: UpstreamConnection, response: Forwarded, opening: bytes, *, chunked: bool
 ) -> None:
-    """The head and the body's bytes as they come, no faster than the visitor takes them."""
+    """Send the head, and the body as it arrives, no faster than the client reads it."""
     transport, protocol = request.transport, request.protocol
     while transport is not None and not transport.is_closing():
         if _send(transport, connection, response, opening, chunked=chunked):
@@ -121,7 +121,7 @@ async def _stream(
             await caught_up(request, transport)
         await connection.more()
         opening = b""
-    response.force_close()  # the visitor has hung up
+    response.force_close()  # the client has disconnected
 
 
 def _send(
@@ -132,11 +132,11 @@ def _send(
     *,
     chunked: bool,
 ) -> bool:
-    """Write `opening` and what has come of the body; whether that was all."""
+    """Write `opening` and what has arrived of the body; return whether the response is complete."""
     pieces, complete = connection.take(), connection.complete
     size = sum(map(len, pieces))
     response.count(size)
-    out = [opening] if opening else []  # an empty piece would cost as much as a full one
+    out = [opening] if opening else []  # writing an empty piece costs as much as a full one
     out += _chunk(pieces, size, last=complete) if chunked else pieces
     if size < _JOINED:
         transport.write(b"".join(out))
@@ -146,13 +146,13 @@ def _send(
 
 
 def _chunk(pieces: list[bytes], size: int, *, last: bool) -> list[bytes]:
-    """The pieces as one chunk of `size` bytes, and what says that it was the last (RFC 9112 7.1)."""
+    """Return the pieces as one chunk of `size` bytes, followed by the last chunk if `last` (RFC 9112 7.1)."""
     chunk = [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
     return [*chunk, b"0\r\n\r\n"] if last else chunk
 
 
 async def caught_up(request: web.BaseRequest, transport: asyncio.WriteTransport) -> None:
-    """Wait until the visitor has taken what was written; however slow, it takes something every STALL seconds."""
+    """Wait until the client has read enough. It must read something every STALL seconds."""
     draining = asyncio.create_task(_drain(request))
     left = transport.get_write_buffer_size() + 1
     try:
@@ -166,7 +166,7 @@ async def caught_up(request: web.BaseRequest, transport: asyncio.WriteTransport)
 
 
 async def _drain(request: web.BaseRequest) -> None:
-    with suppress(ConnectionError):  # a visitor who has gone is seen before the next write
+    with suppress(ConnectionError):  # the caller checks for a closed transport before it writes again
         await request.writer.drain()
 
 

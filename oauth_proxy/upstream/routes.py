@@ -1,4 +1,4 @@
-"""Which tool a request is for, and what that tool gets to see of it."""
+"""Chooses the tool for a request, and what that tool receives of it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from oauth_proxy.upstream.upstream import Upstream
 Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
-"""Of lines that are ours, with all that is held for them."""
+"""For header lines that we write, and everything cached for them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A path prefix and the tool behind it; `base` replaces the prefix, `host` the visitor's Host unless None.
+    """A path prefix and its tool. `base` replaces the prefix; `host`, unless None, replaces the client's Host.
 
-    `mark` is what the tool is told of some tokens, by us only.
+    `mark` describes header lines for some tokens, which only we may send.
     """
 
     prefix: str
@@ -37,9 +37,9 @@ class Route:
     mark: TokenMark | None = None
 
     def request_target(self, target: Target) -> bytes:
-        """The request-target for the tool: what follows the prefix, and the query, byte for byte.
+        """Return the request target for the tool: what follows the prefix, and the query, byte for byte.
 
-        Raises BadRequest where the bytes could be read as leading out of the prefix or the base.
+        Raises BadRequest if the bytes can be read as leading out of the prefix or the base.
         """
         rest = target.raw.removeprefix(self.prefix)
         rewritten = self.prefix != "/" or self.base
@@ -48,14 +48,14 @@ class Route:
         return f"{self.base}/{rest}{target.query}".encode("utf-8", "surrogateescape")
 
     def crossing(self, lines: list[Line]) -> list[Line]:
-        """Of a visitor's lines those that may go this way."""
+        """Return those of the client's lines that this tool may receive."""
         if self.mark is None:
             return lines
         struck = normal(self.mark.name.encode("ascii"))
         return [line for line in lines if normal(line[0]) != struck]
 
     def marks(self, token: str) -> list[Line]:
-        """What the tool is told of the token."""
+        """Return the header lines that describe the token to the tool."""
         told = self.mark.headers(token) if self.mark else {}
         return [(name.encode("ascii"), value.encode("ascii")) for name, value in told.items()]
 
@@ -63,7 +63,7 @@ class Route:
 class Upstreams:
     """Every tool behind this proxy. `routes` may come in any order: the longest prefix wins.
 
-    `handle_of` gives a session's handle, `date` the date of a moment of the house's clock.
+    `handle_of` returns a session's handle; `date` converts a time of our clock to a date.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Upstreams:
         cookies: Sequence[bytes],
         body: bytes | None = None,
     ) -> tuple[Ask, Outgoing]:
-        """How to ask the tool of this path, and what; the visit is a stranger's only where that is right.
+        """Return the function that asks the tool for this path, and what to ask it.
 
-        `cookies` are the Cookie lines meant for the tool, `body` is the whole body where it was read before. What
-        it takes of the tool counts for the session, or for a stranger's address. Raises NotFound where no upstream
-        stands.
+        Pass a stranger's visit only if strangers may reach the path. `cookies` are the Cookie lines for the tool;
+        `body` is the whole body if it was read before. The request uses the session's share of the tool, or a
+        stranger's address's share. Raises NotFound if no upstream has this path.
         """
         session = visit.session
         route = self._route(target)
@@ -108,7 +108,7 @@ class Upstreams:
         return ask, Outgoing(owner, request_target, lines, added, body)
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         for route in self._routes:
             await route.upstream.close()
 
@@ -119,7 +119,7 @@ class Upstreams:
         raise NotFound("no upstream has a prefix of this path")
 
     def _lines(self, route: Route, request: Request, session: Session | None, cookies: Sequence[bytes]) -> bytes:
-        """The lines that stay the same when a visitor sends the same ones again, ready to be sent."""
+        """Return, ready to send, the lines that stay the same when a client repeats its header lines."""
         sent, chain = request.fields, request.chain
         known = sent.rewritten.get(route)
         if known is not None and known[0] is session and known[1] == chain:
@@ -132,7 +132,7 @@ class Upstreams:
         return written
 
     def _ours(self, route: Route, chain: Sequence[str], host: bytes, session: Session | None) -> bytes:
-        """The lines of ours that stay the same from one request of a session to the next, ready to be sent."""
+        """Return, ready to send, our own lines that stay the same during a session."""
         key: tuple[object, ...] = (route.prefix, host, *chain)
         if session is not None:
             who, tokens = session.identity, session.tokens

@@ -1,7 +1,7 @@
-"""How much of a tool one visitor may have at a time, so that something is left for the others.
+"""Limits how much of a tool one user may use at a time, so that something is left for the others.
 
-The law: whoever has all of their share waits in a line of their own, where they are in nobody's way; and of those
-who have nothing under way nothing is kept.
+The law: whoever has used up their share waits in a queue of their own, where they delay nobody else; and nothing
+is stored for those who have no exchange in progress.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from oauth_proxy.errors import TooManyAtOnce
 _PARTS = 8
 _FEWEST = 8
 """A browser opens six connections to a host. One that speaks HTTP/2 to a proxy in front of us has about a hundred
-requests under way: of the 1024 connections to a tool, an eighth is enough for that, too.
+requests in progress: an eighth of the 1024 connections to a tool is enough for that, too.
 """
 
 
 class Shares:
-    """Places of which each owner may have an eighth, and never fewer than a browser needs.
+    """Places, of which each owner may have an eighth, but never fewer than a browser needs.
 
-    As many exchanges again may wait for one of the owner's to end, for `patience` seconds; none with 0.
+    As many more exchanges may wait up to `patience` seconds for one of the owner's to end; none if it is 0.
     """
 
     def __init__(self, places: int, patience: float) -> None:
@@ -29,7 +29,7 @@ class Shares:
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
 
     def take(self, owner: str) -> bool:
-        """Take one of the owner's places, if one is free; give it back when the exchange has ended."""
+        """Take one of the owner's places, if one is free. Give it back when the exchange has ended."""
         taken = self._taken.get(owner, 0)
         if taken >= self.each:
             return False
@@ -37,7 +37,7 @@ class Shares:
         return True
 
     async def wait(self, owner: str) -> None:
-        """Take the owner's next place that comes free. Raises TooManyAtOnce."""
+        """Wait for the owner's next free place, and take it. Raises TooManyAtOnce."""
         waiting = len(self._lines.get(owner, ()))
         if not self._patience or waiting >= self.each:
             raise TooManyAtOnce(f"a visitor has {self.each} under way, and {waiting} wait")
@@ -47,7 +47,7 @@ class Shares:
             async with asyncio.timeout(self._patience):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # it came in the moment in which we went
+            if turn.done() and not turn.cancelled():  # the place came just when we gave up
                 self.give_back(owner)
             if isinstance(error, TimeoutError):
                 raise TooManyAtOnce(
@@ -58,7 +58,7 @@ class Shares:
             self._leave(owner, turn)
 
     def give_back(self, owner: str) -> None:
-        """A place is free: the owner's next exchange gets it, if one waits."""
+        """Free a place, or pass it to the owner's next exchange if one waits."""
         while line := self._lines.get(owner):
             turn = line[0]
             self._leave(owner, turn)

@@ -26,11 +26,11 @@ from oauth_proxy.upstream.relay import Forwarded, Lines, pass_on
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 _LAST_WORDS = 10.0
-"""Seconds that one side has left to speak when the other has said its last."""
+"""Seconds in which one side may still send after the other has finished."""
 
 
 async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims) -> Forwarded:
-    """Ask the tool for a WebSocket and carry it until it ends; see `Upstream.tunnel`."""
+    """Open a WebSocket to the tool and forward it until it ends; see `Upstream.tunnel`."""
     accept = expected_accept(request)
     connection = await pool.connect_tunnel()
     try:
@@ -40,7 +40,7 @@ async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claim
             refusal = await pass_on(request, connection, head, claims=claims, added=added, keep_alive=False)
             connection.abort()
             return refusal
-        await request.writer.drain()  # a transport that is full already would not tell its End so
+        await request.writer.drain()  # an End is not told if its transport is already full
         claims.strike(head)
         opening = _switching(head, accept, added)
     except BaseException:
@@ -52,7 +52,7 @@ async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claim
         return Forwarded(101, keep_alive=False)
     try:
         over = _join(request, visitor, connection, opening)
-        del outgoing, head, added, accept, opening  # thousands may be open, and idle
+        del outgoing, head, added, accept, opening  # saves memory: thousands may be open and idle
         await over
     finally:
         _let_go(tool)
@@ -61,7 +61,7 @@ async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claim
 
 
 def expected_accept(request: web.BaseRequest) -> bytes:
-    """What the tool must answer to the visitor's key; BadRequest unless this is a handshake (RFC 6455 4.2.1)."""
+    """Return the Sec-WebSocket-Accept for the request; BadRequest if it is no handshake (RFC 6455 4.2.1)."""
     headers = request.headers
     options = {
         option.strip().lower() for line in headers.getall(hdrs.CONNECTION, []) for option in line.split(",")
@@ -83,7 +83,7 @@ def expected_accept(request: web.BaseRequest) -> bytes:
 
 
 def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
-    """The visitor's 101; UpstreamNonsense unless the tool's agrees to what was asked (RFC 6455 4.1)."""
+    """Return the client's 101. Raises UpstreamNonsense if the tool's does not fit the request (RFC 6455 4.1)."""
     accepted = [line[21:].strip(b" \t") for line in head.lines if line[:21].lower() == b"sec-websocket-accept:"]
     if accepted != [accept]:
         raise UpstreamNonsense("101 with another Sec-WebSocket-Accept than the key asks for")
@@ -95,12 +95,12 @@ def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
 def _join(
     request: web.BaseRequest, visitor: asyncio.Transport, connection: UpstreamConnection, opening: bytes
 ) -> asyncio.Future[None]:
-    """Join the two sockets; `opening` is the visitor's 101. What is returned ends when either side does."""
+    """Connect the two sockets; `opening` is the 101 for the client. The future ends when either side does."""
     tool, early = connection.transport, cast(Reading, request.protocol).take_over()
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     silent: set[End] = set()
     full: set[asyncio.Transport] = set()
-    visitor.pause_reading()  # reading begins anew, into a buffer
+    visitor.pause_reading()  # so that reading starts again into an End's buffer
     visitor.set_protocol(End(request.protocol, visitor, tool, over, silent, full))
     tool.set_protocol(End(connection, tool, visitor, over, silent, full))
     visitor.write(opening + connection.become_tunnel())
@@ -111,19 +111,20 @@ def _join(
 
 
 def _let_go(transport: asyncio.Transport) -> None:
-    """Close once everything is sent, and cut when that takes too long."""
+    """Close once everything is sent; cut the connection if that takes too long."""
     transport.close()
     asyncio.get_running_loop().call_later(_LAST_WORDS, transport.abort)
 
 
 _buffer = memoryview(bytearray(BULK))
-"""Of all tunnels: what is read into it is written on at once. The loop's own pieces are four times as large."""
+"""One buffer for all tunnels: what is read into it is written at once. The loop's own is four times as large."""
 
 
 class End(asyncio.BufferedProtocol):
-    """One end of a tunnel: whatever comes in here goes out at the `other` one.
+    """One end of a tunnel: whatever arrives here is sent on the `other` one.
 
-    `before` had the socket until now. It learns of the socket's loss, so that its owner's books stay right.
+    `before` is the protocol the socket had until now. It is told when the socket is lost, so that its owner's
+    counts stay correct.
     """
 
     __slots__ = ("_before", "_full", "_other", "_over", "_own", "_silent", "_unread")
@@ -143,15 +144,15 @@ class End(asyncio.BufferedProtocol):
         self._over = over
         self._silent = silent
         self._full = full
-        """The sides that have to catch up."""
+        """The sides that must read before they are sent more."""
         self._unread: StallWatch | None = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next piece of what this side says goes."""
+        """Return the buffer for the next bytes of this side."""
         return _buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """What this side said, said on; a flood takes turns, or the loop would read on for MiBs."""
+        """Forward what this side sent. After a full buffer, wait for a turn: the loop would read on for MiBs."""
         if not self._over.done():
             self._other.write(bytes(_buffer[:nbytes]))
             if nbytes == BULK:
@@ -163,20 +164,20 @@ class End(asyncio.BufferedProtocol):
             self._own.resume_reading()
 
     def pause_writing(self) -> None:
-        """This side is slower than the other, which waits; when it takes nothing for long, both end."""
+        """This side reads too slowly, so the other is paused. If it reads nothing for long, both end."""
         self._unread = StallWatch()
         self._unread.start(self._own)
         self._full.add(self._own)
         self._other.pause_reading()
 
     def resume_writing(self) -> None:
-        """This side has caught up."""
+        """This side has read enough."""
         self._stop_watching()
         self._full.discard(self._own)
         self._other.resume_reading()
 
     def eof_received(self) -> bool:
-        """This side has said its last; the other may still finish its sentence, unless TLS is in the way."""
+        """This side sends no more. The other may still finish for a while, unless it uses TLS."""
         self._silent.add(self)
         if len(self._silent) == 2 or not self._other.can_write_eof():
             self._end()
@@ -186,7 +187,7 @@ class End(asyncio.BufferedProtocol):
         return self._own.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """This side is gone; what it said last is still said on."""
+        """This side is lost. What it sent last is still forwarded."""
         self._stop_watching()
         self._end()
         self._before.connection_lost(exc)

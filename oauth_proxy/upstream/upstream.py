@@ -1,8 +1,8 @@
-"""One tool: a visitor's request goes there, and its answer to the visitor.
+"""One tool: forwards requests to it, and its responses to the clients.
 
 The law: a request is sent again only when that cannot do anything twice (RFC 9110 9.2.2): its method is
-idempotent, all of it is still in hand, and the connection was an old one that ended before a single byte of an
-answer.
+idempotent, all of it is still in hand, and the connection was an old one that ended before a single byte of a
+response.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 class Upstream:
-    """The way to one tool; make it inside a running event loop, and `close` it.
+    """Forwards requests to one tool. Create it inside a running event loop, and `close` it.
 
-    All times are seconds. `timeout` is how long the tool may take to begin its answer and to go on with it; event
-    streams may be silent for as long as they like. At most `limit` exchanges are under way at once and as many
-    more may wait for `timeout`; `most_tunnels` WebSockets may be open beside them. An owner has a share of each.
-    An unused connection is kept for as long as the tool says in Keep-Alive, else for `idle`, by default less than
-    the five seconds after which many servers hang up by themselves. `body_rate` is how many bytes a second have to
-    come of a visitor's body, over a minute. `claims` strikes out of the tool's answers what is ours to say.
+    All times are seconds. `timeout` is how long the tool may take to begin its response and to continue it; event
+    streams may be silent without limit. At most `limit` exchanges are in progress at once, and as many more may
+    wait for `timeout`; `most_tunnels` WebSockets may be open besides. Each owner has a share of each. An unused
+    connection is kept for as long as the tool says in Keep-Alive, otherwise for `idle`: by default less than the
+    five seconds after which many servers close one. A client's body must arrive with `body_rate` bytes a second,
+    over a minute. `claims` removes from the tool's responses what only we may send.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Upstream:
         self._body_rate = body_rate
 
     async def forward(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
-        """Ask the tool and pass its answer on to the visitor; what is returned has been sent already.
+        """Send the request to the tool and its response to the client. The result has been sent already.
 
-        Raises while nothing has been sent to the visitor: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,
-        UpstreamBusy, TooManyAtOnce, RequestTooSlow, BadRequest. After that, an answer that cannot be finished is
+        Raises only before anything is sent to the client: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,
+        UpstreamBusy, TooManyAtOnce, RequestTooSlow, BadRequest. After that, a response that cannot be finished is
         cut.
         """
         method, owner = request.method, outgoing.owner
@@ -102,10 +102,11 @@ class Upstream:
     async def _while_sending(
         self, request: web.BaseRequest, body: Body, connection: UpstreamConnection, wire: bytes, outgoing: Outgoing
     ) -> Forwarded:
-        """An exchange whose body is still coming: the tool may answer before it has all of it.
+        """Send a request whose body is still arriving: the tool may respond before it has all of it.
 
-        A refusal (413 and its like) ends the sending at once. Any other early answer runs beside it, and ends it
-        when it is complete. Either way nothing more can be asked on the visitor's connection nor on the tool's.
+        An error response (413 and the like) ends the sending at once. Any other early response is forwarded
+        meanwhile, and ends the sending when it is complete. In both cases, neither connection is used for another
+        request.
         """
         answer = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
         sender = asyncio.create_task(body.send(connection))
@@ -120,13 +121,13 @@ class Upstream:
             )
         finally:
             sender.cancel()
-            await asyncio.wait({sender})  # it must let go of the body before aiohttp reads what is left of it
+            await asyncio.wait({sender})  # it must stop reading the body before aiohttp discards the rest
 
     async def tunnel(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
-        """Ask the tool for a WebSocket and carry it; returns when it has ended, and cancelling ends it.
+        """Open a WebSocket to the tool and forward it; returns when it has ended. To end it, cancel this.
 
-        Errors are those of `forward`; an answer other than 101 is passed on as an ordinary one and closes the
-        visitor's connection.
+        Raises the errors of `forward`. A response other than 101 is forwarded as an ordinary one, and closes the
+        client's connection.
         """
         if not self._tunnel_shares.take(outgoing.owner):
             await self._tunnel_shares.wait(outgoing.owner)
@@ -138,24 +139,24 @@ class Upstream:
     async def close(self) -> None:
         """Cut every connection to the tool."""
         self._pool.close()
-        await asyncio.sleep(0)  # the loop lets go of them in its next round
+        await asyncio.sleep(0)  # the loop reports them lost in its next turn
 
     @property
     def open_connections(self) -> int:
-        """Connections to the tool for exchanges, idle ones among them."""
+        """The number of connections for exchanges, including idle ones."""
         return self._pool.open
 
     @property
     def idle_connections(self) -> int:
-        """Connections kept for the next request."""
+        """The number of idle connections."""
         return self._pool.idle
 
     @property
     def tunnels(self) -> int:
-        """WebSockets open, or being opened."""
+        """The number of WebSockets that are open or opening."""
         return self._pool.tunnels
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a connection."""
+        """The number of requests waiting for a connection."""
         return self._pool.waiting

@@ -1,7 +1,7 @@
-"""Bodies that have to be read whole before the tool may see a byte of them.
+"""Reads whole bodies that must be verified before the tool receives any of it.
 
-The law: what is held of all of them together is bounded, and so is what one caller has of that: anybody can send a
-body that only turns out unsigned when it is complete.
+The law: the size of all of them together is bounded, and so is one client's part of it: anyone can send a body
+that only turns out to be unsigned when it is complete.
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from oauth_proxy.requests import Request
 from oauth_proxy.upstream.outgoing import send_continue
 
 LONGEST = 1024 * 1024
-"""Bytes; Frame.io's own calls are a few kilobytes of JSON."""
+"""Bytes; Frame.io's own webhook calls are a few kilobytes of JSON."""
 DEADLINE = 10.0
-"""Seconds for all of it."""
+"""Seconds for the whole body."""
 MOST_HELD = 16 * LONGEST
-"""Bytes of all bodies that are held at a time."""
+"""Bytes of all bodies held at the same time."""
 MOST_OF_ONE = MOST_HELD // 4
-"""Of that, bytes of one client's: a stranger leaves room for Frame.io."""
+"""Bytes of that for one client, so that a stranger leaves room for Frame.io."""
 
 
 class WholeBodies:
-    """Holds bodies for as long as they are needed, and counts their bytes as they come."""
+    """Holds bodies while they are needed, and counts their bytes as they arrive."""
 
     def __init__(self) -> None:
         self.held = 0
-        """Bytes of all bodies that are held now."""
+        """Bytes of all bodies held now."""
         self._by_client: dict[str, int] = {}
 
     @asynccontextmanager
     async def of(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body, held until the context ends.
+        """Yield the request's body, which is held until the context ends.
 
-        Raises BodyTooLarge, TooMuchHeld, RequestTooSlow, and BadRequest where the body breaks off.
+        Raises BodyTooLarge, TooMuchHeld, RequestTooSlow, and BadRequest if the body breaks off.
         """
         body = await self._read(request)
         try:

@@ -31,9 +31,9 @@ async def decoded(body: bytes) -> bytes:
 
 
 @pytest.fixture
-def dear(monkeypatch: pytest.MonkeyPatch) -> None:
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every piece counts as one that took long."""
-    monkeypatch.setattr(turns, "DEAR", -1)
+    monkeypatch.setattr(turns, "SLOW", -1)
 
 
 class Crowd:
@@ -55,7 +55,7 @@ class Crowd:
 
 
 async def test_a_visitor_whose_request_is_not_dear_never_stands_in_the_line(wire: Wire) -> None:
-    """200 connections of dear requests made others wait for 3 to 60 s."""
+    """200 connections of slow requests made others wait for 3 to 60 s."""
     crowd = Crowd(300)
     sock = socket.create_connection(("127.0.0.1", wire.stage.listens_on))
     sock.sendall(wire.request("/healthz"))  # there before the proxy has accepted the connection
@@ -71,7 +71,7 @@ async def test_a_visitor_whose_request_is_not_dear_never_stands_in_the_line(wire
 
 
 @pytest.mark.parametrize("attack", ["pages in a row", "chunks for the tool", "chunks from the tool"])
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("slow")
 async def test_dear_requests_wait_until_the_line_has_come_to_them(wire: Wire, attack: str) -> None:
     data = {
         "pages in a row": wire.request("/oauth2/sign_in", "Accept: text/html") * 10,
@@ -96,7 +96,7 @@ async def test_dear_requests_wait_until_the_line_has_come_to_them(wire: Wire, at
         assert await loop.sock_recv(sock, 1 << 16)
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("slow")
 async def test_a_body_in_chunks_of_any_size_arrives_whole_both_ways(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +112,7 @@ async def test_a_body_in_chunks_of_any_size_arrives_whole_both_ways(
         assert wire.tool.heard[-1].body == b"".join(pieces)
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("slow")
 async def test_what_follows_a_whole_answer_in_chunks_reaches_nobody(wire: Wire) -> None:
     """Held bytes belong to the answer that they followed, and its connection ends with them."""
     chunks = TINY * (3 * SLICE // len(TINY))
@@ -125,7 +125,7 @@ async def test_what_follows_a_whole_answer_in_chunks_reaches_nobody(wire: Wire) 
         assert b"stray" not in (await wire.ask("/assets/second")).body
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("slow")
 async def test_a_visitor_who_leaves_while_waiting_in_the_line_leaves_nothing_behind(wire: Wire) -> None:
     async with strangers(wire, STRANGERS) as sockets:
         data = wire.request("/hook", "Transfer-Encoding: chunked", method="POST") + TINY * 30_000
