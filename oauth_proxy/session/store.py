@@ -41,8 +41,8 @@ class CookieStore:
     """Reads and writes sessions. `lifetime` and `idle` are seconds; `clock` returns seconds since the epoch.
 
     A session too large for a browser is stored in `memory`, if that outlives the process, and the cookie holds a
-    sealed pointer to it. `settled_until` returns until when nothing of a session is due; `held` returns when it was
-    last seen with a long request or stream open.
+    sealed pointer to it. `settled_until` returns until when nothing of a session is due; `held` returns when it
+    was last seen with a long request or stream open.
     """
 
     def __init__(
