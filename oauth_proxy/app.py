@@ -197,7 +197,7 @@ class Proxy:
     def _introduce(self, request: Request) -> None:
         request.fields = self._header_cache.read(
             tuple(request.raw_headers)
-        )  # a tuple, also for bytes that were no request
+        )  # not a tuple if the bytes were no request
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote or "", request.fields)
 

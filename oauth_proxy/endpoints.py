@@ -95,7 +95,7 @@ class Endpoints:
         return await endpoint(request, query, self._cookies.read(request.fields))
 
     async def start(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
-        """Redirect to Frame.io, with the attempt's cookie. Only navigations: a script would collect such cookies."""
+        """Redirect to Frame.io, with an attempt's cookie. Only navigations: scripts would collect cookies."""
         return_to = self._return_to(request, query)
         if not is_navigation(request.method, request.fields):
             error = SignInRequired("a login was asked for by something that is not a navigation")

@@ -42,7 +42,7 @@ class Responses:
         self._site = site
 
     def start_url(self, return_to: str, *, switch: bool = False) -> str:
-        """The URL that starts a login; it returns to `return_to`. With `switch`, people can choose another account."""
+        """The URL that starts a login and leads back to `return_to`; `switch` lets people change the account."""
         other = "&switch=1" if switch else ""
         return self._site.url(START) + f"?rd={quote(return_to, safe='')}{other}"
 
@@ -115,7 +115,7 @@ class Responses:
         return Outcome(response, user=visit.user, cause=error.cause)
 
     def confirm_sign_out(self, request: Request) -> web.Response:
-        """The page that asks whether to sign out, if another site may have sent the request; programs get an error."""
+        """The page that asks whether to sign out, as another site may want it; programs get an error."""
         if not is_navigation("GET", request.fields):  # "GET", as a POST of a form also navigates
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))
@@ -176,8 +176,8 @@ def _is_for_a_person(request: Request, visit: Visit) -> bool:
 def _may_be_misread_after(request: Request) -> bool:
     """Whether the bytes after this request must not be parsed as another request.
 
-    They may belong to a protocol that was refused. And after a chunked body, aiohttp 3.14.5 parses the last trailer
-    as a header of the next request, which on a front proxy's connection may be somebody else's.
+    They may belong to a protocol that was refused. And after a chunked body, aiohttp 3.14.5 parses the last
+    trailer as a header of the next request, which on a front proxy's connection may be somebody else's.
     """
     return request.method == "CONNECT" or "Upgrade" in request.headers or "Transfer-Encoding" in request.headers
 

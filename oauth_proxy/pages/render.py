@@ -1,7 +1,7 @@
 """Renders the pages from templates.
 
 The law: every template is rendered once before the first visitor comes. A template that cannot be rendered stops
-the start. The Content-Security-Policy allows only the styles found then, so nothing that a visitor sends can add one.
+the start. The Content-Security-Policy allows only the styles found then, so visitors' input can add none.
 """
 
 import re
