@@ -1,6 +1,7 @@
-"""Who may enter, and what is public.
+"""Decides who has access, and which paths are public.
 
-The law: deny by default. Somebody no rule fits stays out, and a path that can be read in two ways is not public.
+The law: deny by default. A user whom no rule matches has no access, and a path that can be read in two ways is not
+public.
 """
 
 import re
@@ -14,7 +15,7 @@ _MAILBOX = re.compile(r"([^@\s\x00-\x1f\x7f]{1,64})@([^@\s\x00-\x1f\x7f]{1,253})
 
 
 class Access:
-    """The rules of the configuration, asked for every request."""
+    """The access rules of the configuration; they are checked for every request."""
 
     def __init__(self, allow: Sequence[Rule], public: Sequence[PublicRule]) -> None:
         self._allow = tuple(allow)
@@ -23,11 +24,11 @@ class Access:
         self._public_folders = [rule for rule in public if rule.below]
 
     def allows(self, identity: Identity) -> bool:
-        """Whether any rule lets this person in."""
+        """Whether any rule gives this user access."""
         return self._everyone or any(_fits(rule, identity) for rule in self._allow)
 
     def is_public(self, method: str, target: Target) -> bool:
-        """Whether a request reaches the tool without a session; only ever for a path with a single reading."""
+        """Whether a request may reach the tool without a session; never for a path that has two readings."""
         if not target.plain:
             return False
         if (method, target.path) in self._public_paths:
@@ -56,7 +57,7 @@ def _belongs(rule: Member, identity: Identity) -> bool:
 
 
 def _fits_email(pattern: EmailPattern, email: str) -> bool:
-    """One mailbox, one '@', domains compared label by label in their ASCII form (RFC 5890)."""
+    """Exactly one '@'; domains are compared by label in their ASCII form (RFC 5890)."""
     mailbox = _MAILBOX.fullmatch(email)
     if mailbox is None:
         return False
@@ -64,7 +65,7 @@ def _fits_email(pattern: EmailPattern, email: str) -> bool:
         host = parse_domain(mailbox[2])
     except Refused:
         return False
-    # Only ASCII folds to ASCII for certain: the Kelvin sign's lower case is a plain k.
+    # Only ASCII, because other characters may become ASCII in lower case: the Kelvin sign becomes k.
     if pattern.local is not None and (not mailbox[1].isascii() or mailbox[1].lower() != pattern.local):
         return False
     return host.endswith("." + pattern.domain) if pattern.subdomains else host == pattern.domain

@@ -1,6 +1,6 @@
-"""What the people who run it ask and command. On a listener of its own, never the public one.
+"""The operators' HTTP interface: metrics, health and commands. It has its own listener, never the public one.
 
-The law: anybody who reaches it may ask for metrics, alive and ready; who commands it has `session.secret`.
+The law: anybody who reaches it may read metrics, health and readiness; commands need `session.secret`.
 """
 
 import asyncio
@@ -20,37 +20,37 @@ from oauth_proxy.telemetry import Metrics
 log = logging.getLogger(__name__)
 
 DEADLINE = 5.0
-"""Seconds for a command to arrive, and as many to be done."""
+"""Seconds to receive a command, and again to carry it out."""
 
 
 class Troubled(Protocol):
-    """Something that may be in trouble, and says so."""
+    """A part that can report trouble."""
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong; None while nothing is."""
+        """What is wrong; None if nothing is."""
         ...
 
 
 class Desk(Protocol):
-    """Where sessions are looked up and ended for the people who run the proxy."""
+    """Lists and ends sessions for operators."""
 
     async def end_user(self, user: str | None) -> str | None:
         """End all sessions of an id or email address, or of everybody for None.
 
-        Returns why the store could not be told, which is then told later; None when all is well.
+        Returns why the store could not be written (it will be later); None if it was.
         """
         ...
 
     async def seen(self) -> list[Seen]:
-        """Everybody who is known to be signed in."""
+        """All known signed-in users."""
         ...
 
 
 class Admin:
-    """`is_ready` tells whether new visitors should be sent here, `memory` whether replicas know of each other.
+    """`is_ready` is whether new visitors should be sent here; `memory` reports whether the store can be reached.
 
-    `capacity` is in trouble while newcomers are turned away; `desk` and `inbox` are for commands.
+    `capacity` reports trouble while new connections are refused; `desk` and `inbox` are for commands.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Admin:
         self._capacity = capacity
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """/metrics in Prometheus's text format, /healthz and /readyz as Kubernetes asks for them, and /command."""
+        """Handle /metrics (Prometheus's text format), /healthz and /readyz (as in Kubernetes), and /command."""
         path = request.raw_path.partition("?")[0]
         allowed = ("POST",) if path == "/command" else ("GET", "HEAD")
         if request.method not in allowed:
@@ -88,7 +88,7 @@ class Admin:
         return web.Response(status=404, text="/metrics, /healthz and /readyz are here\n")
 
     def _readiness(self) -> web.Response:
-        """Ready with Redis down too: it is down for all replicas at once, and each goes on alone."""
+        """Also ready if Redis is down: it is down for all replicas at once, and each continues alone."""
         if not self._is_ready():
             return web.Response(status=503, text="draining\n")
         if self._capacity.trouble:
@@ -96,7 +96,7 @@ class Admin:
         return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")
 
     async def _command(self, request: web.BaseRequest) -> web.Response:
-        """200 for whoever proved to know the secret; what became of the command is in the sealed answer only."""
+        """200 for clients that know the secret; only the sealed reply says what the command did."""
         try:
             channel, command = self._inbox.open(await _body(request))
         except Unsealable:
@@ -107,7 +107,7 @@ class Admin:
                 answer = await self._done(command)
         except TimeoutError:
             answer = {"refused": f"it could not do that within {DEADLINE:g} s"}
-        except Exception:  # whoever commanded is to hear it from the proxy itself, not from an unsealed page
+        except Exception:  # the command line trusts sealed replies only, so a failure needs one too
             log.exception("a fault of ours while a command was obeyed")
             answer = {"refused": "it failed, and its log says why"}
         return web.Response(text=channel.seal_answer(command, answer))
@@ -123,23 +123,23 @@ class Admin:
         return {"refused": "it does not know this command"}
 
     async def _end(self, user: str | None) -> dict[str, Any]:
-        """Whether the user was known is told too: a name with a slip in it ends nothing."""
+        """End the sessions. Also returns whether the user is known, as a misspelled name ends nothing."""
         known = user is None or await self._is_known(user)
         untold = await self._desk.end_user(user)
         log.info("a command ended all sessions of %s", user if user is not None else "everybody")
         return {"untold": untold, "known": known or untold is not None}
 
     async def _is_known(self, user: str) -> bool:
-        """Whether somebody of that name is signed in; asking must not keep anybody from being signed out."""
+        """Whether a user of that name is signed in. This takes little time, so that it does not delay the end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DEADLINE / 5):
                 seen = await self._desk.seen()
                 return user.lower() in {name.lower() for each in seen for name in (each.id, each.email) if name}
-        return True  # nobody can tell
+        return True  # it is unknown
 
 
 async def _body(request: web.BaseRequest) -> str:
-    """The text of a command. Raises Unsealable for one that is too long, too slow, or breaks off."""
+    """The text of a command. Raises Unsealable if it is too long, too slow or incomplete."""
     try:
         async with asyncio.timeout(DEADLINE):
             await request.content.readexactly(LONGEST_COMMAND + 1)

@@ -1,4 +1,4 @@
-"""Every part is made here, once, and handed to those that need it; then the listeners open."""
+"""Creates every part of the proxy once, passes it to the parts that use it, and opens the listeners."""
 
 import asyncio
 import logging
@@ -54,11 +54,11 @@ from oauth_proxy.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 DRAIN = 12.5  # Connection.shutdown waits twice as long
-"""Seconds that requests under way get to finish after a stop; Kubernetes kills after 30."""
+"""Seconds that requests in progress have to finish after a stop; Kubernetes kills the process after 30."""
 
 
 class Proxy:
-    """All parts of one proxy, by the clocks of `system`. Make it inside a running event loop."""
+    """All parts of one proxy; they use the clocks of `system`. Create it inside a running event loop."""
 
     def __init__(self, settings: Settings, http: aiohttp.ClientSession, system: System = MACHINE) -> None:
         site = Site(settings.public_url, settings.session.cookie.domain)
@@ -115,7 +115,7 @@ class Proxy:
             clock.date,
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
-        # Frame.io's stamps are compared with the system's clock, which is the one that it can know.
+        # Frame.io's timestamps are compared with the system clock: only that is synchronised with other machines.
         webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, system.wall)
         visitors = Visitors(self.sessions, bearers, attempts)
         self._gateway = Gateway(
@@ -159,7 +159,7 @@ class Proxy:
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
     async def handle(self, request: Request) -> Outcome:
-        """The outcome of any request. Every failure becomes one here, and nowhere else."""
+        """Handle any request. This is the only place where failures become responses."""
         self._introduce(request)
         try:
             try:
@@ -172,22 +172,22 @@ class Proxy:
             except Refused as refused:
                 return self._failure(request, refused, self.answers.failure)
         except ConnectionError:
-            raise  # the visitor hung up: nobody is left to answer
-        except Exception:  # the one place where a fault of ours becomes an answer
+            raise  # the client disconnected: there is nobody to respond to
+        except Exception:  # the one place where a bug of ours becomes a response
             log.exception("a fault of ours", extra={"request_id": request.request_id})
             return Outcome(self.answers.fault(request), cause="a fault of ours")
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
-        """The outcome of bytes that could not be read as a request."""
+        """Respond to bytes that could not be parsed as a request."""
         self._introduce(request)
         return self._failure(request, Refused(error), self.answers.refusal)
 
     def end_streams(self) -> None:
-        """Cut the WebSockets and event streams, which would not end by themselves."""
+        """Cancel WebSockets and event streams, because they do not end by themselves."""
         self._live.close()
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of everything."""
+        """Finish background work, and close everything."""
         await self.bearers.close()
         await self.redemptions.close()
         await self.sessions.close()
@@ -197,16 +197,16 @@ class Proxy:
     def _introduce(self, request: Request) -> None:
         request.fields = self._header_cache.read(
             tuple(request.raw_headers)
-        )  # of what is no request it is no tuple
+        )  # not a tuple if the bytes were no request
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote or "", request.fields)
 
     def _checked(self, request: Request) -> Target:
-        """The request's target, where the request is fit to be looked at. Raises BadRequest and its like."""
+        """Check the request, and return its target. Raises BadRequest, MethodNotAllowed or Misdirected."""
         if request.fields.size > reading.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
         if request.method == "TRACE":
-            # It would echo what we add for the tool, the bearer among it.
+            # Its response would contain the headers that we add for the tool, the access token included.
             raise MethodNotAllowed("TRACE", allow=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
         hosts = request.fields[b"host"]
         if len(hosts) != 1:
@@ -220,7 +220,7 @@ class Proxy:
         self, request: Request, refused: Refused, answer: Callable[[Request, Refused], web.StreamResponse]
     ) -> Outcome:
         error = refused.error
-        if not isinstance(error, SignInRequired | NotFound):  # the access log tells those
+        if not isinstance(error, SignInRequired | NotFound):  # the access log shows those
             log.warning(
                 "%s",
                 error.cause,
@@ -231,7 +231,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A proxy that listens; the ports it got, for those that asked for any (0)."""
+    """A listening proxy, and its addresses, with the actual port where the settings had port 0."""
 
     proxy: Proxy
     listen: Listen
@@ -242,11 +242,11 @@ class Running:
 async def running(
     settings: Settings, log_to: TextIO, system: System = MACHINE, *, sock: socket.socket | None = None
 ) -> AsyncIterator[Running]:
-    """A proxy listening as `settings` say, until the context ends; then requests under way may finish.
+    """Run a proxy until the context ends; then requests in progress may finish.
 
-    The access log is written to `log_to`. `sock` listens already where visitors are to be served.
+    The access log is written to `log_to`. `sock`, if given, already listens for visitors.
 
-    Raises ConfigurationError for what cannot be used after all: a port, a certificate, a template.
+    Raises ConfigurationError for a port, certificate or template that turns out to be unusable.
     """
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
     async with AsyncExitStack() as stack:
@@ -264,7 +264,7 @@ async def running(
         inbox = Inbox(settings.session.keys, settings.public_url, system.wall)
         admin = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.capacity, proxy.watch, inbox)
         asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
-        # The admin listener outlives the public one, to say that it is draining.
+        # The admin listener closes after the public one, to report that the proxy is draining.
         admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
         if settings.tool_api:
             await tool_api.serve(stack, ToolApi(proxy.handles, proxy.clock.date), settings.tool_api.listen)

@@ -1,4 +1,4 @@
-"""Parts made from the settings, where that takes more than handing a value over."""
+"""Creates the parts that need more than one value of the settings."""
 
 import ssl
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from oauth_proxy.upstream.upstream import Upstream
 
 
 def cookies_for(settings: Settings) -> Cookies:
-    """Our cookies, named and marked as the settings say."""
+    """The proxy's cookies, with name and attributes from the settings."""
     cookie = settings.session.cookie
     return Cookies(
         cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
@@ -31,7 +31,7 @@ def cookies_for(settings: Settings) -> Cookies:
 
 
 def api_for(settings: Settings) -> Api:
-    """Frame.io's addresses, with those that the settings point elsewhere."""
+    """Frame.io's addresses, or those that the settings replace."""
     app = settings.frameio
     api = APIS[app.api]
     return replace(
@@ -46,7 +46,7 @@ def api_for(settings: Settings) -> Api:
 def provider_for(
     settings: Settings, http: aiohttp.ClientSession, clock: Clock, system: System, metrics: Metrics
 ) -> Provider:
-    """Frame.io, as the registered app of the settings speaks to it."""
+    """The client for Frame.io, with the registered app of the settings."""
     app = settings.frameio
     client = Client(
         app.client_id,
@@ -64,10 +64,10 @@ def provider_for(
 
 
 def logout_for(settings: Settings) -> Callable[[str], str] | None:
-    """Where a browser ends its session at the provider, given where it shall come back to; None where unknown.
+    """A function that makes the provider's logout URL from a return address; None if the settings have none.
 
-    Adobe IMS calls that redirect_uri, OpenID Connect (RP-Initiated Logout 1.0) post_logout_redirect_uri. No token
-    goes along: it would stand in histories and logs.
+    Adobe IMS calls the return address redirect_uri; OpenID Connect (RP-Initiated Logout 1.0) calls it
+    post_logout_redirect_uri. The URL has no token, which would appear in histories and logs.
     """
     url = settings.frameio.logout_url
     if url is None:
@@ -81,7 +81,7 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
 
 
 def routes_for(settings: Settings, claims: Claims) -> list[Route]:
-    """The ways to the tools. Those with https share the certificate authorities, which take 30 ms and 0.8 MiB."""
+    """The routes to the tools. All share one TLS context, because loading the CAs takes 30 ms and 0.8 MiB."""
     any_tls = any(each.url.scheme == "https" for each in settings.upstreams.values())
     trusted = ssl.create_default_context() if any_tls else None
     make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, trusted=trusted)
@@ -97,7 +97,7 @@ def _route(
     claims: Claims,
     trusted: ssl.SSLContext | None,
 ) -> Route:
-    """The way to one tool; where that is Frame.io's `api` itself, with what it wants to be told of tokens."""
+    """The route to one tool. If the tool is Frame.io's `api` itself, the route adds the header for some tokens."""
     at = settings.url
     address = Address(at.host, at.port, tls=at.scheme == "https", unix=at.socket)
     host = at.authority.encode("ascii") if settings.host == "upstream" else None

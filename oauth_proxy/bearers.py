@@ -1,7 +1,7 @@
-"""Programs that bring a token of their own: whose it is, asked of Frame.io and remembered for a minute.
+"""Programs that send their own access token: Frame.io is asked whose it is, and the result is cached for a minute.
 
-The law: nobody is let in by anything but an answer of the provider's about this very token, remembered under the
-hash of all of it; and whatever a stranger can make grow is bounded.
+The law: only a response of the provider about this exact token gives access; it is cached under the hash of the
+whole token. Everything that strangers can make grow is bounded.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.requests import Request
 
 GOOD_FOR, WRONG_FOR = 60.0, 30.0
-"""Seconds for which an answer about a token is believed."""
+"""Seconds for which a result about a valid token, and about a refused one, is cached."""
 RECHECK, RECHECK_AGAIN = 300.0, 15.0
-"""Seconds after which a token is asked about again while its program has something open; and if that failed."""
+"""Seconds until a token with an open request is checked again; and until the next try, if that failed."""
 MOST_WRONG, PAUSE = 10, 6.0
-"""Wrong tokens a client may bring at once, and the seconds after which it may bring one more."""
+"""Refused tokens that a client may send in a burst, and seconds until it may send one more."""
 PROVEN_FOR = 86_400.0
-"""Seconds for which a token that was good is asked about again, however many wrong ones come from its address."""
+"""Seconds for which the limit on refused tokens does not apply to a token that was once accepted."""
 _REMEMBERED = 4096
 _AT_ONCE = 16
-"""Tokens asked about at a time, so that strangers leave connections for the logins."""
+"""Tokens checked at a time, so that strangers do not use all connections to the provider."""
 _PATIENCE = 15.0
 _PROGRAM = "bearer "
 
@@ -45,16 +45,16 @@ V = TypeVar("V")
 
 
 class Describing(Protocol):
-    """What is needed of the provider."""
+    """The provider calls that are needed here."""
 
     async def profile(self, access_token: str, *, owner: str, asker: Literal["program"]) -> Identity:
-        """Who the bearer is."""
+        """The token's user."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Whose a token was at a moment, in seconds since the epoch."""
+    """The user of a token, as read `at` a time in seconds since the epoch."""
 
     identity: Identity
     at: float
@@ -62,14 +62,14 @@ class _Answer:
 
 @dataclass(slots=True)
 class _Flight:
-    """One question to the provider, and how many requests wait for its answer."""
+    """A call to the provider in progress, and how many requests wait for it."""
 
     task: asyncio.Task[_Answer]
     waiting: int = 0
 
 
 class Bearers:
-    """Turns requests' own tokens into sessions, where that is `enabled`. `clock` tells seconds since the epoch."""
+    """Turns tokens in requests into sessions, if `enabled`. `clock` returns seconds since the epoch."""
 
     def __init__(self, provider: Describing, clock: Callable[[], float], *, enabled: bool) -> None:
         self._provider = provider
@@ -86,19 +86,19 @@ class Bearers:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def has_token(self, request: Request, received: RequestCookies) -> bool:
-        """Whether a token of its own says whose request it is.
+        """Whether the request is identified by its own token.
 
-        Where a request brings a cookie of ours, that decides alone: it comes from a browser, and the tool's own
-        pages may use Authorization for something that is not Frame.io's to see.
+        A request with a cookie of ours is identified by that alone: it comes from a browser, and the tool's pages
+        may use Authorization for a secret that Frame.io must not see.
         """
         return self._enabled and not received.seen and brings_token(request.fields)
 
     async def session(self, request: Request) -> Session:
         """The session of a request that has a token.
 
-        It is never refreshed: its `expires_at` is until when the provider's answer is believed.
+        It is never refreshed: its `expires_at` is when the provider's response is no longer trusted.
 
-        Raises TokenMalformed, TokenRefused, TooManyWrongTokens, and ProviderUnavailable when nobody can tell.
+        Raises TokenMalformed, TokenRefused, TooManyWrongTokens, and ProviderUnavailable if it cannot be checked.
         """
         token = bearer_token(request.fields)
         key = hashlib.sha256(token.encode("ascii")).digest()
@@ -108,7 +108,7 @@ class Bearers:
         return Session(name, known.identity, tokens, known.at, known.at, profile_at=known.at, program=True)
 
     def tend(self, open_sessions: Iterable[Session]) -> None:
-        """Ask again about the tokens of programs that have something open; to be called about once a second."""
+        """Check the tokens of programs with open requests again, when due. Call this about once a second."""
         for session in open_sessions:
             if session.id in self._rechecks or len(self._rechecks) >= _AT_ONCE:
                 continue
@@ -117,11 +117,11 @@ class Bearers:
                 task.add_done_callback(partial(self._rechecked, session.id))
 
     def is_refused(self, session: Session) -> bool:
-        """Whether the provider no longer accepts the token of a program's session."""
+        """Whether the provider refused the token of a program's session."""
         return self._wrong.get(_key(session)) is not None
 
     def newest(self, session: Session) -> Session:
-        """A program's session with the identity that the provider told last."""
+        """A program's session with the identity that was last read."""
         known = self._good.last(_key(session))
         return session if known is None else session.described(known.identity, known.at)
 
@@ -138,7 +138,7 @@ class Bearers:
         del self._rechecks[session_id]
 
     def _is_due(self, session: Session) -> bool:
-        """Whether a program's token is to be asked about again."""
+        """Whether a program's token must be checked again."""
         key = _key(session)
         if self._busy.get(key) or self._unanswered.get(key) or self.is_refused(session):
             return False
@@ -155,7 +155,7 @@ class Bearers:
         return await self._shared(key, token, client)
 
     async def _shared(self, key: bytes, token: str, client: str) -> _Answer:
-        """The provider's answer, for which one question is asked however many wait."""
+        """The provider's result about a token. All requests that wait for it share one call."""
         flight = self._flights.get(key)
         if flight is None:
             flight = _Flight(asyncio.create_task(self._ask(key, token, client)))
@@ -165,16 +165,16 @@ class Bearers:
             return await asyncio.shield(flight.task)
         finally:
             flight.waiting -= 1
-            if not flight.waiting:  # everybody has their answer or hung up: strangers leave no work behind
+            if not flight.waiting:  # done, or all clients disconnected: strangers leave no work behind
                 del self._flights[key]
                 flight.task.cancel()
 
     def _owner(self, key: bytes) -> str:
-        """Whose failure it is when nobody can say whose a token is: strangers together are one."""
+        """The owner of a failed check: the token, if it was once accepted; all other tokens share one owner."""
         return f"{_PROGRAM}{key.hex()}" if self._proven.get(key) else _PROGRAM
 
     async def close(self) -> None:
-        """Nothing is asked any more."""
+        """Cancel all checks of open requests."""
         for task in self._rechecks.values():
             task.cancel()
         await asyncio.gather(*self._rechecks.values(), return_exceptions=True)
@@ -183,7 +183,7 @@ class Bearers:
         try:
             async with asyncio.timeout(_PATIENCE), self._turns:
                 if not self._proven.get(key):
-                    self._limit.check(client)  # here, because what came in the same moment may have been wrong
+                    self._limit.check(client)  # here, as a token ahead in the queue may have been refused
                 now = self._clock()
                 known = _Answer(await self._provider.profile(token, owner=self._owner(key), asker="program"), now)
         except (GrantEnded, NotAllowed) as error:
@@ -202,52 +202,52 @@ class Bearers:
 
 
 class _Cache(Generic[V]):
-    """What is believed of tokens, by their hashes and for a while."""
+    """Results about tokens, by the token's hash; each has an expiry time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._kept = Bounded[bytes, tuple[V, float]](_REMEMBERED)
 
     def get(self, key: bytes) -> V | None:
-        """What is believed now."""
+        """The value, unless it has expired."""
         kept = self._kept.get(key)
         return kept[0] if kept is not None and self._clock() < kept[1] else None
 
     def seconds_left(self, key: bytes) -> int:
-        """For how long it is believed still, at least 1."""
+        """Seconds until the value expires, at least 1."""
         _, until = self._kept.get(key) or (None, 0.0)
         return max(1, math.ceil(until - self._clock()))
 
     def last(self, key: bytes) -> V | None:
-        """What was believed last, though it may be no more."""
+        """The last value, even if it has expired."""
         kept = self._kept.get(key)
         return kept[0] if kept is not None else None
 
     def drop(self, key: bytes) -> None:
-        """Believe nothing of this any more."""
+        """Delete the value."""
         self._kept.drop(key)
 
     def keep(self, key: bytes, value: V, until: float) -> None:
-        """Believe this until then, in seconds since the epoch."""
+        """Store the value until a time in seconds since the epoch."""
         self._kept.keep(key, (value, until))
 
 
 class _Limit:
-    """Wrong tokens by client: each takes PAUSE seconds to be forgotten, and MOST_WRONG of them may be open."""
+    """Limits refused tokens per client to MOST_WRONG in a burst, then one every PAUSE seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._forgotten_at = Bounded[str, float](_REMEMBERED)
 
     def check(self, client: str) -> None:
-        """Raises TooManyWrongTokens."""
+        """Raises TooManyWrongTokens if the client has reached the limit."""
         open_for = (self._forgotten_at.get(client) or 0.0) - self._clock()
         wait = open_for - (MOST_WRONG - 1) * PAUSE
         if wait > 0:
             raise TooManyWrongTokens("a client brings one wrong token after another", retry_after=math.ceil(wait))
 
     def count(self, client: str) -> None:
-        """One more."""
+        """Count one refused token."""
         self._forgotten_at.keep(client, max(self._forgotten_at.get(client) or 0.0, self._clock()) + PAUSE)
 
 

@@ -1,13 +1,13 @@
-"""Headers by which some server takes path, host, scheme, method, client or user from a request.
+"""Headers from which some server takes the path, host, scheme, method, client or user of a request.
 
-The law: none of them crosses from a visitor. Many a server believes them by default, or once it is told that
-a proxy stands in front of it. What the scripts of a tool's own pages send is not here: `X-Requested-With`, an API
-key, `X-User-Id` with a token beside it, `X-Middleware-Prefetch`.
+The law: none of them is forwarded from a visitor. Many servers trust them by default, or when configured to be
+behind a proxy. Headers that the scripts of a tool's own pages send are not listed: `X-Requested-With`, an API key,
+`X-User-Id` together with a token, `X-Middleware-Prefetch`.
 """
 
 from collections.abc import Iterator
 
-# Names as `headers.normal` folds them, `*` at the end for anything; who believes them, and for what.
+# Names as `headers.normal` folds them, with `*` at the end as a wildcard; who trusts them, and for what.
 _BELIEVED: tuple[tuple[str, str], ...] = (
     # Path
     ("script-name path-info", "gunicorn, from loopback and Unix sockets: which part of the path the tool sees"),
@@ -113,11 +113,11 @@ _BELIEVED: tuple[tuple[str, str], ...] = (
     ("x-scope-orgid", "Loki, Mimir, Tempo: whose data"),
 )
 _CARRIERS = ("grpc-metadata-",)
-"""grpc-gateway hands on what stands behind this as the header itself."""
+"""Prefixes of header names: grpc-gateway forwards a header without this prefix."""
 
 
 def table() -> Iterator[tuple[tuple[str, ...], str]]:
-    """Names, `*` at the end for anything that follows, with who believes them and for what."""
+    """The names, with `*` at the end as a wildcard, and who trusts them for what."""
     for names, by in _BELIEVED:
         yield tuple(names.split()), by
 
@@ -127,7 +127,7 @@ _FAMILIES = tuple(name[:-1].encode() for names, _ in table() for name in names i
 
 
 def is_believed(folded: bytes) -> bool:
-    """Whether some server believes a header of this name, given as `headers.normal` folds it."""
+    """Whether some server trusts a header of this name, which `headers.normal` has folded."""
     for carrier in _CARRIERS:
         folded = folded.removeprefix(carrier.encode())
     return folded in _NAMES or folded.startswith(_FAMILIES)

@@ -1,6 +1,6 @@
-"""Maps that stay small: when there is too much in one, what was kept longest ago is dropped.
+"""Bounded maps: when one is full, the item that was stored longest ago is dropped.
 
-The law: the bound holds after every `keep`, and what was kept last is there, unless it alone exceeds the bound.
+The law: the bound holds after every `keep`, and the item stored last is there, unless it alone exceeds the bound.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 class Bounded(Generic[K, V]):
-    """At most `most` items, iterated from the one kept longest ago. `get` is a dict's own, and as fast."""
+    """At most `most` items, iterated from the oldest. `get` is the dict's own method, for speed."""
 
     __slots__ = ("_items", "get", "most")
 
@@ -20,7 +20,7 @@ class Bounded(Generic[K, V]):
         self.most = most
         self._items: OrderedDict[K, V] = (
             OrderedDict()
-        )  # a dict takes long to find its oldest item, once many are gone
+        )  # a plain dict finds its oldest item slowly after many deletions
         self.get: Callable[[K], V | None] = self._items.get
 
     def __len__(self) -> int:
@@ -33,28 +33,28 @@ class Bounded(Generic[K, V]):
         return key in self._items
 
     def values(self) -> ValuesView[V]:
-        """The values, in the order of the keys."""
+        """The values, the oldest first."""
         return self._items.values()
 
     def keep(self, key: K, value: V) -> None:
-        """Have this as the newest, in the place of whatever had the key."""
+        """Store the value as the newest item; it replaces one with the same key."""
         self._items[key] = value
         self._items.move_to_end(key)
         while len(self._items) > self.most:
             self._items.popitem(last=False)
 
     def drop(self, key: K) -> V | None:
-        """Forget it; what it was."""
+        """Delete the item; returns its value, or None."""
         return self._items.pop(key, None)
 
 
 class Weighed(Bounded[K, V]):
-    """At most `most` bytes of items; `weigh` tells how many one takes. Keep it again when it has grown."""
+    """At most `most` bytes of items; `weigh` returns an item's bytes. Call `keep` again when an item has grown."""
 
     __slots__ = ("_weigh", "_weights", "weight")
 
     ITEM = 200
-    """Bytes that the map itself takes for an item, roughly."""
+    """Approximate bytes that the map itself uses per item."""
 
     def __init__(self, most: int, weigh: Callable[[K, V], int]) -> None:
         super().__init__(most)
@@ -64,7 +64,7 @@ class Weighed(Bounded[K, V]):
         """Bytes of all items."""
 
     def keep(self, key: K, value: V) -> None:
-        """Have this as the newest, in the place of whatever had the key."""
+        """Store the value as the newest item; it replaces one with the same key."""
         weight = self._weigh(key, value) + self.ITEM
         self.weight += weight - self._weights.get(key, 0)
         self._weights[key] = weight
@@ -74,6 +74,6 @@ class Weighed(Bounded[K, V]):
             self.drop(next(iter(self._items)))
 
     def drop(self, key: K) -> V | None:
-        """Forget it; what it was."""
+        """Delete the item; returns its value, or None."""
         self.weight -= self._weights.pop(key, 0)
         return self._items.pop(key, None)

@@ -1,4 +1,4 @@
-"""The command `oauth-proxy`. The only room that prints, reads the environment and exits."""
+"""The command `oauth-proxy`. Only this module prints, reads the environment and exits."""
 
 import asyncio
 import gc
@@ -42,12 +42,12 @@ def main() -> None:
 
     Begin with `oauth-proxy demo` to see it work, or with `oauth-proxy init` for a file of your own.
     """
-    # What a command has to say, it prints; only a proxy that serves has a log.
+    # Commands print their messages; only a serving proxy has a log.
     logging.getLogger("oauth_proxy").addHandler(logging.NullHandler())
 
 
 def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
-    """What is wrong with a configuration is said in a line each, and the command ends with 2."""
+    """Print each problem of a ConfigurationError on its own line, and exit with status 2."""
 
     @wraps(command)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -171,7 +171,7 @@ def health(file: Path) -> None:
 @_problems_told
 def demo(port: int, api: Api) -> None:
     """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
-    from oauth_proxy.demo.launch import NotStartedError, launched  # no other command needs the demo
+    from oauth_proxy.demo.launch import NotStartedError, launched  # local: only this command needs the demo
 
     with _listening(port) as sock:
         host, port = sock.getsockname()
@@ -192,7 +192,7 @@ def demo(port: int, api: Api) -> None:
 
 
 def _serve(settings: Settings, tell: Callable[[Listen], None], sock: socket.socket | None = None) -> None:
-    """Serve until a signal; `tell` is called once the proxy listens, on `sock` where there is one.
+    """Serve until a signal, on `sock` if given; `tell` is called once the proxy listens.
 
     A second signal ends the process at once.
     """
@@ -203,9 +203,9 @@ def _serve(settings: Settings, tell: Callable[[Listen], None], sock: socket.sock
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         async with running(settings, sys.stderr, sock=sock) as up:
-            # Some 70,000 objects are there by now, and stay until the end. Each full collection would go through
-            # all of them, and every visitor would wait for that. Only here: this process does nothing but serve.
-            # Pythons other than CPython have no such call.
+            # About 70,000 objects exist now and stay until the end. Without freeze, every full garbage collection
+            # would visit all of them while all visitors wait. It is called here, because this process only serves.
+            # Only CPython has this call.
             with suppress(AttributeError):
                 gc.freeze()
             tell(up.listen)
@@ -222,7 +222,7 @@ def _serve(settings: Settings, tell: Callable[[Listen], None], sock: socket.sock
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
-    except ImportError:  # no wheel for this platform
+    except ImportError:  # uvloop has no wheel for this platform
         return asyncio.new_event_loop
     return uvloop.new_event_loop
 
@@ -232,7 +232,7 @@ def _new_secret() -> str:
 
 
 def _listening(port: int) -> socket.socket:
-    """A socket that listens on the port, or on a free one for 0. Raises ConfigurationError where it is taken."""
+    """A socket that listens on the port, or on a free one for 0. Raises ConfigurationError if it is taken."""
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError:
@@ -242,7 +242,7 @@ def _listening(port: int) -> socket.socket:
 
 
 def _demo_file() -> Path:
-    """The demo's configuration: beside the package in a checkout, inside it when installed."""
+    """The demo's configuration: beside the package in a checkout, inside an installed package."""
     package = Path(str(files("oauth_proxy")))
     checkout = package.parent / "config" / "demo.yaml"
     return checkout if checkout.exists() else package / "demo" / "demo.yaml"

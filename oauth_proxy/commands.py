@@ -1,10 +1,10 @@
-"""What the command line and a running proxy say to each other, sealed under `session.secret`.
+"""The messages between the command line and a running proxy, sealed with `session.secret`.
 
-The law: a command is heard once, within a minute, by a proxy of the site that it is for. An answer opens for the
-command that it answers, and for no other.
+The law: a command is accepted once, within a minute, by a proxy of its own site. A reply can be opened for its own
+command only.
 
-Each key of the ring makes a channel of its own, and a command is answered in the channel it came in. So a proxy
-and a command line understand each other as long as their files have a key in common, whichever file is newer.
+Each key of the ring is a separate channel, and the reply uses the channel of the command. So a proxy and a command
+line understand each other while their files have one key in common, whichever file is newer.
 """
 
 import json
@@ -20,14 +20,14 @@ from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Sealer, Unsealable
 
 WINDOW = 60.0
-"""Seconds that a command may be old."""
+"""Longest age of a command in seconds."""
 LONGEST_COMMAND = 8 * 1024
-"""Characters of a sealed command."""
+"""Most characters of a sealed command."""
 LONGEST_ANSWER = 2 * 1024 * 1024
-"""Characters of a sealed answer."""
+"""Most characters of a sealed reply."""
 
 _FORM = "command, first form"
-"""Named anew whenever commands or answers change: two versions that differ refuse each other."""
+"""Change this whenever commands or replies change, so that different versions refuse each other."""
 _ROOM = 1024 * 1024
 _ENVELOPE = 1024
 _MOST_HEARD = 4096
@@ -35,7 +35,7 @@ _MOST_HEARD = 4096
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What the proxy shall do, and for whom; None is everybody. `at` in seconds since the epoch."""
+    """An order for the proxy, for one `user` or, with None, for everybody. `at` is in seconds since the epoch."""
 
     name: str
     user: str | None
@@ -44,31 +44,31 @@ class Command:
 
     @classmethod
     def new(cls, name: str, user: str | None, at: float) -> "Command":
-        """One that was never sent before."""
+        """A new command, with a new nonce."""
         return cls(name, user, at, secrets.token_hex(16))
 
 
 class Channel:
-    """The words of one site's proxy and its command line, under one key."""
+    """Seals and opens the messages of one site with one key."""
 
     def __init__(self, key: bytes, site: str) -> None:
         self._sealer = Sealer([key], "admin", limit=_ROOM + _ENVELOPE)
         self._context = f"{_FORM} for {site}"
 
     def seal(self, command: Command) -> str:
-        """The command, for the proxy."""
+        """The sealed command."""
         return self._sealer.seal(json.dumps(asdict(command)).encode(), self._context)
 
     def open(self, text: str) -> Command:
-        """The command in there. Raises Unsealable."""
+        """The command in a sealed text. Raises Unsealable."""
         return Command(**json.loads(self._sealer.open(text, self._context)))
 
     def seal_answer(self, command: Command, answer: Mapping[str, Any]) -> str:
-        """The answer to this command, for the command line."""
+        """The sealed reply to this command."""
         return self._sealer.seal(json.dumps(answer).encode(), f"the answer to {command.nonce}")
 
     def open_answer(self, command: Command, text: str) -> dict[str, Any]:
-        """The answer in there. Raises Unsealable for any that is not this command's."""
+        """The reply in a sealed text. Raises Unsealable if it is not for this command."""
         answer: dict[str, Any] = json.loads(self._sealer.open(text, f"the answer to {command.nonce}"))
         return answer
 
@@ -79,7 +79,7 @@ def channels(keys: Sequence[bytes], site: str) -> list[Channel]:
 
 
 class Inbox:
-    """What a running proxy hears. `clock` tells seconds since the epoch, `monotonic` seconds that never jump."""
+    """Accepts commands. `clock` returns seconds since the epoch, `monotonic` monotonic seconds."""
 
     def __init__(
         self,
@@ -95,9 +95,9 @@ class Inbox:
         self._heard: OrderedDict[str, float] = OrderedDict()
 
     def open(self, text: str) -> tuple[Channel, Command]:
-        """The command in there, and the channel to answer it in.
+        """The command in a sealed text, and the channel for its reply.
 
-        Raises Unsealable for what was not sealed for this proxy just now, or was heard before; why is not told.
+        Raises Unsealable if it is not for this proxy, too old, or was accepted before. The reason is not revealed.
         """
         for channel in self._channels:
             with suppress(Unsealable):
@@ -108,7 +108,7 @@ class Inbox:
 
     def _is_new(self, command: Command) -> bool:
         now = self._clock()
-        # What was sealed before this process began, another one may have heard.
+        # An earlier process may have accepted what was sealed before this process started.
         longest_ago = min(WINDOW, self._monotonic() - self._since)
         if not now - longest_ago <= command.at <= now + WINDOW or command.nonce in self._heard:
             return False
@@ -121,7 +121,7 @@ class Inbox:
 
 
 def census(people: Iterable[Seen]) -> dict[str, Any]:
-    """Who was seen, last seen first, as far as an answer has room for them; and how many `more` there are."""
+    """Who was seen, last seen first, as many as fit into a reply; `more` is the number of the others."""
     told, more, room = [], 0, _ROOM
     for each in sorted(people, key=lambda each: each.last_seen, reverse=True):
         person = asdict(each)

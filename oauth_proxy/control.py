@@ -1,8 +1,8 @@
-"""Commands for the proxy that a file describes: the one that runs is asked; where none runs, its store is used.
+"""Sends commands to the running proxy of a configuration file; if none runs, uses its store directly.
 
-The law: only whoever proves to know `session.secret` is believed. The store is used where the system itself says
-that nobody listens, or the file names no port to ask, and nowhere else: who listens without such a proof may be a
-proxy with another secret or another store, which would go on while the store says otherwise.
+The law: only a reply that proves knowledge of `session.secret` is trusted. The store is used only if the operating
+system says that nothing listens, or if the file names no port. A listener without such a proof may be a proxy with
+another secret or store; it would continue its sessions although the store says that they ended.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from oauth_proxy.seal import Unsealable
 from oauth_proxy.settings import Listen, Settings
 
 DEADLINE = 15.0
-"""Seconds until a proxy has answered a command, or does not."""
+"""Seconds to wait for a proxy's reply to a command."""
 LONGEST_NAME = 320
 """Characters of an id or an email address (RFC 5321 4.5.3.1)."""
 HEALTH_DEADLINE = 3.0
-"""Seconds until a proxy has answered that it is alive."""
+"""Seconds to wait for a proxy's reply to a health check."""
 
 
 class NobodyAsked(Exception):
-    """No proxy can be asked, and none answers in its place; the text says why."""
+    """No proxy can be asked, and nothing else listens there; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a command has done, in sentences; `everywhere` unless the store has yet to be told."""
+    """The result of a command, in sentences; `everywhere` is False if the store is not written yet."""
 
     sentences: str
     everywhere: bool = True
@@ -42,9 +42,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """Who is signed in, last seen first; `more` are not in the list.
+    """The signed-in users, last seen first; `more` is how many are left out.
 
-    `source` says who knows it. The store knows nothing of connections.
+    `source` says where the list is from. The store does not know connections.
     """
 
     people: list[Seen]
@@ -56,7 +56,7 @@ class Roll:
 async def end(settings: Settings, user: str | None) -> Done:
     """End all sessions of an id or email address, or of everybody for None.
 
-    Raises ConfigurationError where nobody can be told, or it is not certain who was.
+    Raises ConfigurationError if neither proxy nor store can be told, or the result is unknown.
     """
     at, store = settings.admin.listen, settings.session.store
     whose = "all sessions" if user is None else f"all sessions of {shown(user)}"
@@ -75,7 +75,7 @@ async def end(settings: Settings, user: str | None) -> Done:
             f"{nobody}. It is written to {store} that {whose} have ended: that holds from the next start on, and "
             "proxies that run with this store learn of it within a second."
         )
-    except ConfigurationError as error:  # a proxy that hangs may still do it, should it wake within the minute
+    except ConfigurationError as error:  # a proxy that hangs may still do it if it continues within a minute
         raise ConfigurationError([*error.problems, "It is not certain that anybody was signed out."]) from None
     done = f"The proxy at {at} has ended {whose}."
     if not answer["known"]:
@@ -89,7 +89,7 @@ async def end(settings: Settings, user: str | None) -> Done:
 
 
 async def seen(settings: Settings) -> Roll:
-    """Who is signed in. Raises ConfigurationError where nobody who can be believed tells."""
+    """Who is signed in. Raises ConfigurationError if there is no trusted source."""
     store = settings.session.store
     try:
         answer = await _asked(settings, "seen")
@@ -103,7 +103,7 @@ async def seen(settings: Settings) -> Roll:
 
 
 async def ailment(listen: Listen) -> str | None:
-    """Why the proxy that listens there is not well; None when it is."""
+    """Why the proxy that listens there is not healthy; None if it is."""
     try:
         async with asyncio.timeout(HEALTH_DEADLINE):
             status, _ = await _exchange(listen, "GET", "/healthz")
@@ -113,12 +113,12 @@ async def ailment(listen: Listen) -> str | None:
 
 
 def shown(text: str) -> str:
-    """The text with everything spelled out that would move or hide what stands beside it on a terminal."""
+    """The text with control characters escaped, so that it cannot disturb a terminal."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 async def _asked(settings: Settings, name: str, user: str | None = None) -> dict[str, Any]:
-    """The proxy's answer to a command. Raises NobodyAsked, and ConfigurationError for any but a true answer."""
+    """The proxy's reply to a command. Raises NobodyAsked, and ConfigurationError if there is no trusted reply."""
     at = settings.admin.listen
     if not at.path and not at.port:
         raise NobodyAsked(f"admin.listen is {at}, any free port, so a proxy that runs cannot be asked")
@@ -141,7 +141,7 @@ async def _asked(settings: Settings, name: str, user: str | None = None) -> dict
 
 
 async def _in_each_channel(settings: Settings, name: str, user: str | None) -> dict[str, Any]:
-    """The answer in the first channel that the proxy hears: it may have been started with an older file."""
+    """The reply in the first channel that the proxy knows: it may have been started with an older file."""
     at = settings.admin.listen
     for channel in channels(settings.session.keys, settings.public_url):
         command = Command.new(name, user, time.time())
@@ -165,9 +165,9 @@ def _opened(channel: Channel, command: Command, status: int, text: str, at: List
 
 
 async def _exchange(listen: Listen, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-    """Status and text of an answer; the caller has the deadline.
+    """Status and text of an HTTP response; the caller sets the deadline.
 
-    Raises OSError where nobody can be connected to, aiohttp.ClientError or ValueError for what is no answer.
+    Raises OSError if nothing listens, and aiohttp.ClientError or ValueError for an invalid response.
     """
     connector = aiohttp.UnixConnector(listen.path) if listen.path else None
     try:
@@ -185,7 +185,7 @@ async def _exchange(listen: Listen, method: str, path: str, body: str | None = N
 
 
 def _origin(listen: Listen) -> str:
-    """Who listens everywhere is asked on loopback."""
+    """The origin to connect to; for a wildcard address that is loopback."""
     if listen.path:
         return "http://localhost"
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 to connect, not to bind
@@ -193,7 +193,7 @@ def _origin(listen: Listen) -> str:
 
 
 def rows(roll: Roll) -> list[dict[str, str | int | None]]:
-    """The list for machines; times as in RFC 3339, connections None where nobody knows."""
+    """The list for programs; times as in RFC 3339, connections None if unknown."""
     return [
         {
             "id": each.id,
@@ -207,7 +207,7 @@ def rows(roll: Roll) -> list[dict[str, str | int | None]]:
 
 
 def table(roll: Roll) -> str:
-    """The list for people, and who says so."""
+    """The list as text for people, with its source."""
     if not roll.people:
         return f"Nobody has signed in. {roll.source}"
     cells = [[shown("-" if cell is None else str(cell)) for cell in row.values()] for row in rows(roll)]

@@ -1,7 +1,7 @@
-"""The cookie header in, Set-Cookie lines out: exact names, sealed values, split when long.
+"""Reads the Cookie header and writes Set-Cookie values: exact names, sealed values, long values split.
 
-The law: the raw header is split on ";" and nothing else (RFC 6265bis 5.6), a name of ours that stands twice is
-not believed, and whatever is not exactly a sealed value of ours is a stranger's.
+The law: the raw header is split on ";" and nothing else (RFC 6265bis 5.6). A name of ours that occurs twice is
+ignored, and any value that is not exactly one of our sealed values means "not signed in".
 """
 
 import re
@@ -16,40 +16,40 @@ from oauth_proxy.headers import Fields
 from oauth_proxy.seal import Sealer, Unsealable
 
 PIECE_BYTES = 3800
-"""Name and value of one cookie; browsers keep 4096 with some of the attributes counted in."""
+"""Bytes of one cookie's name and value. Browsers store up to 4096, some attributes included."""
 MOST_PIECES = 16
-"""Together below the 64 KiB of header our own listener accepts."""
+"""All pieces together stay below the 64 KiB of headers that our listener accepts."""
 
 MOST_PAIRS = 512
-"""Cookies in lines with one of ours among them; browsers keep some 180 for a site."""
+"""Cookies in header lines that contain one of ours. Browsers store about 180 per site."""
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
-"""Of Cookie lines whose reading is remembered, with all that is held for them: some three times what was sent."""
+"""Bytes for cached parses of Cookie lines, overhead included: about three times the lines themselves."""
 _COUNTED = re.compile(r"([1-9][0-9]?)\.([A-Za-z0-9_-]+)")
 
 
 @dataclass(slots=True)
 class RequestCookies:
-    """What a request brought: `ours` by exact name, without repeated ones; names `seen`; the tool's `others`."""
+    """A request's cookies: `ours` by exact name, without repeated ones; our names `seen`; the tool's `others`."""
 
     ours: dict[str, str]
     seen: frozenset[str]
     others: tuple[bytes, ...]
     line: bytes = field(default=b"", repr=False, compare=False)
-    """All of it as it was sent, where that was one line and is not remembered yet."""
+    """The whole header line as sent, if there was exactly one and its parse is not cached yet."""
     joined: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
-    """Sealed texts that were put together already, by the name of their first cookie."""
+    """Sealed texts that were already joined from their pieces, by the name of the first cookie."""
 
 
 def _weight(line: bytes, received: RequestCookies) -> int:
-    """Bytes of everything that is held for a line."""
+    """Bytes of everything that is stored for a line."""
     ours, others, joined = received.ours, received.others, received.joined
     parts = (line, received, ours, *ours.values(), received.seen, *received.seen, others, *others, joined)
     return sum(map(getsizeof, (*parts, *filter(None, joined.values()))))
 
 
 class Cookies:
-    """Our cookies' names and attributes, and how to read and write them.
+    """Reads and writes our cookies, with their names and attributes.
 
     `secure` is whether the public URL is https; `domain`, where set, shares the cookies with its subdomains.
     """
@@ -63,12 +63,12 @@ class Cookies:
         path: str = "/",
         same_site: Literal["lax", "strict", "none"] = "lax",
     ) -> None:
-        # A browser takes a __Host- cookie only from this very host, so no neighbour can plant one.
+        # A browser accepts a __Host- cookie only from this exact host, so a sibling domain cannot set one.
         prefix = ("__Host-" if not domain and path == "/" else "__Secure-") if secure else ""
         self.name = prefix + name
         self._ours = re.compile(rf"(?:__Host-|__Secure-)?{re.escape(name)}(?:-[A-Za-z0-9_-]*)?".encode())
         self.family = name.encode()
-        """What all our names have in them."""
+        """Part of all our cookie names."""
         self._known = Weighed[bytes, RequestCookies](_REMEMBERED_BYTES, _weight)
         self._domain = f"; Domain={domain}" if domain else ""
         self._path = path
@@ -76,9 +76,9 @@ class Cookies:
         self._same_site = same_site.capitalize()
 
     def read(self, sent: Fields) -> RequestCookies:
-        """The request's cookies, ours told apart from the tool's, whose bytes stay as they are.
+        """The request's cookies: ours separated from the tool's, whose bytes stay unchanged.
 
-        Raises FieldsTooLarge for more of them than any browser sends.
+        Raises FieldsTooLarge for more cookies than any browser sends.
         """
         lines = sent[b"cookie"]
         if len(lines) != 1:
@@ -94,9 +94,9 @@ class Cookies:
         return self._ours.fullmatch(name) is not None
 
     def remember(self, received: RequestCookies) -> None:
-        """Read a `line` like this one's faster from now on: its browser sends it until we or the tool change it.
+        """Cache the parse of this `line`: the browser repeats the line until we or the tool change a cookie.
 
-        Only for lines with a good session, of which strangers have none.
+        Only for lines with a valid session, so that strangers cannot fill the cache.
         """
         line, received.line = received.line, b""
         if line:
@@ -137,14 +137,14 @@ class Cookies:
         )
 
     def clear(self, name: str) -> str:
-        """A Set-Cookie value that makes the browser forget `name`."""
+        """A Set-Cookie value that deletes the cookie `name`."""
         return self.set(name, "", 0)
 
 
 class SealedCookie:
-    """One value, sealed under its cookie's name, over as many cookies as it takes.
+    """One value, sealed for its cookie's name, and split over as many cookies as it needs.
 
-    The first cookie says how many there are; `name-1`, `name-2` … carry the rest.
+    The first cookie contains their number; `name-1`, `name-2` … hold the rest.
     """
 
     def __init__(self, cookies: Cookies, sealer: Sealer, name: str) -> None:
@@ -153,7 +153,7 @@ class SealedCookie:
         self.name = name
 
     def text(self, received: RequestCookies) -> str | None:
-        """The sealed text the request brought, joined; None where there is none or pieces are missing."""
+        """The sealed text that the request sent, joined; None if there is none or a piece is missing."""
         try:
             return received.joined[self.name]
         except KeyError:
@@ -172,16 +172,16 @@ class SealedCookie:
         return None if None in pieces else text + "".join(filter(None, pieces))
 
     def open(self, text: str) -> bytes | None:
-        """What was sealed, or None for a text that is not ours."""
+        """The sealed content; None if the text is not ours."""
         try:
             return self._sealer.open(text, self.name)
         except Unsealable:
             return None
 
     def set(self, content: bytes, max_age: float, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that store `content` and clear what a longer predecessor left behind.
+        """Set-Cookie values that store `content`, and delete further pieces of a longer value before it.
 
-        Raises SessionTooLarge when `content` does not fit into the cookies a browser keeps.
+        Raises SessionTooLarge if `content` does not fit into the cookies that a browser stores.
         """
         try:
             text = self._sealer.seal(content, self.name)
@@ -197,11 +197,11 @@ class SealedCookie:
         return stored + [self._cookies.clear(name) for name in self._pieces_seen(received) if name not in names]
 
     def clear(self, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that make the browser forget every piece it sent."""
+        """Set-Cookie values that delete every piece the browser sent."""
         return [self._cookies.clear(name) for name in self._pieces_seen(received)]
 
     def is_due(self, text: str) -> bool:
-        """Whether an older key sealed this, so that it should be stored anew."""
+        """Whether an older key sealed this, so that it should be sealed again."""
         return not self._sealer.is_current(text)
 
     def _pieces_seen(self, received: RequestCookies) -> list[str]:

@@ -1,4 +1,4 @@
-"""Our own routes under /oauth2/: sign in, come back, sign out, and say who somebody is."""
+"""The proxy's own routes under /oauth2/: sign in, callback, sign out, auth request and user info."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -40,7 +40,7 @@ Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
 
 
 class Endpoints:
-    """What a visitor's browser, and a front proxy's auth request, ask of us."""
+    """Handles requests of browsers, and auth requests of front proxies, to our routes."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Endpoints:
         }
 
     async def handle(self, request: Request, target: Target) -> Outcome:
-        """The outcome of the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
+        """Call the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
         methods, endpoint = self._routes.get(target.path, ((), None))
         if endpoint is None or not target.plain:
             raise NotFound("no such route of ours")
@@ -95,7 +95,7 @@ class Endpoints:
         return await endpoint(request, query, self._cookies.read(request.fields))
 
     async def start(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
-        """To Frame.io, with an attempt's cookie. Only people are sent: a script would pile up cookies."""
+        """Redirect to Frame.io, with an attempt's cookie. Only navigations: scripts would collect cookies."""
         return_to = self._return_to(request, query)
         if not is_navigation(request.method, request.fields):
             error = SignInRequired("a login was asked for by something that is not a navigation")
@@ -104,7 +104,7 @@ class Endpoints:
         return self._to_frameio(request, to, received, switch="switch" in query)
 
     async def callback(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
-        """Back from Frame.io: a session and on to the target, or a page that says why not (RFC 6749 4.1.2)."""
+        """The redirect from Frame.io (RFC 6749 4.1.2): begin a session and redirect, or show why that failed."""
         state = single(query, "state") or ""
         to = self._attempts.destination(state)
         attempt = self._attempts.find(state, received)
@@ -124,7 +124,7 @@ class Endpoints:
         return Outcome(self._answers.redirect(request, landing.url, [*finished, *landing.set_cookies]))
 
     async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: RequestCookies) -> Landing:
-        """What the first callback of a state does; those that come after it land at the same place."""
+        """Redeem the code of the first callback of a state. Repeated callbacks get the same redirect."""
         with self._failures_counted():
             tokens = await self._provider.exchange(code, attempt)
             try:
@@ -147,7 +147,7 @@ class Endpoints:
             raise
 
     async def _count(self, received: RequestCookies) -> list[str]:
-        """Keep count of logins that succeed without a session coming back. Raises LoginLoop after too many."""
+        """Count logins after which the browser sent no session. Raises LoginLoop after too many."""
         if await self._sessions.came_back(received):
             return []
         tries, counted = self._attempts.count_try(received)
@@ -158,9 +158,9 @@ class Endpoints:
     async def _without_attempt(
         self, request: Request, to: Destination | None, received: RequestCookies, finished: Sequence[str] = ()
     ) -> Outcome:
-        """A callback opened again, bookmarked, forged or too late: no code of it is ever redeemed.
+        """A callback without an attempt (repeated, bookmarked, forged or late). Its code is never redeemed.
 
-        `finished` are Set-Cookie values that go out with any response.
+        `finished` are Set-Cookie values for every response.
         """
         return_to = to.return_to if to else self._site.url("/")
         visit = await self._sessions.resume(received)
@@ -196,9 +196,9 @@ class Endpoints:
         return Outcome(self._answers.page(request, self._answers.pages.sign_in(start_url=start_url)))
 
     async def sign_out(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
-        """The session ends; on to `rd` where that is safe, else the page that says so.
+        """End the session; redirect to `rd` if that is a safe address, else show the signed-out page.
 
-        Whoever is not known to have asked for that is asked.
+        If another site may have sent the request, ask the visitor first.
         """
         origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
         if not is_known_from(origin, request.fields):
@@ -214,9 +214,9 @@ class Endpoints:
         return Outcome(self._answers.page(request, page, visit.set_cookies))
 
     async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
-        """202, 401 or 403 for a front proxy that asks before it forwards; whose session it is, in headers.
+        """202, 401 or 403 for a front proxy's auth request, with the user in headers.
 
-        The token is told only to a peer in `auth_request_from`: anybody else may be a page's script.
+        Only a peer in `auth_request_from` gets the access token: any other may be a page's script.
         """
         visit, session = await self._signed_in(request, received)
         if not self._access.allows(session.identity):

@@ -1,4 +1,4 @@
-"""Who a visitor is and what they hold: plain values, and the bytes they are kept as.
+"""Users, tokens and sessions as plain values, and their encoding as bytes.
 
 The law: a token never appears in a repr.
 """
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person as Frame.io describes them.
+    """A user as Frame.io describes them.
 
-    `standing` holds what they are in the accounts and teams that were asked about: `account:ID`, `team:ID`, and
-    the same with `:role` behind it for each role they hold there.
+    `standing` holds their memberships in the accounts and teams that the configuration names: `account:ID`,
+    `team:ID`, and the same with `:role` appended for each of their roles.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a successful token request grants (RFC 6749 5.1); times in seconds since the epoch."""
+    """The content of a token response (RFC 6749 5.1); times in seconds since the epoch."""
 
     access: str = field(repr=False)
     granted_at: float
@@ -35,21 +35,21 @@ class Tokens:
 
     @property
     def due_at(self) -> float:
-        """When to ask for successors: a minute before the end, sooner for tokens that live for minutes only."""
+        """When to refresh: a minute before expiry, or a tenth of the lifetime if that is less."""
         if self.refresh is None:
             return self.expires_at
         return self.expires_at - min(60.0, (self.expires_at - self.granted_at) / 10)
 
 
 class TokenMark(NamedTuple):
-    """A header that goes along with access tokens which begin like this, and with no others."""
+    """A header to send with access tokens that begin with `begins`, and with no others."""
 
     begins: str
     name: str
     value: str
 
     def headers(self, token: str) -> dict[str, str]:
-        """What goes along with this token."""
+        """The headers to send with this token."""
         return {self.name: self.value} if token.startswith(self.begins) else {}
 
 
@@ -57,8 +57,8 @@ class TokenMark(NamedTuple):
 class Session:
     """A signed-in visitor; `created` and `seen` in seconds since the epoch.
 
-    `id` is new for every login, so nobody can be given a session in advance. `profile_at` is when the identity was
-    read. A session of a `program` is its own token; it is neither refreshed nor kept.
+    `id` is new for every login, which prevents session fixation. `profile_at` is when the identity was read. A
+    `program` session stands for a program's own token; it is neither refreshed nor stored.
     """
 
     id: str
@@ -70,22 +70,22 @@ class Session:
     program: bool = False
 
     def is_newer_than(self, other: "Session") -> bool:
-        """Whether this is what became of the other one: refreshed, or its profile read, after it."""
+        """Whether this is a later version of the other session: refreshed later, or its profile read later."""
         mine = self.tokens.granted_at, self.profile_at
         return mine > (other.tokens.granted_at, other.profile_at)
 
     def renewed(self, tokens: Tokens, now: float) -> "Session":
-        """The same session with the successors of its tokens."""
+        """The same session with new tokens."""
         return replace(self, tokens=tokens, seen=now)
 
     def described(self, identity: Identity, now: float) -> "Session":
-        """The same session with the profile as it was read now."""
+        """The same session with the profile that was read at `now`."""
         return replace(self, identity=identity, profile_at=now, seen=now)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Somebody who is signed in, and how many exchanges of theirs are open; times in seconds since the epoch."""
+    """A signed-in user and their number of open requests; times in seconds since the epoch."""
 
     id: str
     email: str | None
@@ -98,7 +98,7 @@ _VERSION = 2
 
 
 def encode(session: Session) -> bytes:
-    """The session as bytes fit for sealing."""
+    """The session encoded as bytes."""
     who, tokens = session.identity, session.tokens
     fields = [
         _VERSION,
@@ -110,11 +110,11 @@ def encode(session: Session) -> bytes:
 
 
 def decode(content: bytes) -> Session | None:
-    """The session that `encode` wrote, here or in version 0.1.0; None for one of another version."""
+    """Decode what `encode` wrote, in this version or 0.1.0; None for another format."""
     version, *fields = json.loads(content.decode("utf-8", "surrogatepass"))
     if version not in (1, _VERSION):
         return None
     (session_id, created, seen, *profile_at), (person, email, name, account_id, standing), tokens = fields
     who, held = Identity(person, email, name, account_id, tuple(standing)), Tokens(*tokens)
-    # 0.1.0 read the profile with each refresh, and kept no time for it.
+    # 0.1.0 read the profile with each refresh, and stored no time for it.
     return Session(session_id, who, held, created, seen, *profile_at or [held.granted_at])

@@ -1,4 +1,4 @@
-"""What the process asks of its C library and kernel before it serves; others than glibc and Linux are let be."""
+"""Process settings of glibc and the Linux kernel. On other systems they do nothing."""
 
 import ctypes
 from contextlib import suppress
@@ -7,13 +7,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 32 * 1024 * 1024
 _PR_SET_DUMPABLE = 4
 _UNKNOWN = (AttributeError, OSError, TypeError)
-"""What another system, or another C library, answers with."""
+"""Errors on other systems or other C libraries."""
 
 
 def dump_no_core() -> None:
-    """Keep secrets out of core dumps, whoever crashes this process (setrlimit(2), prctl(2)).
+    """Prevent core dumps, because they contain secrets (setrlimit(2), prctl(2)).
 
-    The limit alone would not do: where the system pipes cores to a program, that gets them all the same.
+    The limit alone is not enough: a system that pipes core dumps to a program ignores it.
     """
     with suppress(ImportError):  # a system without limits
         import resource
@@ -24,9 +24,10 @@ def dump_no_core() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what is free for the next pieces of a body (mallopt(3)).
+    """Make glibc keep freed memory for the next chunks of a body (mallopt(3)).
 
-    It gives large ones back to the system at once, and each page comes back with a fault: half a download's time.
+    By default it returns large blocks to the system at once. The page faults on reuse take half the time of a
+    download.
     """
     with suppress(*_UNKNOWN):
         libc = ctypes.CDLL(None)
@@ -35,9 +36,9 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give the system what is free (malloc_trim(3)): a crowd that has left shall not be seen for ever.
+    """Return free memory to the system (malloc_trim(3)), so that a past peak of load does not hold memory.
 
-    It takes about a third of a millisecond for each MiB that goes back.
+    It takes about a third of a millisecond per returned MiB.
     """
     with suppress(*_UNKNOWN):
         ctypes.CDLL(None).malloc_trim(0)

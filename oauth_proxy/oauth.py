@@ -1,7 +1,7 @@
-"""The authorization code flow (RFC 6749 4.1) with PKCE (RFC 7636) as values: what to send, what came back.
+"""The authorization code flow (RFC 6749 4.1) with PKCE (RFC 7636): builds requests and parses responses.
 
-The law: nothing here trusts an answer. Whatever is not what the RFC says becomes a named failure, and no failure
-carries a token, a code or a verifier.
+The law: nothing here trusts a response. Whatever differs from the RFC becomes a named failure, and no failure
+contains a token, a code or a verifier.
 """
 
 import base64
@@ -29,24 +29,24 @@ from oauth_proxy.identity import Tokens
 from oauth_proxy.quotes import quoted
 
 ATTEMPT_LIFETIME = 15 * 60
-"""Seconds a visitor may take between leaving for Frame.io and coming back."""
+"""Seconds that a visitor may take between the redirect to Frame.io and the callback."""
 
 _CLOCK_SKEW = 60
 _LONGEST_EXPIRES_IN = 366 * 24 * 3600
-# RFC 6750 2.1 b64token, and what else Bearer tokens are seen to hold; nothing that could break a header line.
+# RFC 6750 2.1 b64token and other characters found in tokens, but none that could break a header line.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,30000}")
 _SCOPE = re.compile(r"[\x20-\x7e]{1,2000}")
 _LONGEST_WORD = 200
-"""Characters that a callback is quoted with, which anybody can open."""
+"""Characters quoted of a callback's parameters, because anybody can send a callback."""
 _LOGIN_HELPS = ("invalid_grant", "invalid_token", "access_denied")
-"""Errors of a token endpoint that a new login mends; Adobe's begin with `ride_` and ask for the visitor there."""
+"""Token endpoint errors that a new login fixes. Adobe's errors `ride_…` also ask for a new login."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One login on its way: kept in the visitor's browser, sealed, until they come back from Frame.io.
+    """A login in progress. The visitor's browser stores it, sealed, until the callback.
 
-    Of the state only the SHA-256 digest is kept; `created` is in seconds since the epoch.
+    Of the state only the SHA-256 digest is stored; `created` is in seconds since the epoch.
     """
 
     state_digest: str = field(repr=False)
@@ -55,24 +55,24 @@ class Attempt:
 
     @classmethod
     def start(cls, state: str, now: float) -> "Attempt":
-        """A fresh attempt for a state nobody can guess, with a verifier of 64 characters (RFC 7636 4.1)."""
+        """A new attempt for an unguessable state, with a verifier of 64 characters (RFC 7636 4.1)."""
         return cls(digest(state), WebApplicationClient("").create_code_verifier(64), now)
 
     def goes_with(self, state: str) -> bool:
-        """Whether the provider's answer with this state is the one the attempt waits for."""
+        """Whether a callback with this state belongs to this attempt."""
         return hmac.compare_digest(digest(state), self.state_digest)
 
     def is_live(self, now: float) -> bool:
-        """Whether the visitor may still come back with it."""
+        """Whether the attempt has not expired."""
         return -_CLOCK_SKEW <= now - self.created <= ATTEMPT_LIFETIME
 
     def encode(self) -> bytes:
-        """The attempt as bytes fit for sealing."""
+        """The attempt encoded as bytes."""
         return json.dumps([self.state_digest, self.verifier, int(self.created)]).encode()
 
     @classmethod
     def decode(cls, content: bytes) -> "Attempt":
-        """The attempt that `encode` wrote; only ever called on what we sealed ourselves."""
+        """Decode what `encode` wrote; only for content that we sealed."""
         return cls(*json.loads(content))
 
 
@@ -84,7 +84,7 @@ def digest(state: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """How the proxy is registered at Frame.io; without a secret it is a PKCE app (a public client)."""
+    """The proxy's registration at Frame.io; without a secret it is a public client (PKCE)."""
 
     client_id: str
     redirect_uri: str
@@ -95,7 +95,7 @@ class Client:
 def authorization_url(
     endpoint: str, client: Client, state: str, attempt: Attempt, extra: Mapping[str, str]
 ) -> str:
-    """Where to send the visitor (RFC 6749 4.1.1); the challenge is always S256 (RFC 7636 4.3)."""
+    """The authorization request's URL (RFC 6749 4.1.1); the challenge is always S256 (RFC 7636 4.3)."""
     challenge = WebApplicationClient(client.client_id).create_code_challenge(attempt.verifier, "S256")
     parameters = {
         "response_type": "code",
@@ -114,7 +114,7 @@ def redeemable_code(query: Mapping[str, Sequence[str]]) -> str:
     """The authorization code of a callback whose state was checked (RFC 6749 4.1.2).
 
     `query` maps each parameter to all its values; unknown ones are ignored. Raises ConsentRefused when the
-    visitor said no, and LoginRefused or ProviderUnavailable for the provider's other errors.
+    visitor refused, and LoginRefused or ProviderUnavailable for the provider's other errors.
     """
     if "error" in query:
         _raise_for_callback(single(query, "error") or "", single(query, "error_description") or "")
@@ -125,7 +125,7 @@ def redeemable_code(query: Mapping[str, Sequence[str]]) -> str:
 
 
 def single(query: Mapping[str, Sequence[str]], name: str) -> str | None:
-    """The one value of a parameter; a repeated one counts as none (RFC 6749 3.1)."""
+    """The value of a parameter; None if it is missing or repeated (RFC 6749 3.1)."""
     found = query.get(name, ())
     return found[0] if len(found) == 1 else None
 
@@ -140,7 +140,7 @@ def _raise_for_callback(error: str, description: str) -> None:
 
 
 def code_request(client: Client, code: str, verifier: str) -> str:
-    """The form that redeems a code (RFC 6749 4.1.3); a PKCE app names itself in it."""
+    """The form that redeems a code (RFC 6749 4.1.3); a public client adds its client_id."""
     return str(
         prepare_token_request(
             "authorization_code",
@@ -154,7 +154,7 @@ def code_request(client: Client, code: str, verifier: str) -> str:
 
 
 def refresh_request(client: Client, refresh_token: str, scope: str = "") -> str:
-    """The form that asks for successor tokens (RFC 6749 6), of the same `scope`; without one it asks for none."""
+    """The form that refreshes tokens (RFC 6749 6). It has a scope parameter only if `scope` is given."""
     return str(
         prepare_token_request(
             "refresh_token",
@@ -175,12 +175,12 @@ def granted_tokens(
     previous: Tokens | None = None,
     sent: Iterable[str] = (),
 ) -> Tokens:
-    """The tokens of a token endpoint's answer (RFC 6749 5.1), neither 429 nor 5xx.
+    """The tokens of a token response (RFC 6749 5.1) whose status is neither 429 nor 5xx.
 
-    `lifetime` is how many seconds a token lives whose answer does not say. `previous` are the tokens being
-    refreshed: their refresh token and scope are kept where the answer brings none. `sent` are the secrets of the
-    request, which no failure repeats even if the answer does.
-    Raises CodeRefused or, when refreshing, GrantEnded where only a new login helps; ProviderRefusedUs when our own
+    `lifetime` in seconds is used if the response has no expires_in. `previous` are the tokens being refreshed:
+    their refresh token and scope stay if the response has none. `sent` are the secrets of the request, which no
+    failure repeats even if the response does.
+    Raises CodeRefused or, when refreshing, GrantEnded if only a new login helps; ProviderRefusedUs if our own
     credentials are refused; ProviderNonsense for everything else.
     """
     answer = _json_object(status, body, sent)
@@ -196,7 +196,7 @@ def granted_tokens(
         raise ProviderNonsense(f"the token endpoint answered {status} without usable tokens")
     if str(answer.get("token_type", "bearer")).lower() != "bearer":
         raise ProviderNonsense("the token endpoint granted a token that is not a bearer token")
-    # oauthlib drops a zero, which is not the same as saying nothing.
+    # oauthlib drops a zero, but an expires_in of 0 differs from a missing one.
     expires_in = lifetime if answer.get("expires_in") is None else token.get("expires_in", 0)
     if not 0 < expires_in <= _LONGEST_EXPIRES_IN:
         raise ProviderNonsense("the token endpoint's expires_in is out of bounds")
@@ -210,14 +210,14 @@ def _json_object(status: int, body: bytes, sent: Iterable[str]) -> dict[str, obj
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        # A success that cannot be read may hold tokens that nobody could strike.
+        # A success that cannot be parsed may hold tokens, which could not be found and removed.
         shown = "" if status < 300 else f": {quoted(body.decode('utf-8', 'replace'), sent)}"
         raise ProviderNonsense(f"the token endpoint answered {status} without a JSON object{shown}")
     return answer
 
 
 def _explained(answer: Mapping[str, object], secrets: Sequence[str]) -> str:
-    """An error as its server explains it; the hint is Ory Hydra's."""
+    """The server's explanation of an error; error_hint is from Ory Hydra."""
     told = (answer.get("error"), answer.get("error_description", ""), answer.get("error_hint"))
     return " ".join(quoted(text, secrets) for text in told if text is not None)
 

@@ -1,7 +1,7 @@
-"""One reading of a request's address for every decision, and safe addresses to return to.
+"""Parses the request target once, for all decisions, and checks return addresses.
 
-The law: rules are asked about `Target.path` only, and only when `Target.plain` says that no server in the field
-would read the same bytes differently. What is forwarded is `Target.raw`, byte for byte.
+The law: rules are applied to `Target.path` only, and only if `Target.plain` says that no known server would read
+the same bytes differently. `Target.raw` is forwarded, byte for byte.
 """
 
 import posixpath
@@ -14,18 +14,18 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 from oauth_proxy.errors import BadRequest, Misdirected
 
 LONGEST_RETURN = 2000
-"""Characters of a return address that fit into a login attempt's cookie beside the rest."""
+"""Longest return address in characters, so that a login attempt's state and cookie stay small."""
 
-# RFC 3986 pchar without percent-encoding and without ";", which some servers cut a path at.
+# RFC 3986 pchar without percent-encoding, and without ";", at which some servers cut the path.
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
-# Once decoded, what one server takes for a separator, an end or an escape and the next one does not.
+# Decoded characters that only some servers take for a separator, an end or an escape.
 _AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/\.\.?(?:/|\Z)")
 _AUTHORITY = re.compile(r"[^/?#]+")
 _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
 _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 _OFF_SITE = re.compile(r"/\s*/")
-_UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # backslashes, and all but visible ASCII
+_UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # a backslash, or anything but visible ASCII
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)(?::(?:{_PORT}))?")
@@ -41,11 +41,11 @@ class Target(NamedTuple):
 
     @property
     def full(self) -> str:
-        """Path and query as they were sent."""
+        """Path and query as sent."""
         return self.raw + self.query
 
     def climbs(self) -> bool:
-        """Whether some reader, decoding up to twice, finds a dot segment in the path."""
+        """Whether a server that decodes the path up to twice finds a dot segment in it."""
         return not self.plain and any(_DOT_SEGMENT.search(form) for form in _forms(self.raw))
 
 
@@ -69,23 +69,23 @@ def read_target(sent: str, host: str) -> Target:
     if _PLAIN.fullmatch(raw) and "//" not in raw and "/." not in raw:
         return Target(raw, question + query, raw, plain=True)
     decoded = unquote(raw, errors="replace")
-    # Some servers fold the wide forms of dots and slashes into the narrow ones.
+    # Some servers convert full-width dots and slashes (Unicode) to ASCII.
     forms = (decoded, unicodedata.normalize("NFKC", decoded))
     plain = not (any(map(_AMBIGUOUS.search, forms)) or _ENCODED_SEPARATOR.search(raw) or "#" in raw)
     return Target(raw, question + query, _resolve(decoded), plain)
 
 
 def _resolve(decoded: str) -> str:
-    """Dot segments and repeated slashes resolved (RFC 3986 5.2.4); a trailing slash is kept."""
+    """Resolve dot segments and repeated slashes (RFC 3986 5.2.4); keep a trailing slash."""
     path = posixpath.normpath("/" + decoded.replace("\\", "/").lstrip("/"))
     ends_in_folder = decoded.endswith(("/", "/.", "/.."))
     return path + "/" if ends_in_folder and path != "/" else path
 
 
 class Site:
-    """The public address, and which addresses may be returned to after a login or a sign-out.
+    """The public address, and the check of return addresses after a login or sign-out.
 
-    `origin` is `scheme://host[:port]`; `domain`, where set, also allows that domain and its subdomains.
+    `origin` is `scheme://host[:port]`; `domain`, if set, also allows that domain and its subdomains.
     """
 
     def __init__(self, origin: str, domain: str | None = None) -> None:
@@ -93,7 +93,7 @@ class Site:
         self.secure = origin.startswith("https://")
         parts = urlsplit(origin)
         self.host = parts.netloc.lower()
-        # The default port may be named (RFC 9110 4.2.3), but never a second one beside ours.
+        # The default port may be written (RFC 9110 4.2.3), but only if our origin has no port.
         default = "" if parts.port else f"{self.host}:{443 if self.secure else 80}"
         self._names = {self.host, default or self.host}
         self._domain = domain.lstrip(".").lower() if domain else None
@@ -104,7 +104,7 @@ class Site:
         return host in self._names or self._in_domain(host)
 
     def origin_at(self, host: str) -> str:
-        """The origin, as browsers write it (RFC 6454 6.2), of pages at a host that is ours."""
+        """The origin, as browsers write it (RFC 6454 6.2), of pages at one of our hosts."""
         scheme, default = ("https", ":443") if self.secure else ("http", ":80")
         return f"{scheme}://{host.lower().removesuffix(default)}"
 
@@ -115,21 +115,21 @@ class Site:
         return found[1] == domain or found[1].endswith("." + domain)
 
     def url(self, path: str) -> str:
-        """The absolute address of a path of this site, fit for a Location header.
+        """The absolute URL of a path of this site, for a Location header.
 
-        Always absolute: no form of `path` can then name another host.
+        It is always absolute, so that no form of `path` can name another host.
         """
         return self.origin + quote(path, safe="/?:@!$&'()*+,;=~%#[]-._", errors="surrogateescape")
 
     def back_to(self, target: Target) -> str:
-        """Where a visitor who asked for `target` returns to after signing in."""
+        """The return address after the sign-in of a visitor who requested `target`."""
         for path in (target.full, target.raw):
             if len(url := self.url(path)) <= LONGEST_RETURN:
                 return url
         return self.url("/")
 
     def safe_return(self, candidate: str) -> str | None:
-        """The address to return to, absolute, or None where `candidate` could lead off this site."""
+        """The absolute return address; None if `candidate` could lead to another site."""
         if len(candidate) > LONGEST_RETURN or not _reads_one_way(candidate):
             return None
         if candidate.startswith("/"):
@@ -146,13 +146,13 @@ class Site:
 
 
 def _forms(path: str) -> tuple[str, str, str]:
-    """A path as readers see it that decode it never, once and twice."""
+    """The path as sent, decoded once, and decoded twice."""
     once = unquote_to_bytes(path).decode("utf-8", "replace")
     return path, once, unquote(once)
 
 
 def _reads_one_way(candidate: str) -> bool:
-    """Whether no reader, decoding up to twice, sees another host or a hidden character in it."""
+    """Whether software that decodes it up to twice finds no other host and no hidden character in it."""
     path = candidate.partition("?")[0].partition("#")[0]
     authority = "" if candidate.startswith("/") else candidate.partition("://")[2].partition("/")[0]
     return (

@@ -1,7 +1,6 @@
-"""Answers of our own: a page for people, JSON for programs, a redirect for a login.
+"""The proxy's own responses: a page for people, JSON for programs, a redirect for a login.
 
-The law: all of them are marked as ours and never stored, and a failure shows only the words it was given for the
-visitor.
+The law: all of them are marked as ours and are never cached. A failure shows only its text for visitors.
 """
 
 import json
@@ -32,37 +31,37 @@ from oauth_proxy.requests import Request
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"
 MARK = "X-OAuth-Proxy"
-"""On every answer of ours, so that a page's script can tell our 401 from the tool's."""
+"""On every response of ours, so that a page's script can tell our 401 from the tool's."""
 
 
 class Responses:
-    """Makes the answers of one site."""
+    """Makes the responses of one site."""
 
     def __init__(self, pages: Pages, site: Site) -> None:
         self.pages = pages
         self._site = site
 
     def start_url(self, return_to: str, *, switch: bool = False) -> str:
-        """Where a login begins that returns to an address of ours; `switch` asks who it is once more."""
+        """The URL that starts a login and leads back to `return_to`; `switch` lets people change the account."""
         other = "&switch=1" if switch else ""
         return self._site.url(START) + f"?rd={quote(return_to, safe='')}{other}"
 
     def page(self, request: Request, page: Page, set_cookies: Iterable[str] = ()) -> web.Response:
-        """A page, as an answer."""
+        """A response with a page."""
         response = web.Response(status=page.status, body=page.body if request.method != "HEAD" else b"")
         for name, value in page.headers:
             response.headers[name] = value
         return self._ours(request, response, set_cookies)
 
     def redirect(self, request: Request, url: str, set_cookies: Iterable[str] = ()) -> web.Response:
-        """302 to an address that was checked or made by us; written as it is, never normalised."""
+        """302 to an address that we checked or made. It is sent unchanged, not normalised."""
         response = web.Response(status=302, headers={"Location": url, "Referrer-Policy": "no-referrer"})
         return self._ours(request, response, set_cookies)
 
     def json(
         self, request: Request, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()
     ) -> web.Response:
-        """An answer for programs."""
+        """A response for programs."""
         response = web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return self._ours(request, response, set_cookies)
@@ -70,18 +69,18 @@ class Responses:
     def empty(
         self, request: Request, status: int, headers: Mapping[str, str], set_cookies: Iterable[str] = ()
     ) -> web.Response:
-        """An answer that is only a status and headers."""
+        """A response with a status and headers only."""
         return self._ours(request, web.Response(status=status, headers=headers), set_cookies)
 
     def failure(self, request: Request, refused: Refused) -> web.Response:
-        """What went wrong, in the visitor's words: a page where one can be shown, JSON elsewhere."""
+        """The response for a failure: a page for people, JSON for programs."""
         error, set_cookies = refused.error, refused.visit.set_cookies
         if _is_for_a_person(request, refused.visit):
             response = self.page(request, self._failure_page(request, refused), set_cookies)
         else:
             response = self.json(request, error.status, self._failure_json(request, refused), set_cookies)
         if isinstance(error, BadRequest):
-            response.force_close()  # where it ends may be as unclear as the rest of it
+            response.force_close()  # where the request ends may be unclear too
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.allow)  # RFC 9110 15.5.6
         if error.retry_after is not None:
@@ -91,17 +90,17 @@ class Responses:
         return _forgetting(error, response)
 
     def refusal(self, request: Request, refused: Refused) -> web.Response:
-        """The page for bytes that were not a request, where nothing is known of what was wanted."""
+        """The page for bytes that were no request. It is always a page, because the client is unknown."""
         return _forgetting(refused.error, self.page(request, self._failure_page(request, refused)))
 
     def fault(self, request: Request) -> web.Response:
-        """The answer when a page itself cannot be made."""
+        """The response if even a page cannot be made."""
         return self._ours(
             request, web.Response(status=500, text=f"{ProxyError.title}. {ProxyError.sentence}\n"), ()
         )
 
     def not_allowed(self, request: Request, visit: Visit, return_to: str | None = None) -> Outcome:
-        """403 for somebody who is signed in: as whom, and how to be somebody else."""
+        """403 for somebody who is signed in. The page shows the account and how to use another one."""
         error, session = NotAllowed("no rule of access.allow fits"), visit.session
         if session is None or not _is_for_a_person(request, visit):
             response = self.failure(request, Refused(error, visit))
@@ -116,8 +115,8 @@ class Responses:
         return Outcome(response, user=visit.user, cause=error.cause)
 
     def confirm_sign_out(self, request: Request) -> web.Response:
-        """The question that somebody gets who may not have wanted to sign out; a program is told why not."""
-        if not is_navigation("GET", request.fields):  # a form may have been posted
+        """The page that asks whether to sign out, as another site may want it; programs get an error."""
+        if not is_navigation("GET", request.fields):  # "GET", as a POST of a form also navigates
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))
         return self.page(request, self.pages.sign_out(action=SIGN_OUT))
@@ -152,7 +151,7 @@ class Responses:
         return content
 
     def _page_asking(self, request: Request) -> str:
-        """The page whose script sent this request: that is where a person wants to return to."""
+        """The page whose script sent this request, because a person wants to return to it."""
         for referer in request.fields[b"referer"]:
             if page := self._site.safe_return(referer.decode("latin-1")):
                 return page
@@ -175,23 +174,23 @@ def _is_for_a_person(request: Request, visit: Visit) -> bool:
 
 
 def _may_be_misread_after(request: Request) -> bool:
-    """Whether what follows on the connection must not be read as a request.
+    """Whether the bytes after this request must not be parsed as another request.
 
-    It may be the bytes of a protocol that was refused. And after chunks, aiohttp 3.14.5 takes the last trailer for
-    a header of the next request, which on a front proxy's connection is somebody else's.
+    They may belong to a protocol that was refused. And after a chunked body, aiohttp 3.14.5 parses the last
+    trailer as a header of the next request, which on a front proxy's connection may be somebody else's.
     """
     return request.method == "CONNECT" or "Upgrade" in request.headers or "Transfer-Encoding" in request.headers
 
 
 def _forgetting(error: ProxyError, response: web.Response) -> web.Response:
-    """The answer; without its cookies cleared, a browser with too many could never get in again."""
+    """Add Clear-Site-Data to a 431: a browser with too many cookies could otherwise never get in again."""
     if error.status == FieldsTooLarge.status:
         response.headers["Clear-Site-Data"] = '"cookies"'
     return response
 
 
 def identity_headers(who: Identity) -> dict[str, str]:
-    """What nginx, Traefik and Caddy copy into the request for the tool; the names are oauth2-proxy's."""
+    """Headers that nginx, Traefik and Caddy copy into the tool's request. The names are oauth2-proxy's."""
     fields = {
         "X-Auth-Request-User": who.id,
         "X-Auth-Request-Email": who.email,

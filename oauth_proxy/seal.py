@@ -1,4 +1,4 @@
-"""Bytes in, text out that only we can open: AES-256-GCM under a ring of keys.
+"""Seals bytes into text that only we can open: AES-256-GCM with a ring of keys.
 
 The law: what is sealed for one purpose opens for no other, and every failure to open looks the same.
 
@@ -25,13 +25,13 @@ _PLAIN, _DEFLATED = b"\x00", b"\x01"
 
 
 class Unsealable(Exception):
-    """This text was not sealed by us, for this purpose and context; why is not told."""
+    """This text was not sealed by us for this purpose and context. The reason is not revealed."""
 
 
 class Sealer:
-    """Seals and opens for one purpose. The first secret of the ring seals, all of them open.
+    """Seals and opens texts for one purpose. The first secret of the ring seals; each of them opens.
 
-    `secrets` are 32 random bytes each; `limit` bounds what an opened text may inflate to, in bytes.
+    `secrets` are 32 random bytes each; `limit` is the largest content in bytes, also after decompression.
     """
 
     def __init__(self, secrets: Sequence[bytes], purpose: str, *, limit: int = 64 * 1024) -> None:
@@ -40,7 +40,7 @@ class Sealer:
         self._purpose = purpose.encode()
         self._ring = {key_id: AESGCM(key) for key_id, key in map(self._derive, secrets)}
         self._current = self._derive(secrets[0])[0]
-        # 4 bytes are 5 whole base64 characters and 2 bits: enough to tell the ring's keys apart.
+        # 4 bytes are 5 whole base64 characters and 2 bits. The 5 characters suffice to distinguish the keys.
         self._mark = base64.urlsafe_b64encode(self._current)[:5].decode("ascii")
         self._limit = limit
 
@@ -53,7 +53,7 @@ class Sealer:
         return material[:_KEY_ID_BYTES], material[_KEY_ID_BYTES:]
 
     def seal(self, content: bytes, context: str = "") -> str:
-        """Text that `open` turns back into `content`, given the same context.
+        """Seal `content`; `open` returns it for the text and the same context.
 
         Raises ValueError when `content` is larger than the limit.
         """
@@ -66,7 +66,7 @@ class Sealer:
         return base64.urlsafe_b64encode(self._current + nonce + sealed).rstrip(b"=").decode("ascii")
 
     def open(self, text: str, context: str = "") -> bytes:
-        """The bytes that were sealed. Raises Unsealable for anything else, whatever it is."""
+        """The bytes that were sealed. Raises Unsealable for any other text."""
         try:
             raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
         except (binascii.Error, UnicodeEncodeError):
@@ -82,11 +82,11 @@ class Sealer:
         return self._inflate(body[1:]) if body[:1] == _DEFLATED else body[1:]
 
     def _bound_to(self, context: str) -> bytes:
-        # A visitor may have a say in the context, and half a character is no reason to fail.
+        # The context may come from a visitor and hold a lone surrogate, which plain UTF-8 refuses to encode.
         return self._purpose + b"\x00" + context.encode("utf-8", "surrogatepass")
 
     def is_current(self, text: str) -> bool:
-        """Whether the first key of the ring sealed this; if not, it is due to be sealed again."""
+        """Whether the first key of the ring sealed this; if not, it should be sealed again."""
         return text.startswith(self._mark)
 
     def _inflate(self, deflated: bytes) -> bytes:

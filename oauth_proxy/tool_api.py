@@ -1,6 +1,6 @@
-"""What a tool asks for while it works for a visitor: a fresh token, on a listener that visitors do not reach.
+"""The API for tools: a tool gets a visitor's fresh token here, on a listener that visitors cannot reach.
 
-The law: who has no good handle is told that, and nothing else.
+The law: a client without a valid handle learns only that the handle is not valid.
 """
 
 import logging
@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 
 HANDLE = "X-OAuth-Proxy-Handle"
 CHALLENGE = "Handle"
-"""What a 401 asks for (RFC 9110 11.6.1)."""
+"""The challenge of a 401 (RFC 9110 11.6.1)."""
 SOCKET_MODE = 0o660
-"""Of a Unix socket: its group may ask, too. Its folder says which group that is, and who gets that far."""
+"""Mode of a Unix socket: its group may connect too. Its folder decides the group and who can reach it."""
 _NOT_STORED = {"Cache-Control": "no-store", "Server": "oauth-proxy"}
 
 
 class Handling(Protocol):
-    """What is needed of the handles."""
+    """The calls of `Handles` that are needed here."""
 
     async def session(self, handle: str) -> Session:
-        """The handle's session, with a token that is good now."""
+        """The handle's session, with an access token that is valid now."""
         ...
 
 
 class ToolApi:
-    """`date` turns a moment of the house's clock into the date that others know it by."""
+    """Serves tokens to tools. `date` converts a moment of `Clock` to the system clock's time."""
 
     def __init__(self, handles: Handling, date: Callable[[float], float]) -> None:
         self._handles = handles
@@ -45,7 +45,7 @@ class ToolApi:
     async def handle(self, request: web.BaseRequest) -> Outcome:
         """GET /token with the handle in X-OAuth-Proxy-Handle: `{"access_token": …, "expires_at": …}` as JSON.
 
-        401 for any other handle than a good one; 503 with Retry-After while nobody can tell.
+        401 for an invalid handle; 503 with Retry-After while it cannot be checked.
         """
         if request.raw_path.partition("?")[0] != "/token":
             return _answer(404, {"error": "not_found", "message": "GET /token is here."})
@@ -73,7 +73,7 @@ class ToolApi:
             raise SignInRequired(error.cause) from None
 
     def refuse(self, request: web.BaseRequest, error: BadRequest) -> Outcome:
-        """The outcome of bytes that could not be read as a request."""
+        """Respond to bytes that could not be parsed as a request."""
         del request
         return self._refusal(error)
 
@@ -86,7 +86,7 @@ class ToolApi:
 
 
 async def serve(stack: AsyncExitStack, api: ToolApi, at: Listen) -> None:
-    """Serve it there until `stack` closes. Raises ConfigurationError for a place that cannot be used."""
+    """Serve the API at this address until `stack` closes. Raises ConfigurationError if that is not possible."""
     tools = server.Server(api.handle, refusal=api.refuse, answered=lambda request, outcome, took: None)
     await server.listen(stack, tools, at, None, 0.1)
     if at.path:

@@ -1,4 +1,4 @@
-"""Once a second: what ended elsewhere is heard of, what is due of the open is asked, and what is over is cut."""
+"""Once a second: read new ends, recheck sessions with open streams, and cancel requests of ended sessions."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _TRIM_EVERY = 30
 
 
 class Watch:
-    """`allows` tells who may enter; sessions last for `lifetime` seconds."""
+    """`allows` decides who has access; `lifetime` of sessions is in seconds."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Watch:
         self._clock = clock
 
     async def look(self) -> None:
-        """Do all of it now."""
+        """Do all these checks once."""
         self._clock.wake()
         await self._memory.follow()
         opened = list(self._live.sessions())
@@ -53,27 +53,27 @@ class Watch:
         self._live.sweep(self._is_over)
 
     async def forever(self) -> None:
-        """Do it every second, and give back memory that nobody needs any more now and then."""
+        """Call `look` every second, and return free memory to the system now and then."""
         for seconds in count(1):
             await asyncio.sleep(1)
             if seconds % _TRIM_EVERY == 0:
                 give_back_memory()
             try:
                 await self.look()
-            except Exception:  # it goes on for as long as the proxy does: ends elsewhere must be heard of
+            except Exception:  # continue in any case: ends of other processes must be read
                 log.exception("a fault of ours while looking for ended sessions")
 
     async def end_user(self, user: str | None) -> str | None:
-        """All sessions of an id or email address are over, of everybody for None, and what they have open is cut.
+        """End all sessions of an id or email address, or of everybody for None, and cancel their requests.
 
-        Why the store could not be told, which it will be later; None when all is well.
+        Returns why the store could not be written (it will be later); None if it was.
         """
         told = await self._memory.end_user(user)
         self._live.sweep(self._is_over)
         return None if told else self._memory.trouble
 
     async def seen(self) -> list[Seen]:
-        """Who is signed in, as far as it is known."""
+        """The sessions that are known, with their users."""
         found = []
         connections = self._live.connections()
         for note in await self._memory.notes():
@@ -83,7 +83,7 @@ class Watch:
         return found
 
     def _is_over(self, session: Session) -> bool:
-        """Whether what a session has open must end: it was ended, its time has come, or it may not enter."""
+        """Whether a session is over: it was ended, its lifetime has passed, or it has no access any more."""
         if self._clock() >= session.created + self._lifetime or self._memory.has_ended(session):
             return True
         if session.program:

@@ -1,9 +1,9 @@
-"""Frame.io's own calls, of webhooks and custom actions: let in by their signature instead of by a session.
+"""Requests by Frame.io itself (webhooks and custom actions): a signature gives them access instead of a session.
 
-The law: the signature covers the body's very bytes and a time at most five minutes away, and nothing else at such
-a path reaches the tool. The same call may come twice within that time: Frame.io sends a call again when it got no
-good answer, maybe with the same signature, and two equal events of one second have the same signature too, so
-refusing the second would lose one of them.
+The law: the signature covers the exact bytes of the body and a time at most five minutes away. Nothing else at
+such a path reaches the tool. The same request may come twice within that time: Frame.io repeats it after a failed
+response, perhaps with the same signature; two equal events of one second also have the same signature, and
+refusing the second would lose an event.
 """
 
 import hmac
@@ -18,7 +18,7 @@ from oauth_proxy.headers import Fields
 from oauth_proxy.paths import Target
 
 WINDOW = 300
-"""Seconds that a call's time may be away from ours."""
+"""Seconds by which a request's time may differ from ours."""
 
 _SIGNATURE = re.compile(rb"v0=([0-9A-Fa-f]{64})")
 _TIMESTAMP = re.compile(rb"[0-9]{1,12}")
@@ -26,14 +26,14 @@ _TIMESTAMP = re.compile(rb"[0-9]{1,12}")
 
 @dataclass(frozen=True, slots=True)
 class SignedCall:
-    """What a call says of itself before its body is known; one of `secrets` must have signed it."""
+    """The signature fields of a request whose body is not read yet; one of `secrets` must have signed it."""
 
     timestamp: bytes
     signature: bytes
     secrets: Sequence[bytes] = field(repr=False)
 
     def verify(self, body: bytes) -> None:
-        """Raises SignatureRefused unless this is the body that was signed."""
+        """Raises SignatureRefused unless the signature fits this body."""
         message = b"v0:%b:%b" % (self.timestamp, body)
         made = [hmac.digest(secret, message, "sha256") for secret in self.secrets]
         if not any(hmac.compare_digest(digest, self.signature) for digest in made):
@@ -41,7 +41,7 @@ class SignedCall:
 
 
 class Webhooks:
-    """The paths that Frame.io calls, each with its `secrets`; `clock` tells seconds since the epoch."""
+    """The webhook paths, each with its `secrets`; `clock` returns seconds since the epoch."""
 
     def __init__(self, secrets: Mapping[str, Sequence[bytes]], clock: Callable[[], float]) -> None:
         self._secrets = secrets
@@ -49,10 +49,10 @@ class Webhooks:
         self._clock = clock
 
     def expect(self, method: str, target: Target, fields: Fields) -> SignedCall | None:
-        """The call to verify once its body is there; None where the path is no webhook's.
+        """The call to verify once its body is read; None if the path is not a webhook's.
 
-        Raises SignatureRefused, MethodNotAllowed, and BadRequest for another spelling of a webhook's path: to the
-        tool it might be the same, and anybody who is signed in could pass for Frame.io there.
+        Raises SignatureRefused, MethodNotAllowed, and BadRequest for another spelling of a webhook's path: the
+        tool may treat it as the same path, so any signed-in visitor could pose as Frame.io.
         """
         if not self._spellings or _folded(target.path) not in self._spellings:
             return None
@@ -77,5 +77,5 @@ def _only(fields: Fields, name: bytes, form: re.Pattern[bytes]) -> re.Match[byte
 
 
 def _folded(path: str) -> str:
-    """The path as the most careless tool reads it: case, parameters, escapes and slashes too many are lost."""
+    """The path as the most lenient tool reads it: without case, parameters, escapes and extra slashes."""
     return posixpath.normpath("/" + re.split(r"[;?#]", unquote(path).lower())[0].lstrip("/"))

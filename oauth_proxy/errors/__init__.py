@@ -1,7 +1,7 @@
-"""Everything that can go wrong, as a tree: a status, words for the visitor, words for the log.
+"""All failures as a class tree. Each has a status, a text for the visitor, and a text for the log.
 
-The law: `sentence` and `title` are fixed text of ours and may be shown to anybody; `cause` may hold what a
-peer or a visitor sent and goes to the log only.
+The law: `sentence` and `title` are fixed texts of ours and may be shown to anybody; `cause` may contain what a
+peer or a visitor sent, and goes to the log only.
 """
 
 from oauth_proxy.errors.base import (

@@ -1,10 +1,10 @@
-"""The root of the tree: a status, words for the visitor, words for the log."""
+"""The base classes: a status, a text for the visitor, and a text for the log."""
 
 import re
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; `problems` holds one sentence for each thing to mend."""
+    """The configuration cannot be used; `problems` has one sentence for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -12,15 +12,15 @@ class ConfigurationError(Exception):
 
 
 class ProxyError(Exception):
-    """A request that ends in an answer of our own instead of the tool's."""
+    """A request that gets a response of our own instead of the tool's."""
 
     status = 500
     title = "Something went wrong"
     sentence = "This page could not be shown because of a fault on our side."
     retry_after: int | None = None
-    """Seconds after which trying again makes sense (RFC 9110 10.2.3)."""
+    """Seconds after which a retry makes sense (RFC 9110 10.2.3)."""
     challenge: str | None = None
-    """What credentials would have helped (RFC 9110 11.6.1)."""
+    """The WWW-Authenticate challenge (RFC 9110 11.6.1)."""
 
     def __init__(self, cause: str, *, retry_after: int | None = None) -> None:
         super().__init__(cause)

@@ -14,14 +14,14 @@ class LoginRefused(ProxyError):
 
 
 class ConsentRefused(LoginRefused):
-    """The visitor, or Frame.io on their behalf, said no (RFC 6749 4.1.2.1)."""
+    """The visitor, or Frame.io for them, denied the request (RFC 6749 4.1.2.1)."""
 
     title = "You did not allow access"
     sentence = "To use this site, allow it to read your Frame.io account when you are asked."
 
 
 class AttemptUnknown(LoginRefused):
-    """A callback that no login attempt of this browser is waiting for."""
+    """A callback that belongs to no login attempt of this browser."""
 
     title = "This sign-in has expired"
     sentence = (
@@ -31,7 +31,7 @@ class AttemptUnknown(LoginRefused):
 
 
 class CookieNotReturned(LoginRefused):
-    """A login was begun anew because its cookie was missing, and it is missing again."""
+    """A login was restarted because its cookie was missing, and the cookie is missing again."""
 
     title = "Your browser did not keep our cookie"
     sentence = (
@@ -42,7 +42,7 @@ class CookieNotReturned(LoginRefused):
 
 
 class LoginLoop(LoginRefused):
-    """Frame.io signs the visitor in again and again, but no session comes back from their browser."""
+    """Frame.io signs the visitor in repeatedly, but their browser never returns a session cookie."""
 
     title = "Signing in goes round in circles"
 
@@ -66,12 +66,12 @@ class LoginLoop(LoginRefused):
 
 
 class CodeRefused(LoginRefused):
-    """The provider would not redeem the authorization code (RFC 6749 5.2)."""
+    """The provider refused the authorization code (RFC 6749 5.2)."""
 
     sentence = "Frame.io did not accept this sign-in: it may have been used already or taken too long."
 
 
 class GrantEnded(LoginRefused):
-    """The provider ended the grant, or wants to see the visitor again: its tokens are no longer good."""
+    """The provider ended the grant or requires a new login: the tokens are no longer valid."""
 
     sentence = "Your Frame.io session has ended. Please sign in again."

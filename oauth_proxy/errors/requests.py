@@ -1,10 +1,10 @@
-"""Requests that cannot be read, or that this address does not answer."""
+"""Requests that cannot be parsed, or that this address does not support."""
 
 from oauth_proxy.errors.base import ProxyError
 
 
 class BadRequest(ProxyError):
-    """The request cannot be understood in one way only."""
+    """The request is malformed or ambiguous."""
 
     status = 400
     title = "This address does not work"
@@ -12,7 +12,7 @@ class BadRequest(ProxyError):
 
 
 class LineTooLong(BadRequest):
-    """A request line longer than we read (RFC 9110 15.5.15)."""
+    """The request line is longer than our limit (RFC 9110 15.5.15)."""
 
     status = 414
     title = "This address is too long"
@@ -20,7 +20,7 @@ class LineTooLong(BadRequest):
 
 
 class FieldsTooLarge(BadRequest):
-    """A header section larger than we read (RFC 6585 5); nearly always cookies."""
+    """The header section is larger than our limit (RFC 6585 5), nearly always because of cookies."""
 
     status = 431
     title = "Your cookies are too large"
@@ -31,7 +31,7 @@ class FieldsTooLarge(BadRequest):
 
 
 class BodyTooLarge(BadRequest):
-    """A body that must be read whole, and is longer than we read (RFC 9110 15.5.14)."""
+    """A body that must be read as a whole is longer than our limit (RFC 9110 15.5.14)."""
 
     status = 413
     title = "The request is too large"
@@ -39,13 +39,13 @@ class BodyTooLarge(BadRequest):
 
 
 class VersionNotSupported(BadRequest):
-    """Neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 15.6.6)."""
+    """The request is neither HTTP/1.0 nor HTTP/1.1 (RFC 9110 15.6.6)."""
 
     status = 505
 
 
 class RequestTooSlow(ProxyError):
-    """The visitor's browser stopped sending in the middle of a request."""
+    """The client stopped sending in the middle of a request."""
 
     status = 408
     title = "The request took too long"
@@ -53,7 +53,7 @@ class RequestTooSlow(ProxyError):
 
 
 class TooMuchHeld(ProxyError):
-    """No room is left for another body that has to be read whole."""
+    """There is no memory left for another body that must be read as a whole."""
 
     status = 503
     title = "Too many calls at once"
@@ -62,7 +62,7 @@ class TooMuchHeld(ProxyError):
 
 
 class NotFound(ProxyError):
-    """Nothing of ours, and no upstream, stands at this path."""
+    """Neither a route of ours nor an upstream has this path."""
 
     status = 404
     title = "There is nothing here"
@@ -70,7 +70,7 @@ class NotFound(ProxyError):
 
 
 class MethodNotAllowed(ProxyError):
-    """One of our own routes, asked in a way it does not answer."""
+    """A route of ours does not support the request's method."""
 
     status = 405
     title = "This address does not work that way"

@@ -1,10 +1,10 @@
-"""A tool that does not answer as it should."""
+"""The tool does not respond as it should."""
 
 from oauth_proxy.errors.base import ProxyError
 
 
 class UpstreamUnreachable(ProxyError):
-    """The tool cannot be connected to, or hung up before it answered."""
+    """The proxy cannot connect to the tool, or the tool closed the connection before it responded."""
 
     status = 502
     title = "The tool is not answering"
@@ -12,7 +12,7 @@ class UpstreamUnreachable(ProxyError):
 
 
 class UpstreamNonsense(UpstreamUnreachable):
-    """The tool's answer is not HTTP that can be passed on safely."""
+    """The tool's response is not HTTP that can be forwarded safely."""
 
     title = "The tool gave a broken answer"
     sentence = "The tool behind this page answered in a way that cannot be shown."
@@ -27,11 +27,11 @@ class UpstreamTimeout(UpstreamUnreachable):
 
 
 class HungUp(UpstreamUnreachable):
-    """The tool closed the connection before the first byte of its answer."""
+    """The tool closed the connection before the first byte of its response."""
 
 
 class UpstreamBusy(UpstreamUnreachable):
-    """As many requests wait for the tool as may wait."""
+    """The largest allowed number of requests waits for the tool already."""
 
     status = 503
     title = "The tool is too busy"

@@ -1,4 +1,4 @@
-"""Visitors and programs who are not let in, and why."""
+"""Visitors and programs without access, and the reasons."""
 
 from oauth_proxy.errors.base import ProxyError
 from oauth_proxy.errors.requests import BadRequest
@@ -7,7 +7,7 @@ _BEARER = 'Bearer realm="frameio-oauth-proxy"'
 
 
 class SignInRequired(ProxyError):
-    """Nobody is signed in, and the request is not one that can be sent through a login."""
+    """Nobody is signed in, and the request cannot be redirected to a login."""
 
     status = 401
     title = "Please sign in"
@@ -16,7 +16,7 @@ class SignInRequired(ProxyError):
 
 
 class TokenMalformed(BadRequest):
-    """A request with a token of its own that is none, or with several (RFC 6750 3.1, invalid_request)."""
+    """The request's own token is malformed, or there are several (RFC 6750 3.1, invalid_request)."""
 
     title = "These credentials cannot be read"
     sentence = "The request's Authorization is not exactly one bearer token."
@@ -24,7 +24,7 @@ class TokenMalformed(BadRequest):
 
 
 class TokenRefused(ProxyError):
-    """A request with a token of its own that the provider does not accept (RFC 6750 3.1, invalid_token)."""
+    """The provider does not accept the request's own token (RFC 6750 3.1, invalid_token)."""
 
     status = 401
     title = "This token is not accepted"
@@ -33,7 +33,7 @@ class TokenRefused(ProxyError):
 
 
 class TooManyWrongTokens(ProxyError):
-    """One client has brought too many tokens that the provider does not accept (RFC 6585 4)."""
+    """One client has sent too many tokens that the provider does not accept (RFC 6585 4)."""
 
     status = 429
     title = "Too many wrong tokens"
@@ -41,7 +41,7 @@ class TooManyWrongTokens(ProxyError):
 
 
 class TooManyAtOnce(ProxyError):
-    """One visitor has as much under way, and as much waiting, as one visitor may (RFC 6585 4)."""
+    """One visitor has reached the limits of requests in progress and waiting (RFC 6585 4)."""
 
     status = 429
     title = "Too much at once"
@@ -50,7 +50,7 @@ class TooManyAtOnce(ProxyError):
 
 
 class SignatureRefused(ProxyError):
-    """A call at a webhook's path that Frame.io did not sign just now."""
+    """A request at a webhook's path without a recent signature of Frame.io."""
 
     status = 401
     title = "This call is not signed"
@@ -59,7 +59,7 @@ class SignatureRefused(ProxyError):
 
 
 class NotAllowed(ProxyError):
-    """Signed in, but not somebody the configuration lets in."""
+    """The user is signed in, but has no access by configuration."""
 
     status = 403
     title = "You do not have access"
@@ -67,7 +67,7 @@ class NotAllowed(ProxyError):
 
 
 class SignOutUnconfirmed(ProxyError):
-    """A sign-out of which nobody knows whether the visitor wants it."""
+    """A sign-out that the visitor may not have asked for."""
 
     status = 403
     title = "You are still signed in"
@@ -75,14 +75,14 @@ class SignOutUnconfirmed(ProxyError):
 
 
 class SessionTooLarge(ProxyError):
-    """The session does not fit into the cookies a browser will keep."""
+    """The session does not fit into the cookies that a browser stores."""
 
     title = "Your session is too large"
     sentence = "Your sign-in is larger than a browser can store. Please tell the people who run this site."
 
 
 class SessionsUnavailable(ProxyError):
-    """A session that is kept outside the cookie, in a place that cannot be reached."""
+    """The session is stored outside the cookie, in a store that cannot be reached."""
 
     status = 503
     title = "Your session cannot be read"

@@ -1,4 +1,4 @@
-"""What processes know together, in one of three homes: the process, a file, Redis."""
+"""State shared between processes. It is stored in one of three places: this process, an SQLite file, Redis."""
 
 from oauth_proxy.memory.memory import Memory, Note
 from oauth_proxy.memory.opening import memory_for

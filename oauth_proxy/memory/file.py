@@ -1,7 +1,7 @@
-"""The SQLite file that a store is: whether it may be used, and what its tables are.
+"""The SQLite file of a store: checks whether it may be used, and creates its tables.
 
-The law: a file that cannot be used is refused with a sentence at the start, and never made where the proxy could
-not read it.
+The law: a file that cannot be used is refused at the start with a sentence that says why. No file is created that
+the proxy could not read.
 """
 
 import os
@@ -15,11 +15,11 @@ from typing import NamedTuple
 from oauth_proxy.errors import ConfigurationError
 
 VERSION = 1
-_APPLICATION = 0x4F504658  # what file(1) and SQLite know the file by
+_APPLICATION = 0x4F504658  # by this number file(1) and SQLite recognise the file
 _WAIT = 2.0
 """Seconds to wait for another process that writes."""
 _LARGEST_LOG = 16 * 1024 * 1024
-"""Bytes of the write-ahead log that stay on disk once it has been written over to the file."""
+"""Bytes that the write-ahead log keeps on disk after a checkpoint has copied it into the file."""
 
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -38,28 +38,28 @@ INSERT INTO epoch VALUES (hex(randomblob(8)));
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {VERSION};
 COMMIT;
-"""  # noqa: S608 two numbers of ours
+"""  # noqa: S608 two constants of ours
 
 
 class Unusable(Exception):
-    """The file, or its folder, cannot be a store; the sentence says why and what helps."""
+    """The file or its folder cannot be used as a store; the text says why and what helps."""
 
 
 _LOGS = ("-wal", "-shm")
-"""What SQLite writes beside the file, by the file's name."""
+"""Suffixes of the files that SQLite writes beside the database file."""
 
 
 class Identity(NamedTuple):
-    """What tells a file from one that was put in its place."""
+    """Tells a file apart from another one that replaced it at the same path."""
 
     device: int
     inode: int
 
 
 def prepared(path: Path) -> None:
-    """Make sure that the file is there and can be used. Raises ConfigurationError.
+    """Make sure that the file exists and can be used. Raises ConfigurationError.
 
-    A file that another process holds at the moment may be good; it is as a store that is away for a while.
+    A file that another process has locked is no error: it is like a store that cannot be reached for a while.
     """
     try:
         made(path)
@@ -73,32 +73,32 @@ def prepared(path: Path) -> None:
 
 
 def tried(database: sqlite3.Connection) -> None:
-    """Write nothing new: a disk that is full, or can only be read, says so here. Raises sqlite3.Error."""
+    """Do a write that changes nothing, to detect a full or read-only disk. Raises sqlite3.Error."""
     database.execute("UPDATE epoch SET name = name")
 
 
 def made(path: Path) -> Identity:
-    """The file at the path, made where there is none. Raises Unusable and OSError."""
+    """The file at the path; it is created if missing. Raises Unusable and OSError."""
     _check_folder(path.parent)
     _make(path)
     return _identity(path.stat())
 
 
 def found(path: Path) -> Identity | None:
-    """The file at the path; None where there is none, or one that somebody has emptied."""
+    """The file at the path; None if it is missing or empty (somebody truncated it)."""
     found = _stat(path)
     return _identity(found) if found and found.st_size else None
 
 
 def logs(path: Path) -> list[Identity]:
-    """The logs beside the file, which stay the same while anybody has it open."""
+    """The log files beside the database. They stay the same while any process has it open."""
     return [_identity(found) for suffix in _LOGS if (found := _stat(_beside(path, suffix)))]
 
 
 def abandon(path: Path, file: Identity, its_logs: Sequence[Identity]) -> None:
-    """Remove what is left of a file that was replaced, removed or emptied while it was open.
+    """Remove the remains of a file that was replaced, removed or truncated while it was open.
 
-    SQLite would write its log over whatever is at the path now.
+    Otherwise SQLite would write the old log into whatever file is at the path now.
     """
     beside = [_beside(path, suffix) for suffix in _LOGS]
     for each in (path, *beside):
@@ -107,16 +107,16 @@ def abandon(path: Path, file: Identity, its_logs: Sequence[Identity]) -> None:
 
 
 def opened(path: Path) -> sqlite3.Connection:
-    """A connection to the file that was made. Raises Unusable, sqlite3.Error and OSError.
+    """A connection to an existing file. Raises Unusable, sqlite3.Error and OSError.
 
-    Every statement is a transaction of its own.
+    Every statement is its own transaction (autocommit).
     """
-    # Nobody else in this process may open the file: closing it would give up SQLite's locks (fcntl(2)).
+    # Nothing else in this process may open the file: closing it would release SQLite's locks (fcntl(2)).
     database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
     try:
         _check_content(database)
         _set_journal(database)
-        database.execute("SELECT name FROM epoch").fetchone()  # from now on there are logs
+        database.execute("SELECT name FROM epoch").fetchone()  # the first read creates the log files
     except BaseException:
         database.close()
         raise
@@ -124,9 +124,9 @@ def opened(path: Path) -> sqlite3.Connection:
 
 
 def _set_journal(database: sqlite3.Connection) -> None:
-    """WAL: readers do not wait for a writer. NORMAL: a commit is written, not synced, unless it asks for that.
+    """WAL: readers do not wait for a writer. NORMAL: a commit is written, but not synced unless `_write` asks.
 
-    No cache: what others do to the file is noticed soon.
+    No page cache, so that changes which others make to the file are noticed soon.
     """
     if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise Unusable("it cannot have a write-ahead log there; is this a network drive?")
@@ -136,7 +136,7 @@ def _set_journal(database: sqlite3.Connection) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """A folder where others could put a file of theirs in our file's place is none of ours."""
+    """Refuse a folder in which other users could replace our file with theirs."""
     try:
         found = folder.stat()
     except OSError:
@@ -152,7 +152,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    """An empty file with its folder's owner and mode: whoever the service is, it can use what `revoke` made."""
+    """Create an empty file with its folder's owner and mode, so that the service can use what `revoke` created."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -178,7 +178,7 @@ def _check_file(path: Path) -> None:
 
 
 def _check_content(database: sqlite3.Connection) -> None:
-    """Our tables, made where the file is empty."""
+    """Check that the tables are ours; create them in an empty file."""
     try:
         [application] = database.execute("PRAGMA application_id").fetchone()
         [version] = database.execute("PRAGMA user_version").fetchone()
@@ -204,7 +204,7 @@ def _make_tables(database: sqlite3.Connection) -> None:
     except sqlite3.OperationalError:
         if database.in_transaction:
             database.execute("ROLLBACK")
-        # Another process that started in the same moment has made them.
+        # Another process that started at the same moment may have created them.
         if database.execute("PRAGMA user_version").fetchone() == (0,):
             raise
 

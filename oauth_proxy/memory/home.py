@@ -1,27 +1,27 @@
-"""Where a memory can live: what each home offers, whatever it is made of.
+"""The interface of a home, the place where the memory is stored (this process, SQLite or Redis).
 
-The law: a home holds sealed texts under keys that tell nothing, keeps none for ever, and raises what goes wrong.
+The law: a home holds sealed texts under keys that reveal nothing, keeps none forever, and raises every error.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
 DEADLINE = 1.0
-"""Seconds a home may take to connect, or to answer."""
+"""Seconds that a home may take to connect, or to reply."""
 TURN = 30.0
-"""Seconds after which the turn of a process that died is over: longer than all that is done in one may take."""
+"""Seconds after which a turn ends although its process died; longer than the work in a turn may take."""
 LOOK_AGAIN = 0.05
-"""Seconds between two tries to get a turn."""
+"""Seconds between two attempts to take a turn."""
 BATCH = 500
-"""Records that are read or told at a time."""
+"""Records that are read or written at a time."""
 NONSENSE: tuple[type[Exception], ...] = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, RuntimeError),
 )
-"""What an answer that is none may lead to, in the client's code or in ours."""
+"""Errors that a malformed reply may cause, in the client library or in our code."""
 
 
 class Record(NamedTuple):
-    """A sealed text; of two under one key the one with the later `at` counts. Gone after `lasts` seconds."""
+    """A sealed text. Of two with one key, the one with the later `at` wins. It expires after `lasts` seconds."""
 
     key: str
     sealed: str
@@ -30,17 +30,17 @@ class Record(NamedTuple):
 
 
 class Home(Protocol):
-    """One place for what processes know together."""
+    """A place for the state that processes share."""
 
     name: str
-    """What it is called in the log and in metrics."""
+    """Its name in the log and in metrics."""
     lasting: bool
-    """Whether it outlives this process, so that other processes may be on it."""
+    """Whether it outlives this process, so that other processes may use it too."""
     failures: tuple[type[Exception], ...]
-    """What it raises when it is away or talks nonsense."""
+    """What it raises when it cannot be reached or sends malformed replies."""
 
     async def open(self) -> object:
-        """What names the content until it is emptied; reading what has ended begins anew."""
+        """Connect. Returns an id of the content, which changes when that is lost. `news` begins anew."""
         ...
 
     async def get(self, key: str) -> str | None:
@@ -48,19 +48,19 @@ class Home(Protocol):
         ...
 
     async def put(self, *records: Record) -> None:
-        """Keep each, unless there is a later one."""
+        """Store each record, unless there is a later one with its key."""
         ...
 
     async def add(self, record: Record) -> bool:
-        """Keep it, unless there is one; whether there was none."""
+        """Store the record if there is none with its key. Returns whether it was stored."""
         ...
 
     async def delete(self, *keys: str) -> None:
-        """Forget these."""
+        """Delete these records."""
         ...
 
     def every(self, kind: str) -> AsyncIterator[tuple[str, str]]:
-        """Keys that begin with `kind` and a colon, each with its sealed text."""
+        """All keys that begin with `kind` and a colon, with their sealed texts."""
         ...
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
@@ -68,17 +68,17 @@ class Home(Protocol):
         ...
 
     async def give(self, key: str, owner: str) -> bool:
-        """Give the turn back; False where it was this owner's no more."""
+        """Release the turn; False if this owner no longer had it."""
         ...
 
     async def tell(self, ends: Sequence[Record]) -> None:
-        """These have ended; every process reads each of them once."""
+        """Publish ends of sessions; every process reads each of them once."""
         ...
 
     async def news(self) -> tuple[object, list[str], bool]:
-        """What names the content, the sealed ends since the last call, and whether there may be more."""
+        """The id of the content, the sealed ends since the last call, and whether there may be more."""
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
         ...

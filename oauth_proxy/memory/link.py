@@ -1,7 +1,7 @@
-"""The link to a home: what is told there is sealed, and what goes wrong there stays there.
+"""The link to a home: it seals what it writes there, and catches every failure of the home.
 
-The law: nothing here fails. While the home is away, the log says so once, `is_up` says so, and the process goes on
-with what it knows itself; what it could not tell is told when the home is back.
+The law: nothing here fails. While the home cannot be reached, the log says so once, `is_up` is False, and the
+process continues with what it knows itself. What it could not write is written when the home is back.
 """
 
 import asyncio
@@ -26,16 +26,17 @@ T = TypeVar("T")
 _MOST_BATCHES = 20_000
 _CLOCK_EVERY = 60.0
 _SETTLES = 3.0
-"""Seconds in which every other process looks at a home that was emptied, and tells it what it knows."""
+"""Seconds until every other process has noticed that the home lost its content, and has written what it knows."""
 
 _read_end = partial(read, End)
 
 
 class Link:
-    """The home of one `site`'s memory, followed: `ends` learns what others have ended, `clock` what time it is.
+    """Connects the memory of one `site` to its home. It passes the ends and the time of other processes to `ends`
+    and `clock`.
 
-    `retell` is called when the home is there, or back, and may have forgotten everything. The clock's time is kept
-    there for `lifetime` seconds.
+    `retell` is called when the home is first reached, or is back and may have lost everything. The clock's time is
+    stored there for `lifetime` seconds.
     """
 
     def __init__(
@@ -50,9 +51,9 @@ class Link:
     ) -> None:
         self.home = home
         self.is_up = False
-        """Whether the home can be asked and told."""
+        """Whether the home can be reached."""
         self.cause = ""
-        """What went wrong last, in the home's words."""
+        """The text of the home's last error."""
         self._records = Records(sealer, site, home.name)
         self._clock = clock
         self._ends = ends
@@ -67,14 +68,14 @@ class Link:
         self._begun = self._done = 0
 
     async def get(self, key: str, read: Callable[[bytes], T]) -> T | None:
-        """What was put, as `read` reads it; None where nothing was, or nobody can be asked."""
+        """The stored value, decoded by `read`; None if there is none or the home cannot be reached."""
         with self._forgiving():
             if self.is_up and (sealed := await self.home.get(key)) is not None:
                 return self._records.opened(sealed, key, read)
         return None
 
     async def put(self, *entries: Entry) -> bool:
-        """Keep each, unless there is something later; whether it could be told."""
+        """Store each entry, unless there is a later one. Returns whether the home could be reached."""
         with self._forgiving():
             if self.is_up:
                 await self.home.put(*[self._records.sealed(entry) for entry in entries if entry.lasts > 0])
@@ -82,20 +83,20 @@ class Link:
         return False
 
     async def add(self, entry: Entry) -> bool:
-        """Keep it, unless there is something; False where there was."""
+        """Store the entry if there is none with its key; False if there is one."""
         with self._forgiving():
             if self.is_up:
                 return await self.home.add(self._records.sealed(entry))
         return True
 
     async def delete(self, *keys: str) -> None:
-        """Forget these."""
+        """Delete these entries."""
         with self._forgiving():
             if self.is_up:
                 await self.home.delete(*keys)
 
     async def every(self, kind: str, read: Callable[[bytes], T]) -> AsyncIterator[T]:
-        """Everything of a kind."""
+        """All values of a kind."""
         with self._forgiving():
             if self.is_up:
                 async for key, sealed in self.home.every(kind):
@@ -103,9 +104,9 @@ class Link:
                         yield thing
 
     async def take(self, key: str, owner: str) -> bool | None:
-        """Wait for the turn of this key and take it; False when others keep it for TURN seconds and more.
+        """Wait for the turn of this key and take it; False if others hold it for more than TURN seconds.
 
-        None while the home is away, so that everybody minds themselves only.
+        None while the home cannot be reached: then each process is on its own.
         """
         give_up = time.monotonic() + homes.TURN + homes.DEADLINE
         with self._forgiving():
@@ -118,14 +119,14 @@ class Link:
         return None
 
     async def give(self, key: str, owner: str) -> bool | None:
-        """Give the turn back; False where it was this owner's no more, None while the home is away."""
+        """Release the turn; False if this owner no longer had it, None while the home cannot be reached."""
         with self._forgiving():
             if self.is_up:
                 return await self.home.give(key, owner)
         return None
 
     async def tell(self, end: End) -> bool:
-        """Tell the others what has ended; whether they can learn of it now. If not, they are told later."""
+        """Publish an end to other processes. Returns whether that worked; if not, it is published later."""
         self._untold[end.what] = end
         with self._forgiving():
             if self.is_up:
@@ -135,29 +136,29 @@ class Link:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it can be asked, and what it does not know nobody knows."""
+        """Whether the home is up and complete: what is not stored there, no process knows."""
         return self.is_up and self._clock() >= self._settled_at
 
     async def follow(self) -> None:
-        """Learn what the others have ended by now, and notice whether the home is there.
+        """Read the ends that other processes have published, and check whether the home can be reached.
 
-        However many ask at a time, the home is asked twice at most.
+        However many callers wait, at most two of these checks run for them.
         """
         asked_at = self._begun
         async with self._following:
-            if self._done <= asked_at:  # else somebody began after we had asked, and is done
+            if self._done <= asked_at:  # otherwise one that began after this call is done
                 self._begun += 1
                 await self._follow()
                 self._done = self._begun
 
     async def close(self) -> None:
-        """Let go of the home."""
+        """Close the connection to the home."""
         with self._forgiving():
             await self.home.close()
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """Whatever the home does in here, the proxy goes on; the log says when that begins."""
+        """Catch all failures of the home, so that the proxy continues; log the first of them."""
         try:
             yield
         except self.home.failures as error:
@@ -165,7 +166,7 @@ class Link:
             self.is_up = False
             if not self._is_complained_of:
                 self._is_complained_of = True
-                log.error(  # noqa: TRY400 not a fault of ours
+                log.error(  # noqa: TRY400 not a bug of ours: no traceback
                     "%s fails, each process goes on by itself: %s", self.home.name, self.cause
                 )
 
@@ -177,7 +178,7 @@ class Link:
                 await self._agree_on_time()
 
     async def _reconcile(self) -> None:
-        """Learn all that has ended, and tell what the home does not know: it may have come back empty."""
+        """Read all ends, then write everything the home may lack: it may have come back empty."""
         self._untold = {end.what: end for end in self._ends.known()}
         self._records.complain_again()
         self._agreed_at = 0.0
@@ -185,7 +186,9 @@ class Link:
         if before not in (None, self._epoch):
             self._settled_at = self._clock() + _SETTLES
         await self._learn()
-        self.is_up = True  # before the rest is told: what comes meanwhile is told by whom it comes from
+        self.is_up = (
+            True  # before the writing below, so that what ends in the meantime is written by its own caller
+        )
         await self._tell()
         await self._retell()
         if self.is_up and self._is_complained_of:
@@ -193,7 +196,7 @@ class Link:
             log.warning("%s is back: what processes share is shared again", self.home.name)
 
     async def _learn(self) -> bool:
-        """Learn what has ended; False when the home is not the one it was, but empty or another."""
+        """Read the new ends; False if the home's content was lost or replaced."""
         for _ in range(_MOST_BATCHES):
             epoch, sealed, more = await self.home.news()
             if epoch != self._epoch:
@@ -206,7 +209,7 @@ class Link:
         return True
 
     def _heard(self, end: End) -> None:
-        """A moment that another process has seen is past, unless its clock is wrong: then it cannot be later."""
+        """Apply an end of another process, and catch up with its clock; if that is far ahead, use our time."""
         if not self._clock.not_before(end.when):
             end = end._replace(when=self._clock())
         self._ends.learn([end])
@@ -215,7 +218,7 @@ class Link:
             del self._untold[end.what]
 
     async def _tell(self) -> None:
-        """Tell all that is untold."""
+        """Publish all unpublished ends."""
         ends = list(self._untold.values())
         for at in range(0, len(ends), BATCH):
             told = ends[at : at + BATCH]
@@ -233,9 +236,10 @@ class Link:
         ]
 
     async def _agree_on_time(self) -> None:
-        """No process is behind another: what one has sealed would lie in the other's future.
+        """Advance this process's clock to the latest time that any process has stored.
 
-        So it is after a restart, too, should the system's clock have been set back meanwhile.
+        Otherwise what one process sealed could lie in another's future. This also holds after a restart with the
+        system clock set back.
         """
         told = await self.home.get("clock")
         moment = self._records.opened(told, "clock", float) if told else None

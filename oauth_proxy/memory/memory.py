@@ -1,4 +1,4 @@
-"""What the processes of one proxy know together: newest tokens, whose turn it is, what has ended, who was seen."""
+"""The state that the processes of a proxy share: newest tokens, refresh turns, ended sessions, who was seen."""
 
 import logging
 import secrets
@@ -21,12 +21,12 @@ from oauth_proxy.seal import Sealer
 log = logging.getLogger(__name__)
 
 LARGEST = 1024 * 1024
-"""Bytes of a record: two tokens of the longest answer we read, and more."""
+"""Bytes of a record: enough for two tokens of the longest response that we read."""
 _MOST_RETOLD, _RETOLD_AT_ONCE = 4096, 64
 
 
 class Note(NamedTuple):
-    """Somebody who was seen: what `oauth-proxy sessions` tells of a session, and never a token."""
+    """What `oauth-proxy sessions` shows of a session that was in use; never a token."""
 
     session_id: str
     user: str
@@ -39,10 +39,10 @@ _read_note = partial(read, Note)
 
 
 class Memory:
-    """The memory of the proxies of one `site`, in a home; `lifetime` and `idle` in seconds.
+    """The memory of the proxies of one `site`, stored in a home; `lifetime` and `idle` are in seconds.
 
-    `follow` is to be called before anything else, and then about once a second. While the home is away nothing
-    fails: nobody knows anything, and everybody is told later.
+    Call `follow` before anything else, and then about once a second. While the home cannot be reached nothing
+    fails: reads return nothing, and writes that matter are repeated later.
     """
 
     def __init__(self, home: Home, sealer: Sealer, site: str, clock: Clock, lifetime: float, idle: float) -> None:
@@ -57,69 +57,69 @@ class Memory:
 
     @property
     def name(self) -> str:
-        """What its home is called."""
+        """The name of its home."""
         return self._link.home.name
 
     @property
     def lasting(self) -> bool:
-        """Whether what is told here outlives this process, so that other processes may know more than this one."""
+        """Whether the content outlives this process, so that other processes may have written to it."""
         return self._link.home.lasting
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be asked or told now; None while all is well."""
+        """Why the home cannot be used now; None if it can."""
         return None if self._link.is_up else f"{self.name} unreachable"
 
     @property
     def may_miss(self) -> bool:
-        """Whether others may know what cannot be learnt here now: the home is away, or was emptied just now."""
+        """Whether others may know more than can be read now: the home is away, or just lost its content."""
         return not self._link.is_settled
 
     @property
     def cause(self) -> str:
-        """What went wrong last, in the home's words."""
+        """The text of the home's last error."""
         return self._link.cause
 
     async def newest(self, session_id: str) -> Session | None:
-        """The session as last told anywhere; None where nobody has, or nobody can be asked."""
+        """The session as any process last stored it; None if none did, or the home cannot be reached."""
         return await self._link.get(f"session:{digest(session_id)}", decode)
 
     async def remember(self, session: Session) -> bool:
-        """Tell the others; whether they can learn of it now. What they cannot, they are told later."""
+        """Store the session for other processes. Returns whether that worked; if not, it is stored later."""
         if self.lasting:
             self._told.keep(session.id, session)
         return await self._link.put(self._entry(session))
 
     async def note(self, session: Session, seen: float) -> None:
-        """Somebody was seen."""
+        """Record that the session was in use at `seen`."""
         who = session.identity
         note = written(Note(session.id, who.id, who.email, session.created, seen))
         await self._link.put(Entry(f"seen:{digest(session.id)}", note, seen, self._lasts(session)))
 
     async def noted(self, session_id: str) -> Note | None:
-        """What was last noted of a session."""
+        """The last note about a session."""
         return await self._link.get(f"seen:{digest(session_id)}", _read_note)
 
     async def hold(self, session: Session, now: float) -> None:
-        """The session has something open, which is use without a new cookie."""
+        """Record that the session has a request or stream open: use that renews no cookie."""
         await self._link.put(Entry(f"held:{digest(session.id)}", repr(now).encode(), now, self._lasts(session)))
 
     async def held(self, session_id: str) -> float:
-        """When it last had, in any process; 0 for never."""
+        """When that was last recorded by any process; 0 for never."""
         return await self._link.get(f"held:{digest(session_id)}", float) or 0.0
 
     async def notes(self) -> list[Note]:
-        """Everybody who was seen and may still be signed in."""
-        # Of what is written meanwhile a home may tell twice.
+        """Notes of all sessions that may still be signed in."""
+        # A home may list twice what is written in the meantime.
         notes = {note.session_id: note async for note in self._link.every("seen", _read_note)}
         over = self.is_over
         return [each for each in notes.values() if not over(each.session_id, each.created, each.user, each.email)]
 
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncIterator[None]:
-        """While this holds, no other process refreshes the session; while the home is away, each is on its own.
+        """Inside this context no other process refreshes the session, unless the home cannot be reached.
 
-        Raises ProviderUnavailable when others take too long.
+        Raises ProviderUnavailable if other processes take too long.
         """
         key, owner = f"turn:{digest(session_id)}", secrets.token_hex(8)
         is_mine = None
@@ -128,12 +128,12 @@ class Memory:
             if is_mine is False:
                 raise ProviderUnavailable("other processes have been refreshing this session for too long")
             yield
-        finally:  # also when asking was broken off: it may have become ours
+        finally:  # also after a cancelled `take`, which may have succeeded
             if await self._link.give(key, owner) is False and is_mine:
                 log.warning("a refresh took longer than its turn of %.0f s", TURN)
 
     async def claim(self, what: str, lasts: float) -> float | None:
-        """How many seconds ago somebody claimed this, within the last `lasts`; None if nobody did, until now."""
+        """Claim this for `lasts` seconds. None if that worked, else how many seconds ago it was claimed before."""
         key, now = f"claim:{digest(what)}", self._clock()
         if await self._link.add(Entry(key, repr(now).encode(), now, lasts)):
             return None
@@ -141,36 +141,36 @@ class Memory:
         return lasts if claimed is None else now - claimed
 
     async def leave(self, what: str, content: bytes, lasts: float) -> None:
-        """Something for whoever comes to `find` it within `lasts` seconds."""
+        """Store content that `find` returns, in any process, for `lasts` seconds."""
         await self._link.put(Entry(f"left:{digest(what)}", content, self._clock(), lasts))
 
     async def find(self, what: str) -> bytes | None:
-        """What was left."""
+        """The content that `leave` stored."""
         return await self._link.get(f"left:{digest(what)}", bytes)
 
     async def end(self, session: Session) -> None:
-        """This session is over, here at once, and for the others as soon as they can be told."""
+        """End this session: in this process at once, in others as soon as they can read it."""
         await self._end(End(f"session {session.id}", self._clock(), session.identity.id, session.created))
         await self.forget(session.id)
 
     async def end_user(self, user: str | None) -> bool:
-        """All sessions of an id or email address that have begun by now are over; of everybody for None.
+        """End all present sessions of an id or email address; of everybody for None.
 
-        Whether the others can learn of it now; if not, they are told later.
+        Returns whether it could be published to other processes; if not, it is published later.
         """
         return await self._end(End.of_user(user, self._clock()))
 
     def has_ended(self, session: Session) -> bool:
-        """Whether this session is over."""
+        """Whether this session was ended."""
         who = session.identity
         return self.is_over(session.id, session.created, who.id, who.email)
 
     def is_over(self, session_id: str, created: float, *names: str | None) -> bool:
-        """The same of a session of which no more is known than this; `names` are its person's id and email."""
+        """The same, for a session of which only this is known; `names` are its user's id and email."""
         return self._ends.has(session_id, created, *names)
 
     async def forget(self, session_id: str) -> None:
-        """Delete what was kept of a session."""
+        """Delete the records of a session."""
         self._told.drop(session_id)
         name = digest(session_id)
         await self._link.delete(f"session:{name}", f"seen:{name}", f"held:{name}")
@@ -185,10 +185,10 @@ class Memory:
             await self._link.put(*entries[at : at + _RETOLD_AT_ONCE])
 
     def _entry(self, session: Session) -> Entry:
-        """Kept for as long as the session may last: what is open keeps old cookies good beyond the idle time."""
+        """Kept for the session's whole lifetime: an open stream keeps old cookies valid beyond the idle time."""
         lasts = session.created + self._lifetime - self._clock()
         return Entry(f"session:{digest(session.id)}", encode(session), session.tokens.granted_at, lasts)
 
     def _lasts(self, session: Session) -> float:
-        """Seconds for which it is of use that somebody was seen."""
+        """Seconds for which a record of use matters: the idle limit, or less near the end of the lifetime."""
         return min(self._idle, session.created + self._lifetime - self._clock())

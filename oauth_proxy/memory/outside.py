@@ -1,4 +1,4 @@
-"""The store as a command asks it while no proxy runs: end sessions, and list who was seen."""
+"""Access to the store for commands while no proxy runs: end sessions, and list who was seen."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +12,9 @@ from oauth_proxy.settings import Settings
 
 
 async def end_user(settings: Settings, user: str | None) -> None:
-    """All sessions of an id or email address, or of everybody, that have begun by now are over.
+    """End all present sessions of an id or email address, or of everybody for None.
 
-    Raises ConfigurationError where the store cannot be told.
+    Raises ConfigurationError if the store cannot be written.
     """
     async with _open(settings, "told") as memory:
         if not await memory.end_user(user):
@@ -22,7 +22,7 @@ async def end_user(settings: Settings, user: str | None) -> None:
 
 
 async def seen(settings: Settings) -> list[Seen]:
-    """Who was seen. Raises ConfigurationError where the store cannot be asked."""
+    """Who was seen. Raises ConfigurationError if the store cannot be read."""
     async with _open(settings, "asked") as memory:
         notes = await memory.notes()
         if memory.trouble:

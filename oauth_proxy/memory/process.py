@@ -1,4 +1,4 @@
-"""The memory of a proxy on its own: in the process, gone with it, and never away."""
+"""The home of a single proxy: in this process. It ends with the process and is always available."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -8,13 +8,13 @@ from oauth_proxy.bounded import Weighed
 from oauth_proxy.memory.home import Record
 
 MOST_BYTES = 48 * 1024 * 1024
-"""Of one kind of records, with all that is held for them."""
+"""Bytes for one kind of records, including Python's overhead."""
 
 
 class _Shelf:
-    """The records of one kind, bounded in bytes: what was kept longest ago, or is over, goes first.
+    """The records of one kind, bounded in bytes: expired records and the oldest are dropped first.
 
-    Each kind has its own, so that strangers' login attempts push no visitor's tokens out.
+    Each kind has its own shelf, so that login attempts of strangers do not evict visitors' tokens.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -22,22 +22,22 @@ class _Shelf:
         self._records = Weighed[str, tuple[Record, float]](MOST_BYTES, _weight)
 
     def get(self, key: str) -> Record | None:
-        """The record, where it is not over."""
+        """The record, unless it has expired."""
         record, until = self._records.get(key) or (None, 0.0)
         return record if self._clock() < until else None
 
     def keep(self, record: Record) -> None:
-        """In the place of whatever had that key."""
+        """Store the record; it replaces one with the same key."""
         self._records.keep(record.key, (record, self._clock() + record.lasts))
         while (oldest := next(iter(self._records), None)) is not None and not self.get(oldest):
             self.drop(oldest)
 
     def drop(self, key: str) -> None:
-        """Forget it."""
+        """Delete the record."""
         self._records.drop(key)
 
     def every(self) -> list[Record]:
-        """All that are not over."""
+        """All records that have not expired."""
         return [record for key in list(self._records) if (record := self.get(key))]
 
 
@@ -47,7 +47,7 @@ def _weight(key: str, kept: tuple[Record, float]) -> int:
 
 
 class ProcessHome:
-    """`clock` tells seconds since the epoch."""
+    """A home in this process. `clock` returns seconds since the epoch."""
 
     name = "memory"
     lasting = False
@@ -57,7 +57,7 @@ class ProcessHome:
         self._shelves: defaultdict[str, _Shelf] = defaultdict(lambda: _Shelf(clock))
 
     async def open(self) -> object:
-        """It is always the same."""
+        """The content is never lost, so its id is constant."""
         return self.name
 
     async def get(self, key: str) -> str | None:
@@ -66,46 +66,46 @@ class ProcessHome:
         return record.sealed if record else None
 
     async def put(self, *records: Record) -> None:
-        """Keep each, unless there is a later one."""
+        """Store each record, unless there is a later one with its key."""
         for record in records:
             before = self._shelf(record.key).get(record.key)
             if before is None or before.at <= record.at:
                 self._shelf(record.key).keep(record)
 
     async def add(self, record: Record) -> bool:
-        """Keep it, unless there is one."""
+        """Store the record if there is none with its key. Returns whether it was stored."""
         if self._shelf(record.key).get(record.key) is not None:
             return False
         self._shelf(record.key).keep(record)
         return True
 
     async def delete(self, *keys: str) -> None:
-        """Forget these."""
+        """Delete these records."""
         for key in keys:
             self._shelf(key).drop(key)
 
     async def every(self, kind: str) -> AsyncIterator[tuple[str, str]]:
-        """Keys of this kind, each with its sealed text."""
+        """All keys of this kind, with their sealed texts."""
         for record in self._shelves[kind].every():
             yield record.key, record.sealed
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
-        """At once: no other process is here, and within this one nobody refreshes a session twice at a time."""
+        """Always succeeds: no other process uses this home, and `Refresher` runs one refresh per session."""
         return True
 
     async def give(self, key: str, owner: str) -> bool:
-        """It was ours."""
+        """Always succeeds."""
         return True
 
     async def tell(self, ends: Sequence[Record]) -> None:
-        """There is nobody to tell."""
+        """Do nothing: there is no other process."""
 
     async def news(self) -> tuple[object, list[str], bool]:
-        """Nobody else has ended anything."""
+        """Nothing: there is no other process."""
         return self.name, [], False
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def _shelf(self, key: str) -> _Shelf:
         return self._shelves[key.partition(":")[0]]

@@ -1,7 +1,7 @@
-"""How things are written into records: sealed, each for its key, so that another version is not confused.
+"""The format of records: versioned JSON, sealed for its key, so that no record can be used under another key.
 
-The law: a later version may only add fields at the end, which this one skips; whatever else changes gets a new
-version, which this one does not read.
+The law: a later release may only add fields at the end, which this one skips. Any other change gets a new format
+version, which this release does not read.
 """
 
 import json
@@ -21,7 +21,7 @@ _VERSION = 1
 
 
 class Entry(NamedTuple):
-    """A record before it is sealed; of two under one key the one with the later `at` counts."""
+    """A record before it is sealed. Of two with the same key, the one with the later `at` wins."""
 
     key: str
     content: bytes
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Records:
-    """Seals and opens for one `site`; `home` is where the records are, for the log."""
+    """Seals and opens records of one `site`; `home` is their home's name, for the log."""
 
     def __init__(self, sealer: Sealer, site: str, home: str) -> None:
         self._sealer = sealer
@@ -39,17 +39,17 @@ class Records:
         self._complaints: set[str] = set()
 
     def sealed(self, entry: Entry) -> Record:
-        """The record that keeps the entry."""
+        """The entry as a sealed record."""
         return Record(entry.key, self.seal(entry.content, entry.key), entry.at, entry.lasts)
 
     def seal(self, content: bytes, key: str) -> str:
-        """The content as `opened` opens it for the same key."""
+        """Seal the content; `opened` opens it with the same key."""
         return self._sealer.seal(content, f"{self._site}:{key}")
 
     def opened(self, sealed: str, key: str, read: Callable[[bytes], T]) -> T | None:
-        """What was sealed for this key, as `read` reads it; None, and a line in the log, for what it cannot read.
+        """The content that was sealed for this key, decoded by `read`; None if it cannot be opened or decoded.
 
-        The log says so once, until `complain_again`: it may be true of all that is there.
+        A failure is logged once until `complain_again`, because it may concern every record.
         """
         try:
             return read(self._sealer.open(sealed, f"{self._site}:{key}"))
@@ -63,17 +63,17 @@ class Records:
         return None
 
     def complain_again(self) -> None:
-        """Whatever cannot be read from now on is told of."""
+        """Log the next failure again."""
         self._complaints.clear()
 
 
 def written(thing: NamedTuple) -> bytes:
-    """The thing as bytes fit for sealing."""
+    """The tuple encoded as bytes."""
     return json.dumps([_VERSION, *thing]).encode()
 
 
 def read(kind: type[Fields], content: bytes) -> Fields:
-    """The thing that `written` wrote. Raises ValueError or TypeError for one of another version."""
+    """Decode what `written` encoded. Raises ValueError or TypeError for another format version."""
     version, *fields = json.loads(content)
     if version != _VERSION:
         raise ValueError(f"version {version!r}")

@@ -1,4 +1,4 @@
-"""The memory in Redis: one server, one that Sentinels watch, or a cluster; for proxies on several machines."""
+"""The home in Redis, for proxies on several machines: one server, one watched by Sentinels, or a cluster."""
 
 import asyncio
 import secrets
@@ -15,12 +15,12 @@ from oauth_proxy.memory.home import BATCH, DEADLINE, NONSENSE, Record
 from oauth_proxy.settings import Redis as Where
 
 _AT_ONCE = 32
-"""Questions on their way, each on a connection of its own."""
+"""Commands in progress at a time; each uses its own connection."""
 _PATIENCE = 5.0
-"""Seconds for one answer, the wait for a connection and for the node to ask included."""
+"""Seconds for one reply, including the wait for a connection and for the cluster's node list."""
 _EPOCH_BYTES = 8
 
-# A process that was cut off for a while may not put an older record in a newer one's place.
+# A process that was disconnected for a while must not replace a newer record with an older one.
 _PUT = """
 local at = redis.call('HGET', KEYS[1], 'at')
 if at and tonumber(at) > tonumber(ARGV[1]) then return 0 end
@@ -34,8 +34,8 @@ redis.call('HSET', KEYS[1], 'at', ARGV[1], 'sealed', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """
-# By the server's clock: an end may be forgotten once the session would have ended anyway, and no number of later
-# ones pushes it out before.
+# An end is dropped, by the server's clock, once the session would have ended anyway. It is not dropped earlier,
+# however many ends follow it.
 _TELL = """
 local oldest = redis.call('TIME')[1] * 1000 - tonumber(ARGV[1])
 redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), '*', 'sealed', ARGV[2])
@@ -48,9 +48,9 @@ return redis.call('DEL', KEYS[1])
 
 
 class RedisHome:
-    """The database that is `where`; nothing is asked of it yet.
+    """A home in the Redis database at `where`. It does not connect yet.
 
-    `site` tells proxies apart that do not share their cookie. Ends are kept for `lifetime` seconds.
+    `site` separates proxies that do not share a cookie. Ends are kept for `lifetime` seconds.
     """
 
     name = "redis"
@@ -58,17 +58,19 @@ class RedisHome:
     failures: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, *NONSENSE)
 
     def __init__(self, where: Where, site: str, lifetime: float) -> None:
-        # In braces: a cluster keeps all keys of a site on one node, so one question may be about several of them.
+        # A hash tag in braces: a cluster stores all keys of a site on one node, so one command may use several.
         self._prefix = f"{{{site}}}" if where.mode == "cluster" else site
         self._epoch, self._ended = self._full("epoch"), self._full("ended")
         self._lifetime = lifetime
         self._read_to = b"0"
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._sentinels = _sentinels(where) if where.mode == "sentinel" else None
-        self._client: Any = _client(where, self._sentinels)  # its types do not know that answers are bytes here
+        self._client: Any = _client(
+            where, self._sentinels
+        )  # its type hints do not know that replies are bytes here
 
     async def open(self) -> object:
-        """A name that stands in it until it is emptied."""
+        """An id stored in the database; it changes when the database was emptied."""
         name, lasts = secrets.token_hex(_EPOCH_BYTES), _milliseconds(self._lifetime)
         await self._asked(self._client.set, self._epoch, name, nx=True, px=lasts)
         epoch = await self._asked(self._client.get, self._epoch)
@@ -83,22 +85,22 @@ class RedisHome:
         return None if sealed is None else _text(sealed)
 
     async def put(self, *records: Record) -> None:
-        """Keep each, unless there is a later one."""
+        """Store each record, unless there is a later one with its key."""
         async with self._client.pipeline(transaction=False) as put:
             for record in records:
                 put.eval(_PUT, *self._arguments(record))
             await self._asked(put.execute)
 
     async def add(self, record: Record) -> bool:
-        """Keep it, unless there is one."""
+        """Store the record if there is none with its key. Returns whether it was stored."""
         return bool(await self._asked(self._client.eval, _ADD, *self._arguments(record)) == 1)
 
     async def delete(self, *keys: str) -> None:
-        """Forget these."""
+        """Delete these records."""
         await self._asked(self._client.delete, *map(self._full, keys))
 
     async def every(self, kind: str) -> AsyncIterator[tuple[str, str]]:
-        """Keys of this kind, each with its sealed text; some twice, and what is added meanwhile may be missing."""
+        """All keys of this kind, with their sealed texts. Some may come twice, and new ones be missing."""
         before = self._full("")
         keys: list[bytes] = []
         async for key in self._client.scan_iter(match=f"{_literal(before)}{kind}:*", count=BATCH):
@@ -111,23 +113,23 @@ class RedisHome:
             yield found
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
-        """Take the turn; by Redis' clock it is over by itself."""
+        """Take the turn. It expires by itself, by the clock of Redis."""
         how = {"nx": True, "px": _milliseconds(lasts)}
         return bool(await self._asked(self._client.set, self._full(key), owner, **how))
 
     async def give(self, key: str, owner: str) -> bool:
-        """Give the turn back; False where it was this owner's no more."""
+        """Release the turn; False if this owner no longer had it."""
         return bool(await self._asked(self._client.eval, _GIVE, 1, self._full(key), owner) == 1)
 
     async def tell(self, ends: Sequence[Record]) -> None:
-        """These have ended; those that the lifetime has ended since are dropped."""
+        """Publish ends; drop those older than `lifetime`."""
         async with self._client.pipeline(transaction=False) as told:
             for end in ends:
                 told.eval(_TELL, 1, self._ended, str(_milliseconds(self._lifetime)), end.sealed)
             await self._asked(told.execute)
 
     async def news(self) -> tuple[object, list[str], bool]:
-        """The epoch, what has ended since the last call, and whether there may be more."""
+        """The id of the content, the sealed ends since the last call, and whether there may be more."""
         async with self._client.pipeline(transaction=False) as asked:
             asked.get(self._epoch)
             asked.xread({self._ended: self._read_to}, count=BATCH)
@@ -142,18 +144,18 @@ class RedisHome:
         return epoch, sealed, bool(items)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         await self._client.aclose()
         for sentinel in self._sentinels.sentinels if self._sentinels else ():
             await sentinel.aclose()
 
     async def _asked(self, ask: Callable[..., Awaitable[Any]], *arguments: object, **options: object) -> Any:
-        """The answer. Raises TimeoutError where there is none in time."""
+        """Run a command and return its reply. Raises TimeoutError if there is none in time."""
         async with asyncio.timeout(_PATIENCE), self._slots:
             return await ask(*arguments, **options)
 
     async def _texts(self, keys: Sequence[bytes]) -> list[tuple[str, str]]:
-        """What stands under these keys, without those that are gone."""
+        """The keys and their texts, without expired ones."""
         async with self._client.pipeline(transaction=False) as asked:
             for key in keys:
                 asked.hget(key, "sealed")
@@ -163,7 +165,7 @@ class RedisHome:
         return [(_text(key).removeprefix(before), _text(text)) for key, text in pairs if text is not None]
 
     def _arguments(self, record: Record) -> tuple[object, ...]:
-        """The number of keys of a script, the key, and what it is told of the record."""
+        """The arguments of a script for a record: the number of keys, the key, and the values."""
         return 1, self._full(record.key), repr(record.at), record.sealed, str(_milliseconds(record.lasts))
 
     def _full(self, key: str) -> str:
@@ -183,7 +185,9 @@ def _client(where: Where, sentinels: Sentinel | None) -> Redis | RedisCluster:
 def _sentinels(where: Where) -> Sentinel:
     how = _how(where)
     sentinels = Sentinel(where.nodes, sentinel_kwargs=how, **how)  # type: ignore[no-untyped-call]
-    if where.password:  # it may be the servers' only: a sentinel that has none refuses whoever tells it one
+    if (
+        where.password
+    ):  # only the servers may have one; a sentinel without a password refuses clients that send one
         silent = {**how, "username": None, "password": None}
         sentinels.sentinels += [Redis(host=host, port=port, **silent) for host, port in where.nodes]
     return sentinels
@@ -198,18 +202,18 @@ def _how(where: Where) -> dict[str, Any]:
         "driver_info": None,
         "socket_timeout": DEADLINE,
         "socket_connect_timeout": DEADLINE,
-        # A second try would hide that Redis was gone, and may have come back empty.
+        # A retry would hide a restart of Redis, after which it may be empty.
         "retry": Retry(NoBackoff(), 0),
     }
 
 
 def _text(answer: object) -> str:
-    """A text of Redis'; what is none becomes a text that nobody can open."""
+    """A reply as text; any other reply becomes an empty text, which cannot be opened."""
     return answer.decode("latin-1") if isinstance(answer, bytes) else ""
 
 
 def _literal(text: str) -> str:
-    """The text in a pattern of Redis' that fits this text only."""
+    """Escape the text for a Redis pattern, so that it matches only itself."""
     return "".join(f"\\{character}" if character in "*?[]^\\" else character for character in text)
 
 

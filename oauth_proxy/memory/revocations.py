@@ -1,6 +1,7 @@
-"""What has ended before its time, so that a copy of its cookie opens nothing.
+"""Sessions that were ended early, so that copies of their cookies are refused.
 
-The law: an end is remembered for as long as the session could have lasted, and nobody's ends push out another's.
+The law: an end is remembered for as long as the session could have lasted, and one user's ends never evict another
+user's.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,15 +10,15 @@ from typing import NamedTuple
 from oauth_proxy.oauth import digest
 
 MOST_OF_A_PERSON = 256
-"""Ended sessions of one person that are remembered one by one; the older half becomes one end of theirs."""
+"""Ended sessions of one user that are remembered singly. Above it, the older half becomes one end of the user."""
 _PURGE_EVERY = 3600.0
 
 
 class End(NamedTuple):
-    """What is over: `session ID`, `user NAME` (an id or email address in lower case), or `all`.
+    """An end: `what` is `session ID`, `user NAME` (an id or email address in lower case), or `all`.
 
-    Of a user and of all it is what had begun by `when`. Of a session, `person` says whose it was, and `created`
-    when it began. Times in seconds since the epoch.
+    An end of a user or of all covers the sessions that had begun by `when`. For a session, `person` is its user's
+    id and `created` is when it began. Times are in seconds since the epoch.
     """
 
     what: str
@@ -27,17 +28,17 @@ class End(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is kept under, by which nobody can tell what it is."""
+        """Its key in a home: a hash, which does not reveal `what`."""
         return digest(self.what)
 
     @classmethod
     def of_user(cls, user: str | None, when: float) -> "End":
-        """All sessions of somebody that had begun by `when`; of everybody for None."""
+        """The end of a user's sessions that had begun by `when`; of everybody's for None."""
         return cls("all" if user is None else f"user {user.lower()}", when)
 
 
 class Revocations:
-    """The ends that this process knows. `lifetime` in seconds; `clock` tells seconds since the epoch."""
+    """The ends that this process knows. `lifetime` is in seconds; `clock` returns seconds since the epoch."""
 
     def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:
         self._lifetime = lifetime
@@ -47,7 +48,7 @@ class Revocations:
         self._purge_at = clock() + _PURGE_EVERY
 
     def has(self, session_id: str, created: float, *names: str | None) -> bool:
-        """Whether this session, of a person with these names, is over."""
+        """Whether this session, of a user with these names, was ended."""
         known = self._known
         if not known:
             return False
@@ -57,7 +58,7 @@ class Revocations:
         return any(end is not None and created <= end.when for end in (*ends, known.get("all")))
 
     def learn(self, ends: Iterable[End]) -> None:
-        """These have ended."""
+        """Add these ends."""
         for end in ends:
             before = self._known.get(end.what)
             if before is None or before.when < end.when:
@@ -68,15 +69,15 @@ class Revocations:
             self._purge()
 
     def known(self) -> list[End]:
-        """All of them."""
+        """All known ends."""
         return list(self._known.values())
 
     def over_at(self, end: End) -> float:
-        """When it may be forgotten, because what it ended would have ended by itself."""
+        """When the end may be dropped, because its sessions would have ended by themselves."""
         return (end.created or end.when) + self._lifetime
 
     def _count(self, end: End) -> None:
-        """However often somebody signs in and out, it costs little memory, and nobody else a session."""
+        """Bound the memory used by a user who signs in and out often: merge the older half of their ends."""
         theirs = self._of_person.setdefault(end.person, [])
         theirs.append(end)
         if len(theirs) > MOST_OF_A_PERSON:

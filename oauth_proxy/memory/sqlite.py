@@ -1,7 +1,7 @@
-"""The memory in an embedded file: it survives a restart, and processes of one machine share it.
+"""The home in an SQLite file: it survives a restart, and the processes of one machine share it.
 
-The law: SQLite is asked in a thread of its own, so that a slow disk holds up nobody who asks nothing of it. No
-cursor leaves that thread: one that is freed elsewhere resets the statement that the thread is using.
+The law: SQLite is used in its own thread, so that a slow disk delays only requests that need it. No cursor leaves
+that thread: a cursor freed in another thread would reset the statement that this thread is using.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from oauth_proxy.memory.home import BATCH, NONSENSE, Record
 T = TypeVar("T")
 
 _DEADLINE = 5.0
-"""Seconds for one answer; the disk may have to write it."""
+"""Seconds for one operation, which may have to wait for the disk."""
 _CLEAN_EVERY = 60.0
 
 _PUT = """
@@ -31,7 +31,7 @@ _ADD = """
 INSERT INTO record VALUES (:key, :at, :expires, :sealed) ON CONFLICT (key)
 DO UPDATE SET at = :at, expires = :expires, sealed = :sealed WHERE expires <= :now
 """
-# An end that is told again gets a new number, so that everybody reads it; an older one changes nothing.
+# An end that is published again gets a new number, so that every process reads it; an older one is ignored.
 _UNTELL = "DELETE FROM ended WHERE key = :key AND at <= :at"
 _TELL = """
 INSERT INTO ended (site, key, at, expires, sealed) VALUES (:site, :key, :at, :expires, :sealed)
@@ -39,8 +39,8 @@ ON CONFLICT (key) DO NOTHING
 """
 _NEWS = "SELECT number, sealed FROM ended WHERE number > ? AND site = ? ORDER BY number LIMIT ?"
 _TOLD = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'ended'"
-# The machine's monotonic clock begins anew with the machine: what lies far ahead is from before that. What lies
-# a little ahead is not: who read the clock first may have had to wait for the file.
+# The monotonic clock restarts when the machine boots, so a turn far ahead is from before the boot and is stale. A
+# turn slightly ahead is not: its process may have read the clock later and got the file earlier.
 _TURN = """
 INSERT INTO turn VALUES (:key, :owner, :until) ON CONFLICT (key)
 DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :stale
@@ -51,9 +51,9 @@ _MOST_CLEANED = 5000
 
 
 class SqliteHome:
-    """The file at `path`; `site` tells proxies apart that do not share their cookie.
+    """A home in the file at `path`; `site` separates proxies that do not share a cookie.
 
-    `clock` tells seconds since the epoch. Raises ConfigurationError for a file that cannot be used.
+    `clock` returns seconds since the epoch. Raises ConfigurationError for a file that cannot be used.
     """
 
     name = "sqlite"
@@ -73,11 +73,11 @@ class SqliteHome:
         self._clean_at = 0.0
 
     async def open(self) -> object:
-        """The name that the file got when it was made, and which file it is: a copy has the same name."""
+        """The id that the file got when it was created, and its inode: a copy has the same id."""
         self._read_to = 0
 
         def asked(file: sqlite3.Connection) -> object:
-            tried(file)  # a file that can only be read is of no use
+            tried(file)  # a read-only file is not usable
             return self._epoch(file)
 
         return await self.asked(asked)
@@ -89,29 +89,29 @@ class SqliteHome:
         return row[0] if row else None
 
     async def put(self, *records: Record) -> None:
-        """Keep each, unless there is a later one."""
+        """Store each record, unless there is a later one with its key."""
         rows = [self._row(record) for record in records]
         if any(record.key.startswith("session:") for record in records):
             await self.asked(
                 lambda file: self._write(file, rows, _PUT)
-            )  # their refresh tokens of before are spent
+            )  # synced, as the old refresh tokens no longer work
         else:
             await self.asked(lambda file: file.executemany(_PUT, rows).rowcount)
 
     async def add(self, record: Record) -> bool:
-        """Keep it, unless there is one."""
+        """Store the record if there is none with its key. Returns whether it was stored."""
         return await self.asked(lambda file: file.execute(_ADD, self._row(record)).rowcount) == 1
 
     async def delete(self, *keys: str) -> None:
-        """Forget these."""
+        """Delete these records."""
         rows = [(self._full(key),) for key in keys]
         await self.asked(lambda file: file.executemany("DELETE FROM record WHERE key = ?", rows).rowcount)
 
     async def every(self, kind: str) -> AsyncIterator[tuple[str, str]]:
-        """Keys of this kind, each with its sealed text; what is added meanwhile may be missing."""
+        """All keys of this kind with their sealed texts. Records added meanwhile may be missing."""
         after = self._full(f"{kind}:")
         while True:
-            rows = await self.asked(partial(self._page, after, self._full(f"{kind};")))  # ";" follows ":"
+            rows = await self.asked(partial(self._page, after, self._full(f"{kind};")))  # ";" sorts just after ":"
             for key, sealed in rows:
                 yield key.removeprefix(self._full("")), sealed
             if len(rows) < BATCH:
@@ -119,7 +119,7 @@ class SqliteHome:
             after = rows[-1][0]
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
-        """Take the turn; by the machine's monotonic clock it is over by itself."""
+        """Take the turn. It expires by itself, by the machine's monotonic clock."""
 
         def take(file: sqlite3.Connection) -> int:
             now = time.monotonic()
@@ -129,22 +129,22 @@ class SqliteHome:
         return await self.asked(take) == 1
 
     async def give(self, key: str, owner: str) -> bool:
-        """Give the turn back; False where it was this owner's no more."""
+        """Release the turn; False if this owner no longer had it."""
         query, row = "DELETE FROM turn WHERE key = ? AND owner = ?", (self._full(key), owner)
         return await self.asked(lambda file: file.execute(query, row).rowcount) == 1
 
     async def tell(self, ends: Sequence[Record]) -> None:
-        """These have ended."""
+        """Publish these ends."""
         rows = [{**self._row(end), "site": self._site} for end in ends]
         await self.asked(lambda file: self._write(file, rows, _UNTELL, _TELL))
 
     async def news(self) -> tuple[object, list[str], bool]:
-        """The file's name, what has ended since the last call, and whether there may be more."""
+        """The id of the content, the sealed ends since the last call, and whether there may be more."""
 
         def asked(file: sqlite3.Connection) -> tuple[object, list[tuple[int, str]]]:
             self._clean(file)
             [told] = file.execute(_TOLD).fetchone()
-            if told < self._read_to:  # an older copy was written over it
+            if told < self._read_to:  # somebody overwrote the file with an older copy
                 return None, []
             return self._epoch(file), file.execute(_NEWS, (self._read_to, self._site, BATCH)).fetchall()
 
@@ -154,7 +154,7 @@ class SqliteHome:
         return epoch, [sealed for _, sealed in rows], len(rows) == BATCH
 
     async def close(self) -> None:
-        """Let go of the file, when what was asked has been done."""
+        """Close the file after the pending work is done."""
         try:
             async with asyncio.timeout(_DEADLINE):
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
@@ -162,12 +162,12 @@ class SqliteHome:
             self._thread.shutdown(wait=False)
 
     async def asked(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` finds or does, in the thread. Raises TimeoutError for a disk that does not answer."""
+        """Run `work` in the thread and return its result. Raises TimeoutError if the disk hangs."""
         async with asyncio.timeout(_DEADLINE):
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """In the thread: the work, on the file that is at the path now."""
+        """Run the work, in the thread, on the file that is at the path now."""
         try:
             if self._database is not None and self._file != found(self._path):
                 abandon(self._path, self._file, self._logs)
@@ -194,7 +194,7 @@ class SqliteHome:
         return file.execute(query, (after, end, self._clock(), BATCH)).fetchall()
 
     def _write(self, file: sqlite3.Connection, rows: Sequence[dict[str, object]], *statements: str) -> None:
-        """All of it or nothing; it is on the disk when this returns, and survives a power cut."""
+        """One synced transaction: it survives a power cut once this returns."""
         file.execute("PRAGMA synchronous = FULL")
         file.execute("BEGIN IMMEDIATE")
         with file:  # commits, or rolls back
@@ -203,7 +203,7 @@ class SqliteHome:
         file.execute("PRAGMA synchronous = NORMAL")
 
     def _clean(self, file: sqlite3.Connection) -> None:
-        """A piece at a time, because others wait. Ends a day late: a clock may be ahead."""
+        """Delete expired records in batches, because others wait. Ends go a day late, in case a clock is ahead."""
         now = self._clock()
         if now >= self._clean_at:
             file.execute("DELETE FROM ended WHERE expires <= ?", (now - MOST_AHEAD,))

@@ -1,4 +1,4 @@
-"""The Content-Security-Policy of a page, and the reader that finds what it would refuse."""
+"""The Content-Security-Policy of a page, and a parser that finds what the policy would block."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html.parser import HTMLParser
 
 CANARY = "x-unescaped"
-"""Put between < and > into every sample value; a page where it turns into markup does not escape."""
+"""Stands between < and > in every sample value. If it becomes markup, the page does not escape values."""
 
 _LOADS = frozenset({"src", "srcset", "data", "poster", "background"})
 
@@ -14,12 +14,12 @@ _LOADS = frozenset({"src", "srcset", "data", "poster", "background"})
 def content_security_policy(styles: Iterable[str], *, with_form: bool = False) -> str:
     """The policy for a page whose <style> elements hold exactly these texts (CSP Level 3).
 
-    Nothing is loaded, run, framed or submitted; only these styles and data: images are let in. The styles are
-    named by their hashes, so the policy is the same for every visitor and needs no secret per answer.
+    It blocks scripts, frames, forms and all loading, except these styles and data: images. The styles are named by
+    hash, so the policy is the same for every visitor and needs no nonce per response.
 
-    form-action is 'none', and the pages use links: browsers disagree on whether form-action also holds for
-    the redirects that follow a submission, and the way to Frame.io is such a redirect. A link always works.
-    A page `with_form` may submit it to this very site, which must not redirect then.
+    form-action is 'none', and the pages use links, because a link always works: browsers disagree on whether
+    form-action also applies to redirects after a submission, and a login redirects to Frame.io. A page `with_form`
+    may submit to this site, which must not redirect then.
     """
     hashes = sorted({f"'sha256-{_sha256(style)}'" for style in styles})
     return "; ".join(
@@ -35,7 +35,7 @@ def content_security_policy(styles: Iterable[str], *, with_form: bool = False) -
 
 
 class Reader(HTMLParser):
-    """Reads one rendered page: `styles` are its style sheets, `refused` says what could not work in it."""
+    """Parses a rendered page: `styles` are its style sheets; `refused` lists what the policy would block."""
 
     def __init__(self, html: str, *, with_form: bool = False) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Reader(HTMLParser):
             self.refused.append("writes a value into a <style>, which the policy knows by its hash only")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element, and what the policy thinks of it."""
+        """Check an element against the policy."""
         if tag == "style":
             self.styles.append("")
         if tag in self._unwanted:
@@ -59,7 +59,7 @@ class Reader(HTMLParser):
             self._attribute(tag, name, value or "")
 
     def handle_data(self, data: str) -> None:
-        """Collect the text of a style sheet, which the parser may hand over in parts."""
+        """Collect the text of a style sheet; the parser may deliver it in parts."""
         if self.cdata_elem == "style":
             self.styles[-1] += data
 

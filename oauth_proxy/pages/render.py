@@ -1,8 +1,7 @@
-"""Templates and values in, pages out.
+"""Renders the pages from templates.
 
-The law: every template is rendered once before the first visitor comes. A template that cannot be rendered
-stops the start, and the styles found then are the only ones the Content-Security-Policy lets in, so nothing
-a visitor sends can add to them.
+The law: every template is rendered once before the first visitor comes. A template that cannot be rendered stops
+the start. The Content-Security-Policy allows only the styles found then, so visitors' input can add none.
 """
 
 import re
@@ -28,11 +27,11 @@ from jinja2 import (
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.pages.policy import CANARY, Reader, content_security_policy
 
-# What may be linked to: a path of this site or an absolute web address. Browsers drop tabs and line breaks
-# inside a URL and read a backslash as a slash (WHATWG URL 4.4), so neither may stand in one.
+# Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
+# and read a backslash as a slash (WHATWG URL 4.4), so these are not allowed.
 _WEB_ADDRESS = re.compile(r"(?:https?://|/(?!/))[^\x00-\x20\x7f\\]*", re.IGNORECASE)
 
-# What a template can raise besides Jinja's own errors: it computes, looks up, reads files, includes itself.
+# Errors of templates: Jinja's, and others, as templates compute, look up, read files and include themselves.
 _TEMPLATE_FAILURES = (
     TemplateError,
     ArithmeticError,
@@ -47,14 +46,14 @@ _TEMPLATE_FAILURES = (
 
 _WITH_FORM = "sign_out.html"
 
-# Values that would leave an attribute, a comment, a title or a style sheet if a template let them.
+# Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
 _SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer for a browser: `body` is UTF-8 HTML; `headers` lack only what every answer of ours carries."""
+    """A response for a browser: `body` is UTF-8 HTML; `Responses` adds the headers that all our responses have."""
 
     status: int
     body: bytes
@@ -62,17 +61,17 @@ class Page:
 
 
 class Pages:
-    """The pages of one site, under the name visitors know it by.
+    """The pages of one site.
 
     Args:
         name: the name of the site, shown on top of every page.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
             signed_out.html, sign_out.html, not_allowed.html, error.html). They may extend or include ours as
-            "ours/…", and bring files of their own. Read once, now.
+            "ours/…", and use further files of the folder. They are read once, now.
 
     Raises:
-        ConfigurationError: the folder is not there, or a template in it cannot be compiled, fails with sample
-            values, writes a value unescaped, or holds what the Content-Security-Policy refuses.
+        ConfigurationError: the folder does not exist, or a template in it cannot be compiled, fails with sample
+            values, does not escape a value, or contains what the Content-Security-Policy blocks.
     """
 
     def __init__(self, *, name: str, templates: Path | None = None) -> None:
@@ -84,18 +83,18 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
-            auto_reload=False,  # an edit counts after a restart, when it is rehearsed
+            auto_reload=False,  # a changed template is used after a restart, which tests it
         )
         self._environment.globals["site"] = name
         self._policies: dict[str, str] = {}
         self._rehearse()
 
     def sign_in(self, *, start_url: str) -> Page:
-        """The page that offers to sign in, 200; `start_url` begins a login."""
+        """The page that offers to sign in, 200; `start_url` starts a login."""
         return self._page("sign_in.html", 200, start_url=_link(start_url))
 
     def signed_out(self, *, start_url: str) -> Page:
-        """The page after sign-out, 200; `start_url` begins a new login."""
+        """The page after sign-out, 200; `start_url` starts a new login."""
         return self._page("signed_out.html", 200, start_url=_link(start_url))
 
     def sign_out(self, *, action: str) -> Page:
@@ -103,10 +102,9 @@ class Pages:
         return self._page(_WITH_FORM, 200, action=_link(action))
 
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
-        """The page for somebody who is signed in but may not enter, 403.
+        """The page for somebody who is signed in but has no access, 403.
 
-        It says as whom they are signed in, as far as that is known; `switch_url` lets them sign in as
-        somebody else.
+        It shows their account as far as that is known; `switch_url` lets them sign in with another account.
         """
         return self._page(
             "not_allowed.html",
@@ -120,10 +118,10 @@ class Pages:
     def error(
         self, *, status: int, title: str, sentence: str, action: tuple[str, str] | None, request_id: str
     ) -> Page:
-        """The page for a failure, answered with `status`.
+        """The page for a failure with this `status`.
 
-        `action` is the label and URL of the way on, or None where there is none. `request_id` is what the
-        visitor can tell the people who read the log.
+        `action` is the label and URL of a link to continue, if any. The visitor can report `request_id`, which
+        operators find in the log.
         """
         way_on = {"label": action[0], "url": _link(action[1])} if action else None
         return self._page(
@@ -140,17 +138,17 @@ class Pages:
         text = self._environment.get_template(template).render(values)
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", self._policies.get(template, "")),  # empty in its own rehearsal only
+            ("Content-Security-Policy", self._policies.get(template, "")),  # empty only while `_rehearse` runs
             ("X-Content-Type-Options", "nosniff"),
-            ("X-Frame-Options", "DENY"),  # frame-ancestors, for browsers that do not know it (RFC 7034)
-            # Under `no-referrer` a form's Origin would be "null" (Fetch 3.2), as another site's may be.
+            ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors (RFC 7034)
+            # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
             ("Referrer-Policy", "same-origin" if template == _WITH_FORM else "no-referrer"),
         )
-        # A profile may hold half a surrogate pair (JSON allows it), which UTF-8 cannot: shown as "?".
+        # A profile may contain a lone surrogate (JSON allows it), which UTF-8 cannot encode: it becomes "?".
         return Page(status, text.encode(errors="replace"), headers)
 
     def _rehearse(self) -> None:
-        """Render each template in each of its forms; what it needs becomes its policy, what fails is told."""
+        """Render every form of every template: derive its policy from its styles, and collect all problems."""
         problems: list[str] = []
         for template, forms in self._forms().items():
             styles: list[str] = []
@@ -189,7 +187,7 @@ def _loader(templates: Path | None) -> BaseLoader:
 
 
 def _unreadable(folder: Path) -> list[str]:
-    """What keeps the templates in `folder` from being read at all."""
+    """The problems that prevent reading the templates in `folder`."""
     if not folder.is_dir():
         return [f"{folder}: there is no such folder of page templates"]
     problems = []
@@ -204,12 +202,12 @@ def _unreadable(folder: Path) -> list[str]:
 
 
 def _link(url: str) -> str:
-    """`url` if it leads to a web page, else the front door: a link never runs a script."""
+    """`url` if it is a web address, else "/", so that a link never runs a script."""
     return url if _WEB_ADDRESS.fullmatch(url) else "/"
 
 
 def _problem(template: str, error: Exception) -> str:
-    """Where in which file a template failed, and why, in one line."""
+    """One line: the file and line where a template failed, and why."""
     place = next(_template_lines(error), template)
     if isinstance(error, TemplateNotFound):
         return f"{place}: there is no template {error.name}"
@@ -218,10 +216,10 @@ def _problem(template: str, error: Exception) -> str:
 
 
 def _template_lines(error: Exception) -> Iterator[str]:
-    """`file:line` of the template lines the error came through, the innermost first."""
+    """`file:line` of the template lines in the error's traceback, the innermost first."""
     if isinstance(error, TemplateSyntaxError):
         yield f"{error.filename or error.name}:{error.lineno}"
-    # Jinja rewrites tracebacks so that a frame of a template names the template's own file and line.
+    # Jinja rewrites tracebacks, so that a template's frame has the template's own file and line.
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith("<") and not frame.filename.endswith(".py"):
             yield f"{frame.filename}:{frame.lineno}"

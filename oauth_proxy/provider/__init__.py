@@ -1,4 +1,4 @@
-"""Frame.io, in both of its dialects. Its addresses and JSON fields stand in this room and nowhere else."""
+"""The client for Frame.io's two APIs, v2 and v4. Only this package knows Frame.io's addresses and JSON fields."""
 
 from oauth_proxy.provider.api import Api, Memberships
 from oauth_proxy.provider.base import Provider

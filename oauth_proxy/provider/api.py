@@ -1,4 +1,4 @@
-"""What tells one dialect of Frame.io from the other, as values; none of it asks anybody."""
+"""The differences between Frame.io's v2 and v4, as values; nothing here makes a call."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from oauth_proxy.identity import Identity, TokenMark
 
 @dataclass(frozen=True, slots=True)
 class Memberships:
-    """The accounts and teams whose members the configuration lets in, by id; nothing else is asked about."""
+    """Ids of the accounts and teams whose members have access by configuration. Only these are looked up."""
 
     accounts: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()
@@ -16,20 +16,20 @@ class Memberships:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call about somebody's standing: a path of the API, and how to read the answer (see Identity.standing).
+    """A request for a user's memberships: a path of the API, and how to read its JSON (see Identity.standing).
 
-    `read` raises KeyError, TypeError or ValueError for an answer that is not one.
+    `read` raises KeyError, TypeError or ValueError for JSON of another shape.
     """
 
     path: str
     read: Callable[[Mapping[str, object]], Iterable[str]]
     next: Callable[[Mapping[str, object]], str | None] = lambda answer: None
-    """The address of the answer's next page, where it has one; it raises what `read` raises."""
+    """The address of the next page, if there is one. It raises what `read` raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What tells v2 from v4: addresses, the shape of a profile, and what a token is and brings."""
+    """What differs between v2 and v4: addresses, the JSON of a profile, and properties of tokens."""
 
     name: str
     authorize_url: str
@@ -41,20 +41,20 @@ class Api:
     """Raises KeyError, TypeError or ValueError for anything that is not a profile."""
     questions: Callable[[Memberships], Sequence[Question]]
     repeats_scope: bool
-    """Whether a refresh names the scope again."""
+    """Whether a refresh request repeats the scope."""
     lifetime: int
-    """Seconds that an access token lives whose answer does not say."""
+    """Lifetime in seconds of an access token, if the token response has no expires_in."""
     mark: TokenMark | None = None
-    """What the API wants to be told, besides the Authorization, of some access tokens."""
+    """A header that the API needs, besides Authorization, with some access tokens."""
 
 
 def text(value: object) -> str | None:
-    """An optional field of a profile: a string of bearable length, or nothing."""
+    """An optional field of a profile: a string of at most 320 characters, or None."""
     return value if isinstance(value, str) and 0 < len(value) <= 320 else None
 
 
 def required(value: object) -> str:
-    """A field no profile can do without. Raises ValueError where it is missing."""
+    """A required field of a profile. Raises ValueError if it is missing."""
     found = text(value)
     if found is None:
         raise ValueError("the profile has no id")

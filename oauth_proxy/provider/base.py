@@ -1,7 +1,7 @@
-"""What the proxy asks of Frame.io: sign somebody in, redeem, refresh, describe, revoke.
+"""The proxy's calls to Frame.io: authorize, redeem a code, refresh tokens, read a profile, revoke tokens.
 
-The law: failures have an owner. How one visitor's call ends says nothing of anybody else's; only that Frame.io is
-away does, once several owners in a row found it so.
+The law: failures have an owner. A failed call of one visitor does not affect other visitors' calls. Only when
+several owners in a row cannot reach Frame.io, calls are paused for all.
 """
 
 import base64
@@ -26,11 +26,11 @@ _NOTHING = Memberships()
 
 
 class Provider:
-    """Frame.io, spoken to as one registered app.
+    """Calls Frame.io as one registered app (OAuth client).
 
-    `clock` tells seconds since the epoch, `elapsed` seconds that never go back, `wall` what the system's clock
-    says, with which Frame.io's dates are compared; `count` is told each call and its result. An `owner` is whose
-    failure it would be: a session's id, a program's token.
+    `clock` returns seconds since the epoch, `elapsed` monotonic seconds, and `wall` the system clock's time, which
+    is compared with Frame.io's dates. `count` is called with each call's name and result. An `owner` is charged
+    with a failure: a session's id, a program's token.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Provider:
         self._profiles = Profiles(api, api.questions(asked), self._calls, self._shares, elapsed)
 
     def authorize_url(self, state: str, attempt: oauth.Attempt, *, switch: bool = False) -> str:
-        """Where the visitor signs in and consents; `switch` asks Frame.io not to assume it is the same person.
+        """The URL where the visitor signs in and consents; with `switch`, Frame.io asks for the credentials again.
 
-        `prompt=login` is OpenID Connect's (Core 3.1.2.1); a server that does not know it ignores it.
+        `prompt=login` is from OpenID Connect (Core 3.1.2.1); a server that does not know it ignores it.
         """
         extra = {"prompt": "login"} if switch else {}
         return oauth.authorization_url(self._api.authorize_url, self._client, state, attempt, extra)
@@ -76,14 +76,14 @@ class Provider:
             )
 
     async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
-        """The successors of `tokens`.
+        """New tokens for the refresh token in `tokens`.
 
-        Raises GrantEnded when there can be none, ProviderAway, ProviderPaused, ProviderBusy, or another
+        Raises GrantEnded when the grant has ended, ProviderAway, ProviderPaused, ProviderBusy, or another
         ProviderUnavailable that concerns the owner alone.
         """
         if tokens.refresh is None:
             raise GrantEnded("the provider granted no refresh token")
-        # What was granted may be less than what was asked for at first, and a refresh cannot ask for more.
+        # The granted scope may be smaller than the requested one, and a refresh must not ask for more.
         scope = (tokens.scope or " ".join(self._client.scopes)) if self._api.repeats_scope else ""
         form = oauth.refresh_request(self._client, tokens.refresh, scope)
         with self._counted("refresh"):
@@ -99,20 +99,19 @@ class Provider:
             )
 
     async def profile(self, access_token: str, *, owner: str, asker: Asker = "session") -> Identity:
-        """Who the bearer is, and their standing where the configuration asks for it.
+        """The token's user, with the memberships that the configuration uses.
 
-        Raises GrantEnded when the token is not good, NotAllowed when it may not read the profile, and
+        Raises GrantEnded when the token is not valid, NotAllowed when it may not read the profile, and
         ProviderUnavailable as `refresh` does.
         """
         with self._counted("profile"):
             return await self._profiles.read(access_token, owner, asker)
 
     async def revoke(self, tokens: Tokens) -> None:
-        """End both tokens at the provider (RFC 7009), where it has an address for that.
+        """Revoke both tokens at the provider (RFC 7009), if it has a revocation endpoint.
 
-        The access token goes first, as in Frame.io's own SDK: the other's end takes effect at once. Neither is
-        documented to end the other. Raises ProviderUnavailable, once both were tried, whose cause names each
-        failure.
+        The access token goes first, as in Frame.io's own SDK. The documentation does not say that revoking one
+        also revokes the other. Raises ProviderUnavailable after both were tried; its cause names each failure.
         """
         failures = []
         for kind, token in (("access_token", tokens.access), ("refresh_token", tokens.refresh)):
@@ -145,7 +144,7 @@ class Provider:
         self._count(call, "ok")
 
     def _credentials(self) -> dict[str, str]:
-        """A secret app's Basic credentials (RFC 6749 2.3.1); a PKCE app sends none."""
+        """Basic credentials of a confidential client (RFC 6749 2.3.1); a public client (PKCE) sends none."""
         secret = self._client.client_secret
         if secret is None:
             return {}
@@ -153,6 +152,6 @@ class Provider:
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode("ascii")}
 
     def _secrets(self, *sent: str) -> list[str]:
-        """What no quote of an answer may repeat: the secrets of the call, and those it authenticates by."""
+        """What a quoted response must not contain: the secrets that the request sent, and our credentials."""
         basic = [each.removeprefix("Basic ") for each in self._credentials().values()]
         return [*sent, *basic, *filter(None, [self._client.client_secret])]

@@ -1,7 +1,7 @@
-"""When the provider is away, only one call now and then finds out whether it is back.
+"""A circuit breaker: while the provider cannot be reached, only a probe now and then tests whether it is back.
 
-The law: one owner's failures are no evidence. Only failures that say "the provider is away", of several owners in
-a row, open the breaker, and any answer at all closes it.
+The law: one owner's failures are no evidence. Only ProviderAway failures of several owners in a row open the
+breaker, and any response below 500 closes it.
 """
 
 import math
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from oauth_proxy.errors import ProviderAway, ProviderPaused, ProxyError
 
 OWNERS = 3
-"""Different owners whose calls must fail in a row."""
+"""Number of different owners whose calls must fail in a row to open it."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
-"""Seconds until the first probe of an open breaker, and at most between two of them; each wait doubles."""
+"""Seconds until the first probe, and most seconds between two probes; each wait is twice the last."""
 
 
 class Breaker:
-    """What is known of one of the provider's services. `clock` tells seconds that never go back."""
+    """The breaker for one service of the provider. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -28,21 +28,21 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are held back."""
+        """Whether calls are refused."""
         return self._wait > 0
 
     def check(self) -> None:
-        """Raises ProviderPaused where a call would be held back now."""
+        """Raises ProviderPaused if a call would be refused now."""
         if self.is_open and (self._probe or self._clock() < self._probe_at):
             left = max(1, math.ceil(self._probe_at - self._clock()))
             raise ProviderPaused("the provider is away and is not asked again yet", retry_after=left)
 
     @contextmanager
     def call(self, owner: str, *, held: bool = True) -> Iterator[None]:
-        """Around one call for `owner`. Unless `held` is false, raises ProviderPaused like `check`.
+        """Wrap one call for `owner`. Unless `held` is false, raises ProviderPaused like `check`.
 
-        While the breaker is open, a call that is let through is its probe. However that ends, cancelled too, the
-        next one may follow.
+        While the breaker is open, a call that passes `check` is the probe. Only one probe runs at a time; when it
+        ends, also when it is cancelled, the next may start.
         """
         if held:
             self.check()
@@ -63,7 +63,7 @@ class Breaker:
                 self._probe = None
 
     def _failed(self, owner: str, *, was_probe: bool) -> None:
-        """What was under way when the breaker opened, and fails late, says nothing new."""
+        """Count a failure. One that began before the breaker opened is not counted again."""
         if self.is_open and not was_probe:
             return
         if len(self._failing) < OWNERS:

@@ -1,7 +1,7 @@
-"""One call to the provider, as bytes.
+"""One HTTP request to the provider.
 
-The law: it has a deadline and a bound, follows no redirect, keeps no cookie, and ends in an answer or in a named
-failure; a network failure is never mistaken for a refusal.
+The law: it has a deadline and a size limit, follows no redirect, and keeps no cookie. It ends in a response or
+in a named failure; a network failure is never taken for a refusal.
 """
 
 import asyncio
@@ -17,34 +17,34 @@ from oauth_proxy.errors import ProviderAway, ProviderBusy, ProviderNonsense
 
 LONGEST_ANSWER = 256 * 1024
 DEADLINE = 10.0
-"""Seconds for one call, connecting included."""
+"""Seconds for one request, including the connection setup."""
 LONGEST_PATIENCE = 300
-"""Seconds for which a 429 is believed at most."""
+"""The longest pause in seconds that a 429 can cause."""
 _USUAL_PATIENCE = 10
 _NUMBER = re.compile("[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and body of one answer; neither 429 nor 5xx."""
+    """Status and content of a response; the status is neither 429 nor 5xx."""
 
     status: int
     body: bytes = field(repr=False)
 
 
 class Calls:
-    """The way to the provider. `clock` tells seconds since the epoch."""
+    """Sends requests to the provider. `clock` returns seconds since the epoch."""
 
     def __init__(self, http: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
         self._http = http
         self._clock = clock
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Raises ProviderAway, ProviderBusy, and ProviderNonsense for an endless answer."""
+        """Send a GET. Raises ProviderAway, ProviderBusy, and ProviderNonsense for a response that is too long."""
         return await self._call("GET", url, headers, None)
 
     async def post(self, url: str, headers: Mapping[str, str], form: str) -> Answer:
-        """The answer to an urlencoded form. Raises what `get` raises."""
+        """Send an urlencoded form. Raises what `get` raises."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._call("POST", url, {**headers, **kind}, form)
 
@@ -71,7 +71,7 @@ class Calls:
 
 
 def patience(headers: Mapping[str, str], now: float) -> int:
-    """Seconds that a 429 asks for: Retry-After (RFC 9110 10.2.3), or v2's x-ratelimit-window in milliseconds."""
+    """Seconds that a 429 asks us to wait: Retry-After (RFC 9110 10.2.3), or v2's x-ratelimit-window (ms)."""
     asked = headers.get("Retry-After", "").strip()
     window = headers.get("x-ratelimit-window", "").strip()
     if _NUMBER.fullmatch(asked):

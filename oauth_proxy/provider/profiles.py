@@ -1,6 +1,6 @@
-"""Whose an access token is, asked of the API with that token, and what they are in the accounts that matter.
+"""Reads the user of an access token from the API, and the user's memberships that the configuration uses.
 
-The law: a token goes to the API's own origin and paths, wherever an answer would like to send it.
+The law: a token is sent to the API's own origin and paths only, whatever address a response names.
 """
 
 import json
@@ -18,7 +18,7 @@ from oauth_proxy.provider.shares import Shares
 from oauth_proxy.quotes import quoted
 
 Asker = Literal["login", "session", "program"]
-"""For whom a profile is read: a login is never held back, and programs have connections of their own."""
+"""For whom a profile is read. The breaker never refuses a login's call; programs have their own connections."""
 MOST_PAGES = 10
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Bearer:
-    """Whose token it is that asks; `held` says whether the breaker may hold it back."""
+    """The token for the requests, and its owner; `held` is whether the breaker may refuse them."""
 
     token: str = field(repr=False)
     owner: str
@@ -34,7 +34,7 @@ class _Bearer:
 
 
 class Profiles:
-    """The API, as far as it tells who somebody is. `elapsed` tells seconds that never go back."""
+    """Reads users from the API. `elapsed` returns monotonic seconds."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Profiles:
         self._breaker = Breaker(elapsed)
 
     async def read(self, access_token: str, owner: str, asker: Asker) -> Identity:
-        """Who the bearer is, and their standing. Raises what `Provider.profile` does."""
+        """The token's user and their memberships. Raises what `Provider.profile` does."""
         bearer = _Bearer(access_token, owner, held=asker != "login")
         if bearer.held:
             self._breaker.check()
@@ -70,12 +70,12 @@ class Profiles:
         return replace(identity, standing=tuple(standing))
 
     async def _standing(self, question: Question, bearer: _Bearer) -> list[str]:
-        """What all pages of an answer say together; what is on more than MOST_PAGES of them is left out."""
+        """The memberships on all pages of a list. Pages after MOST_PAGES are ignored."""
         standing: list[str] = []
         paths = [question.path]
         for path in _following(paths):
             answer = await self._ask(path, bearer)
-            if answer.status in (403, 404):  # those say: no member
+            if answer.status in (403, 404):  # both mean: not a member
                 break
             standing += _understood(path, answer, question.read, bearer)
             if (address := _understood(path, answer, question.next, bearer)) is not None:
@@ -83,7 +83,7 @@ class Profiles:
         return standing
 
     def _page(self, path: str, address: str) -> str:
-        """The same path with the cursor of the next page's address, which must be one of the same place."""
+        """The path with the cursor from the next page's address, which must have the same origin and path."""
         here = urlsplit(self._api.api_url + path)
         try:
             there = urlsplit(urljoin(here.geturl(), address))
@@ -95,7 +95,7 @@ class Profiles:
         return f"{path}&{urlencode({'after': cursor})}"
 
     async def _ask(self, path: str, bearer: _Bearer) -> Answer:
-        """One answer of the API. Raises GrantEnded for 401."""
+        """Send a request to the API. Raises GrantEnded for 401."""
         mark = self._api.mark.headers(bearer.token) if self._api.mark else {}
         headers = {"Authorization": f"Bearer {bearer.token}", **mark}
         with self._breaker.call(bearer.owner, held=bearer.held):
@@ -106,7 +106,7 @@ class Profiles:
 
 
 def _following(paths: list[str]) -> Iterator[str]:
-    """Each path once, those that are added on the way too, and no more than MOST_PAGES of them."""
+    """The paths one by one, also those added meanwhile, at most MOST_PAGES. Raises for a repeated path."""
     for number, path in zip(range(MOST_PAGES), paths, strict=False):
         if path in paths[:number]:
             raise ProviderNonsense(f"the pages of {paths[0]} go round in circles")

@@ -1,4 +1,4 @@
-"""Who may use how many connections to the provider, so that no kind of call can keep out another."""
+"""Limits the calls to the provider by kind, so that no kind uses all connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from oauth_proxy.errors import ProviderUnavailable
 
 PATIENCE = 10.0
-"""Seconds a call waits for its turn."""
+"""Seconds that a call may wait for its turn."""
 _WAITING = 50
-"""Calls that may wait, for each that may be under way."""
+"""Calls that may wait, per call that may be in progress."""
 
 
 class Share:
-    """Calls of one kind: so many of them at once, and a bounded number that wait for their turn."""
+    """The limit for one kind: `at_once` calls in progress, and a bounded number that wait."""
 
     def __init__(self, kind: str, at_once: int) -> None:
         self.at_once = at_once
@@ -23,7 +23,7 @@ class Share:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Around one call. Raises ProviderUnavailable when too many wait already, or the wait is too long."""
+        """Wrap one call. Raises ProviderUnavailable if too many wait already, or the wait is too long."""
         if self._waiting >= self.at_once * _WAITING:
             raise ProviderUnavailable(f"too many {self._kind} wait for the provider already")
         self._waiting += 1
@@ -42,7 +42,7 @@ class Share:
 
 
 class Shares:
-    """One share for each kind of call."""
+    """A share for each kind of call."""
 
     def __init__(self) -> None:
         self.logins = Share("logins", 20)
@@ -53,6 +53,6 @@ class Shares:
 
     @property
     def at_once(self) -> int:
-        """How many connections all of them use at most."""
+        """The most connections that all shares use together."""
         shares = (self.logins, self.refreshes, self.profiles, self.programs, self.revocations)
         return sum(share.at_once for share in shares)

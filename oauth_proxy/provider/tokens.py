@@ -1,4 +1,4 @@
-"""The token endpoint, and when it may be asked: not all at once, not while it is away, not before it wants to."""
+"""Requests to the token endpoint, limited in number, and paused while it is away or asked us to wait (429)."""
 
 from collections.abc import Callable, Mapping
 from math import ceil
@@ -9,11 +9,11 @@ from oauth_proxy.provider.calls import Answer, Calls
 from oauth_proxy.provider.shares import Shares
 
 LOGIN = "login"
-"""The owner of every login's failures, because strangers can begin as many as they like."""
+"""The one owner of all logins' failures, because strangers can start as many logins as they like."""
 
 
 class TokenEndpoint:
-    """Exchanges and refreshes. `elapsed` tells seconds that never go back."""
+    """Exchanges codes and refreshes tokens. `elapsed` returns monotonic seconds."""
 
     def __init__(self, url: str, calls: Calls, shares: Shares, elapsed: Callable[[], float]) -> None:
         self._url = url
@@ -24,16 +24,16 @@ class TokenEndpoint:
         self._busy_until = elapsed()
 
     async def exchange(self, headers: Mapping[str, str], form: str) -> Answer:
-        """The answer to a login's code, asked in any case: somebody waits. Raises what `Calls` raises.
+        """Exchange a login's code; no pause stops it, because a person is waiting. Raises what `Calls` raises.
 
-        Being asked for patience here stops no refresh: strangers can send as many codes as they like.
+        A 429 here pauses no refresh: strangers can send as many codes as they like.
         """
         async with self._shares.logins.turn():
             with self._breaker.call(LOGIN, held=False):
                 return await self._calls.post(self._url, headers, form)
 
     async def refresh(self, headers: Mapping[str, str], form: str, owner: str) -> Answer:
-        """The answer to a refresh token. Raises what `Calls` raises, and ProviderPaused."""
+        """Refresh tokens. Raises what `Calls` raises, and ProviderPaused."""
         self._check()
         async with self._shares.refreshes.turn():
             self._check()

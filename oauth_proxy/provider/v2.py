@@ -1,4 +1,4 @@
-"""Frame.io v2: applications.frame.io signs people in, api.frame.io/v2 says who they are."""
+"""Frame.io v2: people sign in at applications.frame.io; api.frame.io/v2 has their profiles."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +24,7 @@ def _questions(asked: Memberships) -> list[Question]:
 
 
 def _in_account(account: str, answer: Mapping[str, object]) -> list[str]:
-    """Somebody may be several things in an account: by their account role, their team role, and as a reviewer."""
+    """A user may have several roles in an account: an account role, a team role, and reviewer."""
     roles = [required(answer[kind]) for kind in ("account", "team") if answer.get(kind) is not None]
     if answer.get("reviewer") is True:
         roles.append("reviewer")

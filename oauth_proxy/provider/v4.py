@@ -1,4 +1,4 @@
-"""Frame.io v4: Adobe IMS signs people in, api.frame.io/v4 says who they are."""
+"""Frame.io v4: people sign in at Adobe IMS; api.frame.io/v4 has their profiles."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -28,7 +28,7 @@ def _questions(asked: Memberships) -> list[Question]:
 
 
 def _in_accounts(asked: frozenset[str], answer: Mapping[str, object]) -> list[str]:
-    """The caller's accounts with their roles; of those, what was asked about."""
+    """The user's roles in those accounts that the configuration names."""
     accounts = answer["data"]
     if not isinstance(accounts, list):
         raise TypeError("v4 lists stand under 'data'")
@@ -61,6 +61,6 @@ V4 = Api(
     questions=_questions,
     repeats_scope=False,
     lifetime=24 * 3600,
-    # Developer tokens, which v2 gave out, are good for v4 in accounts that Adobe does not manage.
+    # v4 accepts v2's developer tokens, with this header, in accounts that Adobe does not manage.
     mark=TokenMark("fio-u-", "x-frameio-legacy-token-auth", "true"),
 )

@@ -1,4 +1,4 @@
-"""Keeps who is signed in: sealed in cookies, refreshed once, ended for good."""
+"""Keep the visitors' sessions: sealed in cookies, refreshed once per session, and ended in every process."""
 
 from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
 from oauth_proxy.session.handles import Handles

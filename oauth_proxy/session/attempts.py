@@ -1,7 +1,7 @@
-"""Logins on their way: one short-lived sealed cookie each, so that tabs do not disturb one another.
+"""Login attempts. Each has its own short-lived sealed cookie, so that logins in several tabs do not collide.
 
-The law: the cookie binds a login to the browser that began it; the state carries, sealed, where it leads and how
-often it was begun anew, so that both survive even when the cookie does not.
+The law: the cookie binds a login to the browser that started it. The state carries, sealed, the return address and
+whether the login was restarted, so that both survive even when the cookie is lost.
 """
 
 import re
@@ -15,22 +15,22 @@ from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
 from oauth_proxy.seal import Sealer, Unsealable
 
 MOST = 24
-"""Attempts a browser may have open; together their cookies stay below 8 KiB."""
+"""Login attempts that a browser may have open. Together their cookies stay below 8 KiB."""
 MOST_TRIES = 3
-"""Logins in a row that may succeed without a session coming back."""
+"""Logins in a row that may succeed although the browser never returns a session cookie."""
 _TRIES_LIFETIME = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What a state says: where the login leads, and whether it was `restarted` because its cookie was lost."""
+    """What a state holds: the return address, and whether the login was `restarted` after its cookie was lost."""
 
     return_to: str
     restarted: bool
 
 
 class Attempts:
-    """`clock` tells seconds since the epoch."""
+    """Starts, finds and finishes login attempts. `clock` returns seconds since the epoch."""
 
     def __init__(self, cookies: Cookies, sealer: Sealer, clock: Callable[[], float]) -> None:
         self._cookies = cookies
@@ -41,7 +41,7 @@ class Attempts:
         self._named = re.compile(re.escape(self._prefix) + r"[A-Za-z0-9_-]{8}")
 
     def start(self, to: Destination, received: RequestCookies) -> tuple[str, Attempt, list[str]]:
-        """A new attempt: its state, itself, and the Set-Cookie values that keep it and drop the oldest."""
+        """Start an attempt. Returns its state, the attempt, and Set-Cookie values: store it, drop the oldest."""
         nonce = secrets.token_urlsafe(16)
         content = ("1" if to.restarted else "0") + to.return_to
         state = f"{nonce}.{self._sealer.seal(content.encode(), _destination_of(nonce))}"
@@ -51,13 +51,13 @@ class Attempts:
         return state, attempt, [cookie, *(self._cookies.clear(old) for old in self._surplus(received))]
 
     def find(self, state: str, received: RequestCookies) -> Attempt | None:
-        """The attempt of this browser that waits for `state`, if there is a live one."""
+        """This browser's attempt with this `state`; None if there is none or it has expired."""
         attempt = self._open(self._name(state), received)
         waits = attempt is not None and attempt.goes_with(state) and attempt.is_live(self._clock())
         return attempt if waits else None
 
     def destination(self, state: str) -> Destination | None:
-        """Where the login with this state leads; None for a state that is not ours."""
+        """The destination of the login with this state; None for a state that we did not make."""
         nonce, _, sealed = state.partition(".")
         try:
             content = self._sealer.open(sealed, _destination_of(nonce)).decode()
@@ -66,17 +66,17 @@ class Attempts:
         return Destination(content[1:], restarted=content[0] == "1")
 
     def count_try(self, received: RequestCookies) -> tuple[int, str]:
-        """How many logins in a row have succeeded, with this one, and the Set-Cookie value that keeps count."""
+        """The number of successful logins in a row, this one included, and the Set-Cookie value that stores it."""
         before = received.ours.get(self.tries, "")
         tries = int(before) + 1 if re.fullmatch("[0-9]", before) else 1
         return tries, self._cookies.set(self.tries, str(min(tries, 9)), _TRIES_LIFETIME)
 
     def forget_tries(self, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that end the count: a session came back."""
+        """Set-Cookie values that reset the count, because the browser returned a session cookie."""
         return [self._cookies.clear(self.tries)] if self.tries in received.seen else []
 
     def finish(self, state: str, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that forget this attempt and those nobody can come back with any more."""
+        """Set-Cookie values that delete this attempt and the expired ones."""
         done = {self._name(state)} & received.seen
         return [self._cookies.clear(name) for name in sorted(done | set(self._dead(received)))]
 
@@ -93,7 +93,7 @@ class Attempts:
             return None
 
     def _waiting(self, received: RequestCookies) -> dict[str, Attempt | None]:
-        """The attempts this browser brought, dead ones too; of thousands of names only some are looked at."""
+        """The attempts this browser sent, also expired ones; a limit bounds the work for hostile requests."""
         named = filter(self._named.fullmatch, received.seen)
         return {name: self._open(name, received) for name in islice(named, 2 * MOST)}
 

@@ -1,6 +1,7 @@
-"""Handles: what a tool is given to ask for a visitor's fresh token later, when the request is long over.
+"""Handles: a tool uses one to get a visitor's fresh token later, after the visitor's request has ended.
 
-The law: a handle is of one session, opens nothing but that session's token, and nothing once the session is over.
+The law: a handle belongs to one session. It gives access to that session's token only, and to nothing once the
+session is over.
 """
 
 import json
@@ -18,10 +19,10 @@ _LONGEST = 512
 
 
 class Handles:
-    """Those of one `site`. `allows` tells who may enter, `last_used` when a session was last used here.
+    """The handles of one `site`. `allows` decides who has access; `last_used` returns a session's last use here.
 
-    All times are in seconds. A handle is good while its session has something open, and for `idle` after its last
-    request.
+    All times are in seconds. A handle is valid while its session has a request or stream open, and for `idle`
+    seconds after the session's last request.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Handles:
         self._issued = Bounded[str, tuple[str, Session]](_REMEMBERED)
 
     def of(self, session: Session) -> str:
-        """The session's handle; none for a program's, whose token is its own."""
+        """The session's handle; empty for a program's session, because a program has its own token."""
         if session.program:
             return ""
         handle, _ = self._issued.get(session.id) or ("", None)
@@ -59,11 +60,11 @@ class Handles:
         return handle
 
     async def session(self, handle: str) -> Session:
-        """The handle's session, with a token that is good now.
+        """The handle's session, with an access token that is valid now.
 
-        Raises SignInRequired for what is no handle of ours and once the session is over, GrantEnded when Frame.io
-        ends it now, ProviderUnavailable while its token has run out and Frame.io is away, and SessionsUnavailable
-        when the session is not known here until its next request.
+        Raises SignInRequired for a handle that we did not issue or whose session is over, GrantEnded when Frame.io
+        ends the grant now, ProviderUnavailable when the token has expired and Frame.io cannot be reached, and
+        SessionsUnavailable when this process does not know the session until its next request.
         """
         try:
             session_id, created = json.loads(self._sealer.open(handle[:_LONGEST], self._site))
@@ -75,14 +76,14 @@ class Handles:
         return self._going_on(await self._refresher.fresh(session))
 
     def _going_on(self, session: Session) -> Session:
-        """The session with the newest that is known of it. Raises SignInRequired when it is over."""
+        """The newest known version of the session. Raises SignInRequired when it is over."""
         newest = self._refresher.newest(session)
         if self._memory.has_ended(newest) or not self._allows(newest.identity):
             raise SignInRequired("the session is over")
         return newest
 
     async def _found(self, session_id: str, created: float) -> Session:
-        """The session as far as it is known, here or elsewhere. Raises as `session` does."""
+        """The session as this process or the memory knows it. Raises as `session` does."""
         session = self._given_to(session_id) or await self._memory.newest(session_id)
         used = self._last_used(session_id)
         if session is not None and self._clock() - used < self._idle:
@@ -92,7 +93,7 @@ class Handles:
             used = max(used, note.seen)
         elif self._memory.trouble:
             raise SessionsUnavailable("nobody can be asked when the session of a handle was last used")
-        elif session is None:  # it may be of before this process, which then remembers nothing of it
+        elif session is None:  # perhaps from before this process started: it has no record of its use
             used = used or self._started
         names = (note.user, note.email) if note else ()
         if self._memory.is_over(session_id, created, *names) or self._clock() - used >= self._idle:
@@ -102,9 +103,9 @@ class Handles:
         return session
 
     def _given_to(self, session_id: str) -> Session | None:
-        """The session, where its handle was given out here and nothing has pushed it out since."""
+        """The session, if this process issued its handle and still remembers it."""
         issued = self._issued.get(session_id)
         if issued is None:
             return None
-        self._issued.keep(session_id, issued)  # in use, so it is the newest
+        self._issued.keep(session_id, issued)  # it is in use, so it becomes the last to be evicted
         return issued[1]

@@ -1,4 +1,4 @@
-"""What sessions need of the provider."""
+"""The provider calls that sessions need."""
 
 from typing import Protocol
 
@@ -6,20 +6,20 @@ from oauth_proxy.identity import Identity, Tokens
 
 
 class Refreshing(Protocol):
-    """To keep tokens and profiles fresh."""
+    """Keeps tokens and profiles up to date."""
 
     async def refresh(self, tokens: Tokens, *, owner: str) -> Tokens:
-        """Successor tokens."""
+        """Exchange the refresh token for new tokens (RFC 6749, section 6)."""
         ...
 
     async def profile(self, access_token: str, *, owner: str) -> Identity:
-        """Who the bearer is."""
+        """The user to whom the access token belongs."""
         ...
 
 
 class Revoking(Protocol):
-    """To sign out."""
+    """Ends grants on sign-out."""
 
     async def revoke(self, tokens: Tokens) -> None:
-        """End the grant."""
+        """Revoke the tokens."""
         ...

@@ -1,4 +1,4 @@
-"""Requests under way, so that a session's end reaches everything it has open, and what is open counts as use."""
+"""Requests in progress: they are cancelled when their session ends, and keep it from becoming idle until then."""
 
 import asyncio
 from collections import Counter
@@ -9,13 +9,13 @@ from oauth_proxy.bounded import Bounded
 from oauth_proxy.identity import Session
 
 _REMEMBERED = 65_536
-"""Sessions whose last use is remembered."""
+"""Sessions for which the last use is remembered."""
 
 Task = asyncio.Task[object]
 
 
 class OpenExchanges:
-    """`clock` tells seconds since the epoch."""
+    """The requests in progress, by session. `clock` returns seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -25,11 +25,11 @@ class OpenExchanges:
         self._held = Bounded[str, float](_REMEMBERED)
 
     def enter(self, session: Session, *, stream: bool) -> Task:
-        """The current task, which carries an exchange of this session until it is handed to `leave`.
+        """Register the current task as a request of this session until `leave`. Returns the task.
 
-        `sweep` may cancel it. A `stream` does not end by itself.
+        `sweep` may cancel it. A `stream` (a WebSocket, say) does not end by itself.
         """
-        task = cast(Task, asyncio.current_task())  # a request is always answered in a task
+        task = cast(Task, asyncio.current_task())  # each request is handled in a task
         self._open[task] = session
         self._used.keep(session.id, self._clock())
         if stream:
@@ -37,31 +37,31 @@ class OpenExchanges:
         return task
 
     def leave(self, task: Task) -> None:
-        """The task is done with it."""
+        """Unregister the task: its request has ended."""
         del self._open[task]
         self._streams.discard(task)
 
     def sessions(self) -> Iterable[Session]:
-        """Those with something open, each once."""
+        """The sessions with a request in progress, each once."""
         return {session.id: session for session in self._open.values()}.values()
 
     def connections(self) -> Counter[str]:
-        """How many exchanges each session has open, by its id."""
+        """The number of requests in progress per session id."""
         return Counter(session.id for session in self._open.values())
 
     def last_used(self, session_id: str) -> float:
-        """When a session made a request here, or had something open, in seconds since the epoch; 0 for never."""
+        """When this process last saw the session in use, in seconds since the epoch; 0 for never."""
         return max(self._used.get(session_id) or 0.0, self.held(session_id))
 
     def held(self, session_id: str) -> float:
-        """When a session last had something open for longer than a moment; 0 for never.
+        """When `sweep` last saw a request of this session in progress; 0 for never.
 
-        That is use for which it got no new cookie. An ordinary request does not count: its answer brings one.
+        This is use that renewed no cookie. A short request does not count: its response renews the cookie.
         """
         return self._held.get(session_id) or 0.0
 
     def sweep(self, is_over: Callable[[Session], bool]) -> None:
-        """Cut whatever belongs to a session that is over; to be called about once a second."""
+        """Cancel all requests of sessions that are over. Call this about once a second."""
         now, opened = self._clock(), self.sessions()
         for session in opened:
             self._held.keep(session.id, now)
@@ -71,6 +71,6 @@ class OpenExchanges:
                 task.cancel("the session is over")
 
     def close(self) -> None:
-        """Cut every stream: none of them ends by itself, and a stop does not wait for that."""
+        """Cancel every stream: none ends by itself, so a stop would wait for it in vain."""
         for task in list(self._streams):
             task.cancel("the proxy stops")

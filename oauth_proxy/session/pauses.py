@@ -1,4 +1,4 @@
-"""Who is left alone for a while after a failure of their own, and for longer after each; nobody else waits."""
+"""Pause provider calls for a session after they fail, longer after each failure; other sessions are not paused."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from oauth_proxy.identity import Session
 log = logging.getLogger(__name__)
 
 FIRST, LONGEST = 1.0, 30.0
-"""Seconds of the first pause, and of the longest that is not asked for."""
+"""Seconds of the first pause, and of the longest one that the provider did not ask for (Retry-After)."""
 _REMEMBERED = 4096
 _NONE = (0.0, 0.0)
 
 
 class Pauses:
-    """Pauses of sessions' own. `what` failed, for the log; `clock` tells seconds that never go back."""
+    """The pause of each session. `what` describes the failure in the log; `clock` returns monotonic seconds."""
 
     def __init__(self, what: str, clock: Callable[[], float]) -> None:
         self._what = what
@@ -25,15 +25,15 @@ class Pauses:
         self._until = Bounded[str, tuple[float, float]](_REMEMBERED)
 
     def left(self, session_id: str) -> float:
-        """Seconds for which this one is still left alone; 0 when it is not."""
+        """Seconds that are left of the session's pause; 0 when there is none."""
         until, _ = self._until.get(session_id) or _NONE
         return max(0.0, until - self._clock())
 
     @contextmanager
     def after_failures_of(self, session: Session) -> Iterator[None]:
-        """Around a question for this session: a ProviderUnavailable begins a pause, and success ends them.
+        """Wrap a provider call for this session: ProviderUnavailable starts a longer pause, success resets it.
 
-        ProviderPaused does not: that Frame.io is away is no failure of this session's.
+        ProviderPaused starts none: when Frame.io cannot be reached, that is not a failure of this session.
         """
         try:
             yield

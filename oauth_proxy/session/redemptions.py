@@ -1,7 +1,7 @@
-"""Callbacks: each login is redeemed once, and whoever opens its callback again lands where the first one landed.
+"""Callbacks: each authorization code is redeemed once; a repeated callback gets the same redirect as the first.
 
-The law: for one state there is one call to the token endpoint, in whichever process, however many callbacks come.
-A code that is redeemed twice costs its owner the tokens (RFC 6749 4.1.2).
+The law: for one state there is one call to the token endpoint, in all processes, however many callbacks arrive.
+When a code is used twice, the authorization server may revoke the tokens issued for it (RFC 6749 4.1.2).
 """
 
 import asyncio
@@ -17,22 +17,22 @@ from oauth_proxy.oauth import ATTEMPT_LIFETIME, digest
 
 _REMEMBERED = 1024
 _CLAIMS_AT_ONCE = 16
-"""Anybody can come with a state of their own: they may not keep the memory from everybody else."""
+"""Bounds concurrent claims: strangers, who can invent states, must not keep the memory busy for all others."""
 _LANDED_FOR = 60.0
-"""Seconds for which others may land where the first one did."""
+"""Seconds during which a repeated callback gets the first one's redirect."""
 _PATIENCE, _LOOK_AGAIN = 30.0, 0.1
-"""Seconds that another process may take, and between two looks at whether it is done."""
+"""Seconds that another process may take, and seconds between two checks whether it is done."""
 
 
 class Landing(NamedTuple):
-    """Where a login ends: an address of ours, and the Set-Cookie values that go with it."""
+    """The result of a login: an address of ours to redirect to, and the Set-Cookie values to send."""
 
     url: str
     set_cookies: Sequence[str]
 
 
 class Redemptions:
-    """Those on their way and of late; `memory` tells of those in other processes."""
+    """The redemptions in progress and recent ones; `memory` knows those of other processes."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -40,21 +40,21 @@ class Redemptions:
         self._claims = asyncio.Semaphore(_CLAIMS_AT_ONCE)
 
     async def once(self, state: str, redeem: Callable[[], Awaitable[Landing]]) -> Landing:
-        """What `redeem` gives for this state, called or not. Raises what it raises.
+        """The result of `redeem` for this state; it is called on the first callback only. Raises what it raises.
 
-        Raises AttemptUnknown when it was called too long ago to know what came of it.
+        Raises AttemptUnknown when it was called too long ago for its result to be known.
         """
         name = digest(state)
         task = self._tasks.get(name)
         if task is None:
-            # In a task: a visitor who hangs up comes back with the same callback, and the code is spent.
+            # In its own task: a client that disconnects repeats the callback, and the code cannot be used again.
             task = self._tasks[name] = asyncio.create_task(self._redeem(name, redeem))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody waits
             self._forget_oldest()
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Let those on their way finish."""
+        """Let the redemptions in progress finish."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _redeem(self, name: str, redeem: Callable[[], Awaitable[Landing]]) -> Landing:
@@ -71,7 +71,7 @@ class Redemptions:
         return landing
 
     async def _elsewhere(self, name: str, patience: float) -> Landing:
-        """Where the callback landed that came first, in another process or before this one started."""
+        """The result of the first callback, which another process or an earlier one handled."""
         give_up = time.monotonic() + patience
         while (left := await self._memory.find(f"landing {name}")) is None and time.monotonic() < give_up:
             if self._memory.trouble:
@@ -82,7 +82,7 @@ class Redemptions:
         raise AttemptUnknown("the state of this callback has been redeemed already")
 
     def _forget_oldest(self) -> None:
-        """Of those that are done; the memory knows for longer that they were redeemed."""
+        """Drop the oldest finished ones; the memory records for longer that they were redeemed."""
         for name in list(self._tasks)[: max(0, len(self._tasks) - _REMEMBERED)]:
             if self._tasks[name].done():
                 del self._tasks[name]

@@ -1,8 +1,8 @@
-"""One refresh per session, its outcome shared by every request that waits or comes late, in any process.
+"""One refresh per session; every request that waits or comes later, in any process, shares its result.
 
-The law: no refresh token is sent twice. Frame.io's are single-use, and using one again may revoke the whole grant,
-so the newest tokens of every session are remembered, and an older cookie is answered with those. A failure stops
-the refreshes of its own session only; whether Frame.io is away for all is the provider's to say.
+The law: no refresh token is sent twice. Frame.io's are single-use, and using one again may revoke the whole grant.
+So the newest tokens of every session are remembered, and replace those of an older cookie. A failure pauses the
+refreshes of its own session only; the provider module decides whether Frame.io cannot be reached at all.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
 _LONGEST_CALL = 10.0
-"""Seconds that a refresh may take at most; tokens that are good for longer are not urgent."""
+"""Seconds that a refresh may take at most. Tokens that stay valid for longer are not urgent."""
 _TENDED_AT_ONCE = 8
 
 
 class Refresher:
-    """Keeps sessions' tokens and profiles fresh, and ends those whose grant has ended.
+    """Keeps the tokens and profiles of sessions up to date, and ends sessions whose grant has ended.
 
-    A profile is read after each refresh, and `recheck` seconds after it was last read. `clock` tells seconds since
-    the epoch; `memory` is what processes share.
+    A profile is read after each refresh, and `recheck` seconds after it was last read. `clock` returns seconds
+    since the epoch; `memory` is shared by all processes.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Refresher:
         self._tending: set[asyncio.Task[None]] = set()
 
     async def fresh(self, session: Session) -> Session:
-        """The session with tokens that are good now: itself, or its successor.
+        """The session with an access token that is valid now: the same session, or its refreshed successor.
 
-        Its profile is the newest one; where that cannot be read soon, the one known before. Raises GrantEnded when
-        the provider ended it, and ProviderUnavailable when its token has run out and there is no other.
+        Its profile is the newest; if that cannot be read soon, the last known one. Raises GrantEnded when the
+        provider ended the grant, and ProviderUnavailable when the token has expired and there is no new one.
         """
-        for _ in range(3):  # a machine may sleep after each answer, until what it brought has run out
+        for _ in range(3):  # the machine may sleep after each response, until its tokens have expired
             session = self.newest(session)
             if self._is_due(session):
                 session = await self._renewed(session)
@@ -65,39 +65,39 @@ class Refresher:
         raise ProviderUnavailable("new tokens run out faster than they can be used")
 
     def has_news(self, session: Session) -> bool:
-        """Whether there are newer tokens or a newer profile than these, or soon will be."""
+        """Whether newer tokens or a newer profile are known, or will be soon."""
         known = self._newest.get(session.id)
         return session.id in self._renewals or (
             known is not None and (known.is_newer_than(session) or self._is_unread(known))
         )
 
     def newest(self, session: Session) -> Session:
-        """The session as last refreshed here, should the request have brought an older one."""
+        """The newer of this session and the one last refreshed in this process."""
         known = self._newest.get(session.id)
         return known if known is not None and known.is_newer_than(session) else session
 
     async def newest_anywhere(self, session: Session) -> Session:
-        """The session as last refreshed here or in another process."""
+        """The session as last refreshed in any process."""
         known = await self._memory.newest(session.id)
         if known is not None and known.is_newer_than(self.newest(session)):
             self._remember(known)
         return self.newest(session)
 
     def settled_until(self, session: Session) -> float:
-        """Until when nothing is due, neither tokens nor profile; in seconds since the epoch."""
+        """When tokens or profile are next due, in seconds since the epoch."""
         if session.profile_at < session.tokens.granted_at:
             return 0.0
         return min(session.tokens.due_at, session.profile_at + self._recheck)
 
     def tend(self, open_sessions: Iterable[Session]) -> None:
-        """Read the profiles that are due of sessions with something open, and those that could not be read before.
+        """Read the due profiles of `open_sessions`, and profiles that could not be read before.
 
-        To be called about once a second: whoever only has a WebSocket open makes no request that would do it.
+        Call this about once a second: a session with only a WebSocket open makes no request that would do it.
         """
         for session_id in list(self._owed):
             owed = self._newest.get(session_id)
             if owed is None or not self._is_good(owed):
-                self._owed.drop(session_id)  # the next request reads it, with the tokens of then
+                self._owed.drop(session_id)  # the next request reads it, with newer tokens
             elif self._may_read(owed) and len(self._header_cache) < _TENDED_AT_ONCE:
                 self._header_cache.start(owed.id, self._read(owed))
         for session in map(self.newest, open_sessions):
@@ -107,25 +107,25 @@ class Refresher:
                 task.add_done_callback(self._tending.discard)
 
     async def landed(self, session: Session) -> Session:
-        """The session once no refresh of it is on its way here; whatever came of that."""
+        """The newest version of the session, once no refresh of it is in progress here."""
         if (flight := self._renewals.join(session.id)) is not None:
             with suppress(ProxyError):
                 await flight.answer()
         return await self.newest_anywhere(session)
 
     async def close(self) -> None:
-        """Let refreshes in flight finish: their tokens are spent already."""
+        """Let the refreshes in progress finish: their refresh tokens are already used."""
         for task in self._tending:
             task.cancel()
         await self._renewals.close()
         await self._header_cache.close()
 
     async def _tended(self, session: Session) -> None:
-        with suppress(ProxyError):  # logged where it happened
+        with suppress(ProxyError):  # logged where it was raised
             await self.fresh(session)
 
     async def _renewed(self, session: Session) -> Session:
-        """The session with new tokens, or with the present ones while those are good and others are not there."""
+        """The session with new tokens; with the present ones if they are valid and new ones cannot be had now."""
         flight = self._renewals.join(session.id)
         if self._is_good(session):
             if flight is None and (self._unrenewed.left(session.id) or self._may_wait_for_others(session)):
@@ -138,7 +138,7 @@ class Refresher:
         return await (flight or self._renewals.start(session.id, self._renew(session))).answer()
 
     async def _renew(self, session: Session) -> Session:
-        """The session with the successors of its tokens, for which one process asks."""
+        """The session with refreshed tokens. Only one process at a time asks for them."""
         session = await self.newest_anywhere(session)
         if not self._is_due(session):
             return session
@@ -162,13 +162,13 @@ class Refresher:
         with self._unrenewed.after_failures_of(session):
             async with self._ending(session):
                 tokens = await self._provider.refresh(session.tokens, owner=session.id)
-        # Remembered before anything else can fail: the old refresh token is spent from here on.
+        # Remember this before anything else can fail: the old refresh token cannot be used any more.
         session = self._remember(session.renewed(tokens, self._clock()))
         await self._memory.remember(session)
         return session
 
     async def _described(self, session: Session) -> Session:
-        """The session with its profile as it is now; as it was before where that takes too long or fails."""
+        """The session with its current profile; with the last known one if reading takes too long or fails."""
         flight = self._header_cache.join(session.id)
         if flight is None:
             if not self._may_read(session):
@@ -185,7 +185,7 @@ class Refresher:
             async with self._ending(session):
                 identity = await self._profile(session)
         self._owed.drop(session.id)
-        newest = await self.newest_anywhere(session)  # its tokens may have been replaced meanwhile
+        newest = await self.newest_anywhere(session)  # its tokens may have been replaced in the meantime
         session = self._remember(newest.described(identity, self._clock()))
         await self._memory.remember(session)
         return session
@@ -198,16 +198,16 @@ class Refresher:
         except GrantEnded:
             newest = await self.newest_anywhere(session)
             if newest.tokens != session.tokens or not self._is_good(session):
-                # The token ran out, or was replaced: it says nothing of the grant.
+                # The token expired or was replaced, so the refusal does not mean that the grant ended.
                 raise ProviderUnavailable("the profile was asked with a token of before") from None
             raise
 
     @asynccontextmanager
     async def _ending(self, session: Session) -> AsyncIterator[None]:
-        """Ends the session where its grant turns out to have ended.
+        """End the session if its grant turns out to have ended.
 
-        That is recorded before the turn is given back, although those who asked may have hung up: no process may
-        send this refresh token again.
+        This is recorded before the turn is released, even if the clients have disconnected: no process may send
+        this refresh token again.
         """
         try:
             yield
@@ -230,12 +230,12 @@ class Refresher:
         return session.id not in self._header_cache and not self._unread.left(session.id)
 
     def _may_tend(self, session: Session) -> bool:
-        """Whether asking could help: tokens that are due and cannot be had now would only fail again."""
+        """Whether a provider call can succeed now: not while a refresh that is due is paused."""
         may_renew = not (self._is_due(session) and self._unrenewed.left(session.id))
         return self._is_unread(session) and self._may_read(session) and may_renew
 
     def _may_wait_for_others(self, session: Session) -> bool:
-        """Whether to wait: another process may have newer tokens, cannot be asked, and these are still good."""
+        """Whether to wait: another process may have new tokens but cannot be asked, and these are valid."""
         tokens = session.tokens
         urgent = min(_LONGEST_CALL, (tokens.expires_at - tokens.due_at) / 6)
         return self._memory.may_miss and self._clock() < tokens.expires_at - urgent

@@ -1,4 +1,4 @@
-"""Who is signed in: sessions begin, are resumed, and end."""
+"""The life of sessions: begin, resume and end them."""
 
 import asyncio
 import logging
@@ -21,16 +21,16 @@ from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0
-"""Seconds for which a sign-out waits for the provider; after that the visitor need not."""
+"""Seconds that the response to a sign-out waits for the provider; the work then goes on without it."""
 _NOTED, _NOTED_AT_ONCE = 65_536, 32
 _REFUSED = 4096
-"""Sessions of people who may not enter whose tokens need not be revoked again."""
+"""Sessions of people without access whose tokens were revoked already."""
 
 
 class Sessions:
-    """`idle` in seconds; `allows` tells who may enter, `clock` seconds since the epoch.
+    """`idle` is in seconds; `allows` decides who has access; `clock` returns seconds since the epoch.
 
-    Nothing is remembered of those who may not enter: anybody with a Frame.io account could fill the memory.
+    People without access are not recorded: anybody with a Frame.io account could fill the memory.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, identity: Identity, tokens: Tokens, received: RequestCookies) -> Visit:
-        """A session of its own for somebody who has just signed in.
+        """A new session for somebody who has just signed in.
 
-        Its cookies replace those of whoever was signed in before; if that was somebody else, they are signed out.
-        Raises SessionTooLarge, or SessionsUnavailable for one that would fit if the memory could keep it.
+        Its cookies replace those of the browser's previous session, which ends if it was somebody else's. Raises
+        SessionTooLarge, or SessionsUnavailable when it needs the memory and that cannot store it now.
         """
         now = self._clock()
         session = Session(secrets.token_urlsafe(16), identity, tokens, created=now, seen=now, profile_at=now)
@@ -73,24 +73,24 @@ class Sessions:
         return Visit(session, set_cookies)
 
     def cached(self, received: RequestCookies) -> Visit | None:
-        """The visit that `resume` would find, where that is known already and nothing is due; None elsewhere."""
+        """The result of `resume` if it is known without waiting and nothing is due; otherwise None."""
         loaded = self._store.cached(received)
         if loaded is None or self._memory.has_ended(loaded.session) or self._refresher.has_news(loaded.session):
             return None
         return Visit(loaded.session)
 
     async def resume(self, received: RequestCookies) -> Visit:
-        """The request's session with tokens that are good now.
+        """The request's session with an access token that is valid now.
 
-        Raises ProviderUnavailable when they have run out and the provider cannot be asked for others, and
-        SessionsUnavailable when only the memory keeps the session and it cannot be asked.
+        Raises ProviderUnavailable when the token has expired and the provider cannot be asked for a new one, and
+        SessionsUnavailable when the session is stored in the memory only and that cannot be asked.
         """
         loaded = await self._store.load(received)
         if loaded is None or self._memory.has_ended(loaded.session):
             return Visit(None)
         newest = self._refresher.newest(loaded.session)
         if not self._allows(newest.identity):
-            return Visit(newest)  # about to be refused, as who they are now: nothing more is asked for them
+            return Visit(newest)  # it will be refused, so no provider call is made for it
         try:
             session = await self._refresher.fresh(loaded.session)
         except GrantEnded:
@@ -102,15 +102,15 @@ class Sessions:
         try:
             return Visit(session, await self._store.save(session, received))
         except (SessionsUnavailable, SessionTooLarge):
-            return Visit(session)  # an older cookie leads to the new tokens for as long as they are remembered
+            return Visit(session)  # the old cookie still finds the new tokens while they are remembered
 
     async def end(self, received: RequestCookies) -> Visit:
-        """Sign out: the cookies go, a copy of them is refused, and the provider is told where that is possible.
+        """Sign out: clear the cookies, refuse copies of them, and revoke the tokens at the provider if possible.
 
-        It is finished although the visitor hangs up.
+        This is completed even if the client disconnects.
         """
         session = None
-        with suppress(SessionsUnavailable):  # its cookies go all the same
+        with suppress(SessionsUnavailable):  # the cookies are cleared all the same
             session = await self._of(received)
         if session is not None:
             ending = self._in_background(self._end(session))
@@ -118,9 +118,9 @@ class Sessions:
         return Visit(None, self._store.clear(received))
 
     def refuse(self, session: Session, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that make the browser forget the session of somebody who may not enter.
+        """Set-Cookie values that delete the session of somebody without access.
 
-        Their tokens are revoked, once. A program's token is its own.
+        Its tokens are revoked, once. A program's token is not: we did not obtain it.
         """
         if not session.program and session.id not in self._refused:
             self._refused.keep(session.id, None)
@@ -128,23 +128,23 @@ class Sessions:
         return self._store.clear(received)
 
     def discard(self, tokens: Tokens) -> None:
-        """Revoke the tokens of a login that did not end in a session."""
+        """Revoke the tokens of a login that failed to create a session."""
         self._in_background(self._revoke(tokens))
 
     def tend(self, open_sessions: Iterable[Session]) -> None:
-        """Note that sessions with something open are in use; to be called about once a second.
+        """Record in the memory that `open_sessions` are in use. Call this about once a second.
 
-        Their cookies do not tell it, and other processes, and this one after a restart, would call them idle.
+        Their cookies do not show it: other processes, and this one after a restart, would take them for idle.
         """
         now, every = self._clock(), self._idle / TOUCHES_PER_IDLE
         due = [each for each in open_sessions if now >= (self._noted.get(each.id) or each.seen) + every]
-        # After a restart all of them are due at once; the memory has others to answer.
+        # After a restart all are due at once; this limit leaves the memory time for other work.
         for session in due[: max(_NOTED_AT_ONCE, math.ceil(2 * len(due) / every))]:
             self._noted.keep(session.id, now)
             self._in_background(self._hold(session, now))
 
     async def came_back(self, received: RequestCookies) -> bool:
-        """Whether the request brought a session that has not ended; nobody is asked if its tokens are good."""
+        """Whether the request brought a session that has not ended. Its tokens are not checked."""
         return await self._of(received) is not None
 
     def why_absent(self, received: RequestCookies) -> Absence:
@@ -152,7 +152,7 @@ class Sessions:
         return self._store.why_absent(received)
 
     async def close(self) -> None:
-        """Let what was begun be finished."""
+        """Let the background work finish."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _of(self, received: RequestCookies) -> Session | None:
@@ -160,21 +160,21 @@ class Sessions:
         return None if loaded is None or self._memory.has_ended(loaded.session) else loaded.session
 
     async def _end(self, session: Session) -> None:
-        """Over here at once and everywhere; then the newest tokens are revoked, those of a late refresh, too."""
+        """End the session everywhere; then revoke its newest tokens, also those of a refresh in progress."""
         newest = await self._refresher.newest_anywhere(session)
-        if self._allows(newest.identity) or self._allows(session.identity):  # a copy says who they were
+        if self._allows(newest.identity) or self._allows(session.identity):  # copied cookies hold the old profile
             await self._memory.end(session)
         else:
             await self._memory.forget(session.id)
         newest = await self._refresher.landed(newest)
         with suppress(ProviderUnavailable):
-            async with self._memory.turn(session.id):  # nobody refreshes it any more
+            async with self._memory.turn(session.id):  # now no process is refreshing it
                 newest = await self._refresher.newest_anywhere(newest)
         await self._memory.forget(session.id)
         await self._revoke(newest.tokens)
 
     async def _hold(self, session: Session, now: float) -> None:
-        """What is open keeps an old cookie good, so its successor must be remembered for as long."""
+        """Record the use. An open stream keeps an old cookie valid, so keep its newer tokens too."""
         await self._memory.note(session, now)
         await self._memory.hold(session, now)
         newest = await self._refresher.newest_anywhere(session)

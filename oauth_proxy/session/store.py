@@ -1,6 +1,6 @@
-"""Sessions kept in the visitor's own cookies, sealed; only one too large for them stays with the memory.
+"""Sessions stored sealed in the visitor's cookies; a session too large for cookies is stored in the memory.
 
-The law: a cookie that is old, foreign or garbled is a stranger's, never an error.
+The law: a cookie that is expired, foreign or garbled means "not signed in"; it never causes an error.
 """
 
 import json
@@ -27,9 +27,9 @@ Absence = Literal["not_returned", "repeated", "incomplete", "foreign", "expired"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A session as a cookie brought it; `by_old_key` when an older key of the ring had sealed it.
+    """A session as read from a cookie; `by_old_key` if an older key of the ring sealed it.
 
-    Before `settled_until`, in seconds since the epoch, neither its cookie nor its tokens nor its profile are due.
+    Until `settled_until`, in seconds since the epoch, neither its cookie nor its tokens nor its profile are due.
     """
 
     session: Session
@@ -38,11 +38,11 @@ class Loaded:
 
 
 class CookieStore:
-    """Reads and writes sessions. `lifetime` and `idle` in seconds; `clock` tells seconds since the epoch.
+    """Reads and writes sessions. `lifetime` and `idle` are seconds; `clock` returns seconds since the epoch.
 
-    A session that no browser would keep is put into `memory`, if that outlasts the process, and the cookie holds a
-    sealed pointer to it. `settled_until` tells until when nothing of a session is due, `held` when it last had
-    something open for longer than a moment.
+    A session too large for a browser is stored in `memory`, if that outlives the process, and the cookie holds a
+    sealed pointer to it. `settled_until` returns until when nothing of a session is due; `held` returns when it
+    was last seen with a long request or stream open.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class CookieStore:
         self._fetched = Bounded[str, Loaded](_FETCHED)
 
     async def load(self, received: RequestCookies) -> Loaded | None:
-        """The session the request brought, or None for a stranger's.
+        """The session that the request brought; None if it brought no valid one.
 
         Raises SessionsUnavailable when it is too large for cookies and cannot be fetched.
         """
@@ -78,17 +78,17 @@ class CookieStore:
         return loaded if loaded and await self._is_live(loaded.session) else None
 
     def cached(self, received: RequestCookies) -> Loaded | None:
-        """The session the request brought, where it was loaded before and nothing is due."""
+        """The session that the request brought, if it was loaded before and nothing is due."""
         text = self._cookie.text(received)
         loaded = self._opened.get(text) if text is not None else None
         return None if loaded is None or self._clock() >= loaded.settled_until else loaded
 
     def is_due(self, loaded: Loaded) -> bool:
-        """Whether the cookie should be written anew: to keep an idle limit sliding, or for a new key."""
+        """Whether to write the cookie again: to extend the idle limit, or to seal it with the current key."""
         return loaded.by_old_key or self._clock() >= self._due_at(loaded.session)
 
     def ends_at(self, session: Session) -> float:
-        """When the session is over however busy it is, in seconds since the epoch."""
+        """When the session's lifetime ends, used or not, in seconds since the epoch."""
         return session.created + self._lifetime
 
     def why_absent(self, received: RequestCookies) -> Absence:
@@ -103,10 +103,10 @@ class CookieStore:
         return "foreign" if self._cookie.open(text) is None else "expired"
 
     async def save(self, session: Session, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that keep the session.
+        """Set-Cookie values that store the session.
 
-        When a browser would not keep it and the memory ends with the process, raises SessionTooLarge; when the
-        memory cannot be told now, SessionsUnavailable.
+        Raises SessionTooLarge when it is too large for a browser and the memory does not outlive the process, and
+        SessionsUnavailable when the memory cannot store it now.
         """
         remaining = self.ends_at(session) - self._clock()
         try:
@@ -119,27 +119,27 @@ class CookieStore:
         return self._cookie.set(_pointer(session), remaining, received)
 
     def clear(self, received: RequestCookies) -> list[str]:
-        """Set-Cookie values that end whatever session the request brought."""
+        """Set-Cookie values that delete the session cookies the request brought."""
         return self._cookie.clear(received)
 
     def _due_at(self, session: Session) -> float:
         return min(session.seen + self._idle / TOUCHES_PER_IDLE, self.ends_at(session))
 
     async def _is_live(self, session: Session) -> bool:
-        """Whether neither of its limits has passed, nor it was made by a clock that was far ahead."""
+        """Whether it is within both limits, and was not created in the future (by a wrong clock)."""
         now = self._clock()
         if not -_CLOCK_SKEW <= now - session.created < self._lifetime:
             return False
         if now - session.seen < self._idle:
             return True
-        # Its cookie is old, but a WebSocket may have been open since, which sets no cookie.
+        # The cookie is old, but a WebSocket, which sets no cookie, may have been open since.
         held = self._held(session.id)
-        if now - held >= self._idle:  # here; elsewhere it may be open now
+        if now - held >= self._idle:  # not used here, but perhaps in another process
             held = await self._memory.held(session.id)
         return now - held < self._idle
 
     def _open(self, text: str) -> Loaded | None:
-        """Opening costs more than remembering; both the number and the size of what is remembered are bounded."""
+        """Open a sealed session and cache it, because decryption is slow. Number and size are bounded."""
         content = self._cookie.open(text)
         session = decode(content) if content is not None and not content.startswith(_POINTER) else None
         if session is None:
@@ -152,7 +152,7 @@ class CookieStore:
         return loaded
 
     async def _fetch(self, text: str) -> Loaded | None:
-        """The session that a cookie points to; fewer of these are remembered, because they are large."""
+        """The session in the memory that a cookie points to. Fewer of these are cached, because they are large."""
         content = self._cookie.open(text)
         if content is None or not content.startswith(_POINTER):
             return None

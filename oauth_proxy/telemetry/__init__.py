@@ -1,4 +1,4 @@
-"""What the people who run it get to see: log lines, text or JSON, and metrics."""
+"""Telemetry for operators: logs (text or JSON) and metrics."""
 
 from oauth_proxy.telemetry.access_log import AccessLog
 from oauth_proxy.telemetry.logs import JsonFormatter, StormFilter, TextFormatter, configure_logging, printable

@@ -1,4 +1,4 @@
-"""A line for each request, as `logs` would write it, at a price that every request can pay."""
+"""The access log: one line per request in the format of `logs`, but faster than the logging module."""
 
 import json
 import time
@@ -15,9 +15,9 @@ _LOGGER = "oauth_proxy.access"
 
 
 class AccessLog:
-    """Counts each answer in `metrics`, and writes a line for it to `stream` where `settings` say so.
+    """Counts each response in `metrics`, and writes a line for it to `stream` if `settings` say so.
 
-    All lines of one turn of the event loop are written at once: `soon` calls a function at its end.
+    All lines of one event loop iteration are written at once: `soon` schedules a function for the next one.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class AccessLog:
         self._second, self._stamp = 0, ""
 
     def answered(self, request: Request, outcome: Outcome, seconds: float) -> None:
-        """A response has been sent, after so long."""
+        """Record that a response was sent, `seconds` after its request."""
         self._count(outcome.response.status, outcome.by, seconds)
         if self._is_written:
             if not self._waiting:
@@ -50,7 +50,7 @@ class AccessLog:
             self._stream.write("".join([line(now, *answered) for answered in waiting]))
             self._stream.flush()
         except OSError:
-            pass  # nobody reads the log any more, and there is no other place to say so
+            pass  # the log's reader is gone, and there is no other place to report it
 
     def _time(self) -> str:
         now = time.time()
@@ -61,7 +61,7 @@ class AccessLog:
 
 
 def _path(request: Request) -> str:
-    """The request's target without its query and without user information (RFC 3986 3.2.1), which is a secret."""
+    """The request target without its query and user information (RFC 3986 3.2.1), as both may hold secrets."""
     path = request.raw_path.partition("?")[0]
     if path.startswith("/") and not path.startswith("//"):
         return path

@@ -1,7 +1,7 @@
 """Log lines, text or JSON.
 
-The law: no query string, header value or token is logged; control characters are escaped in one place; a
-storm of equal lines becomes one line that counts them.
+The law: no query string, header value or token is logged. Control characters are escaped in one place. Many equal
+lines become one line with their number.
 """
 
 import json
@@ -18,14 +18,14 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 def printable(text: str) -> str:
-    """The text with every control character spelled out, so that a log line stays one line."""
+    """The text with every control character escaped, so that a log line stays one line."""
     if text.isascii() and text.isprintable():
         return text
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def stamp(moment: float) -> str:
-    """Seconds since the epoch as a line begins with them (RFC 3339), to the millisecond."""
+    """A moment, in seconds since the epoch, as RFC 3339 text with milliseconds."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -38,7 +38,7 @@ def _exception(record: logging.LogRecord) -> str | None:
 
 
 class TextFormatter(logging.Formatter):
-    """`time LEVEL logger: message key=value …`, always one line but for a traceback of our own fault."""
+    """`time LEVEL logger: message key=value …`, always one line, except for a traceback of a bug of ours."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
@@ -50,7 +50,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the record's own fields."""
+    """One JSON object per line: time, level, logger, message, and the record's extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON."""
@@ -67,10 +67,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class StormFilter(logging.Filter):
-    """Lets ten lines of one kind through, then one a second, which says how many it stands for.
+    """Passes ten lines of one kind, then one per second, which says how many were dropped before it.
 
-    A kind is the logger, the message before its arguments and the failure's name, so a stranger cannot make
-    new kinds. What is said of a `user` who is known (signed in, signed out) is no complaint, and always written.
+    A kind is the logger, the message without its arguments, and the failure's name, so strangers cannot create
+    kinds. Lines below WARNING about a known `user` (signed in, signed out) are always written.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -103,5 +103,5 @@ def configure_logging(form: Literal["text", "json"], stream: TextIO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # Its warnings are about what strangers send; our own lines tell those in one line each.
+    # asyncio warns about what strangers send; we log that ourselves, in one line each.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What is counted, in Prometheus's terms."""
+"""The metrics, in the format of Prometheus."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -11,10 +11,10 @@ from prometheus_client.utils import floatToGoString
 
 
 class Answered(Collector):
-    """The answers so far, and how long each took. Plain numbers: one thread counts, and scrapes."""
+    """Responses so far and their durations. Plain numbers need no lock: counting and scraping share one thread."""
 
     BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-    """Seconds; each histogram bucket holds what took at most as long."""
+    """Upper bounds of the histogram buckets, in seconds."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[int, str], int] = {}
@@ -22,13 +22,13 @@ class Answered(Collector):
         self._seconds = 0.0
 
     def count(self, status: int, by: str, seconds: float) -> None:
-        """One more, `by` the tool or the proxy."""
+        """Count one response, sent `by` the tool or the proxy."""
         self._requests[status, by] = self._requests.get((status, by), 0) + 1
         self._took[bisect_left(self.BOUNDS, seconds)] += 1
         self._seconds += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Both families, as Prometheus reads them."""
+        """Both metric families, for Prometheus."""
         requests = CounterMetricFamily("oauth_proxy_requests", "Requests answered.", labels=("code", "by"))
         for (status, by), number in self._requests.items():
             requests.add_metric((str(status), by), number)
@@ -43,7 +43,7 @@ class Answered(Collector):
 
 
 class Metrics:
-    """What is counted, in Prometheus's terms. One registry for each proxy, so that two do not mix."""
+    """All metrics of one proxy. Each proxy has its own registry, so that two in one process do not mix."""
 
     def __init__(self, connections: Callable[[], int] = lambda: 0, tasks: Callable[[], int] = lambda: 0) -> None:
         self.registry = CollectorRegistry()
@@ -66,6 +66,6 @@ class Metrics:
         self.sign_outs = Counter("oauth_proxy_sign_outs", "Sessions ended by visitors.", registry=self.registry)
 
     def show_store(self, name: str, is_up: Callable[[], bool]) -> None:
-        """From now on, tell whether the store of that name answers."""
+        """Add a metric that shows whether the store of that name can be reached."""
         gauge = Gauge(f"oauth_proxy_{name}_up", "Whether the store answers, 1 or 0.", registry=self.registry)
         gauge.set_function(is_up)
