@@ -29,7 +29,7 @@ HEALTH_DEADLINE = 3.0
 
 
 class NobodyAsked(Exception):
-    """No proxy can be asked, and nothing else listens there; the text says why."""
+    """No proxy can be asked, so the store may be used instead; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

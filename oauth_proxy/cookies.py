@@ -51,7 +51,7 @@ def _weight(line: bytes, received: RequestCookies) -> int:
 class Cookies:
     """Reads and writes our cookies, with their names and attributes.
 
-    `secure` is whether the public URL is https; `domain`, where set, shares the cookies with its subdomains.
+    `secure` is whether the public URL is https; `domain`, if set, shares the cookies with its subdomains.
     """
 
     def __init__(

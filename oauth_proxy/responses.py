@@ -115,7 +115,7 @@ class Responses:
         return Outcome(response, user=visit.user, cause=error.cause)
 
     def confirm_sign_out(self, request: Request) -> web.Response:
-        """The page that asks whether to sign out, as another site may want it; programs get an error."""
+        """The page that asks whether to sign out, as the request may be another site's; programs get an error."""
         if not is_navigation("GET", request.fields):  # "GET", as a POST of a form also navigates
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))

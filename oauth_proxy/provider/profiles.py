@@ -75,7 +75,7 @@ class Profiles:
         paths = [question.path]
         for path in _following(paths):
             answer = await self._ask(path, bearer)
-            if answer.status in (403, 404):  # both mean: not a member
+            if answer.status in (403, 404):  # the user is not a member
                 break
             standing += _understood(path, answer, question.read, bearer)
             if (address := _understood(path, answer, question.next, bearer)) is not None:
