@@ -42,7 +42,7 @@ class Refresher:
         self._recheck = recheck
         self._newest = Bounded[str, Session](_REMEMBERED)
         self._renewals = Flights[Session]()
-        self._header_cache = Flights[Session]()
+        self._profile_reads = Flights[Session]()
         self._unrenewed = Pauses("tokens not refreshed", clock)
         self._unread = Pauses("profile not read", clock)
         self._owed = Bounded[str, None](_REMEMBERED)
@@ -98,8 +98,8 @@ class Refresher:
             owed = self._newest.get(session_id)
             if owed is None or not self._is_good(owed):
                 self._owed.drop(session_id)  # the next request reads it, with newer tokens
-            elif self._may_read(owed) and len(self._header_cache) < _TENDED_AT_ONCE:
-                self._header_cache.start(owed.id, self._read(owed))
+            elif self._may_read(owed) and len(self._profile_reads) < _TENDED_AT_ONCE:
+                self._profile_reads.start(owed.id, self._read(owed))
         for session in map(self.newest, open_sessions):
             if len(self._tending) < _TENDED_AT_ONCE and self._may_tend(session):
                 task = asyncio.create_task(self._tended(session))
@@ -118,7 +118,7 @@ class Refresher:
         for task in self._tending:
             task.cancel()
         await self._renewals.close()
-        await self._header_cache.close()
+        await self._profile_reads.close()
 
     async def _tended(self, session: Session) -> None:
         with suppress(ProxyError):  # logged where it was raised
@@ -169,11 +169,11 @@ class Refresher:
 
     async def _described(self, session: Session) -> Session:
         """The session with its current profile; with the last known one if reading takes too long or fails."""
-        flight = self._header_cache.join(session.id)
+        flight = self._profile_reads.join(session.id)
         if flight is None:
             if not self._may_read(session):
                 return session
-            flight = self._header_cache.start(session.id, self._read(session))
+            flight = self._profile_reads.start(session.id, self._read(session))
         try:
             return await flight.answer_soon()
         except (ProviderUnavailable, TimeoutError):
@@ -227,7 +227,7 @@ class Refresher:
         return read_at < session.tokens.granted_at or self._clock() >= read_at + self._recheck
 
     def _may_read(self, session: Session) -> bool:
-        return session.id not in self._header_cache and not self._unread.left(session.id)
+        return session.id not in self._profile_reads and not self._unread.left(session.id)
 
     def _may_tend(self, session: Session) -> bool:
         """Whether a provider call can succeed now: not while a refresh that is due is paused."""
