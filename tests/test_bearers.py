@@ -118,7 +118,7 @@ async def test_a_wrong_token_is_a_401_and_never_a_login(stage: Stage, lines: lis
 
 async def test_a_token_that_may_not_read_its_profile_is_refused(stage: Stage) -> None:
     token = stage.frameio.developer_token(EDITOR)
-    next(iter(stage.frameio._grants["v2"]._grants)).access_scope = ("asset.read",)
+    stage.frameio.grants[0].access_scope = ("asset.read",)
     assert refused(await stage.ask("/echo", bearer(token)), 401, "token_refused")
 
 

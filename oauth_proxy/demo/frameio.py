@@ -13,7 +13,7 @@ from oauth_proxy.demo import api, dialects
 from oauth_proxy.demo.authorization import Refused, SentBack
 from oauth_proxy.demo.dialects import Dialect
 from oauth_proxy.demo.faults import Faults, Handler
-from oauth_proxy.demo.grants import Grants, OAuthError
+from oauth_proxy.demo.grants import Grant, Grants, OAuthError
 from oauth_proxy.demo.people import CAST, Api, App, Directory, Person
 from oauth_proxy.demo.signin import SignIn, page, see_other
 from oauth_proxy.demo.tokens import NO_STORE, TokenRequest, Tokens
@@ -84,6 +84,17 @@ class FrameIO:
         """End everything the person ever allowed."""
         for grants in self._grants.values():
             grants.revoke_person(person.id)
+
+    def revoke_token(self, token: str) -> None:
+        """End one access or refresh token; in v2 its grant ends with it."""
+        for grants in self._grants.values():
+            if (grant := grants.holder(token)) is not None:
+                grants.revoke(token, grant.client_id)
+
+    @property
+    def grants(self) -> list[Grant]:
+        """Every grant that is remembered, v2's first and then by when it began."""
+        return [grant for grants in self._grants.values() for grant in grants]
 
     def expire_access_tokens(self) -> None:
         """End every access token's life now; refresh tokens live on."""

@@ -10,7 +10,7 @@ import math
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -158,6 +158,9 @@ class Grants:
         """Let every access token's life end now; refresh tokens live on."""
         for grant in self._grants:
             grant.access_expires = self._clock()
+
+    def __iter__(self) -> Iterator[Grant]:
+        return iter(self._grants)
 
     def holder(self, token: str) -> Grant | None:
         """The grant that any token or code, dead or alive, was issued under."""

@@ -279,7 +279,7 @@ async def played(steps: list[Step], *, store: str = "cookie", proxies: int = 1) 
         for name in PEOPLE:
             visitor = await stack.enter_async_context(Visitor())
             cookie = await signed_in(stage, visitor, name)
-            people.append(Somebody(stage.frameio._grants["v2"]._grants[-1], [cookie]))
+            people.append(Somebody(stage.frameio.grants[-1], [cookie]))
         play = Play(stage, faults, people, shared=store != "cookie")
         stack.push_async_callback(play.stop)
         for _ in range(proxies):

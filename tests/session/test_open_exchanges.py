@@ -207,7 +207,7 @@ async def test_a_programs_exchange_ends_once_frame_io_refuses_its_token_which_is
                 await asked_about(stage)
             assert stage.frameio.calls["me"] == 2 + 2 * 6
             assert not cut.is_over
-            stage.frameio._grants["v2"].revoke(token, "")
+            stage.frameio.revoke_token(token)
             stage.clock.advance(300)
             await asked_about(stage)
             await cut.ends()
@@ -238,7 +238,7 @@ async def test_frame_io_away_cuts_no_programs_exchange_and_is_not_asked_every_se
             assert not socket.is_over
             assert stage.frameio.calls["me"] - asked <= 12
             stage.frameio.faults.clear()
-            stage.frameio._grants["v2"].revoke(token, "")
+            stage.frameio.revoke_token(token)
             stage.clock.advance(60)
             await asked_about(stage)
             await socket.ends()

@@ -165,7 +165,7 @@ async def test_a_grant_that_ended_is_not_asked_about_again_though_the_visitor_ha
     stage: Stage, visitor: Visitor
 ) -> None:
     cookie = await signed_in(stage, visitor)
-    stage.frameio._grants["v2"]._grants[-1].revoked = True
+    stage.frameio.grants[-1].revoked = True
     stage.frameio.faults.plan("token", Fault.HANG, 1)
     stage.clock.advance(HOUR)
     _, writer = await asyncio.open_connection("127.0.0.1", stage.port)

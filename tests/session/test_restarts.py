@@ -47,7 +47,7 @@ def spent_twice(stage: Stage) -> list[str]:
 
 
 def is_revoked(stage: Stage) -> bool:
-    return stage.frameio._grants["v2"]._grants[-1].revoked
+    return stage.frameio.grants[-1].revoked
 
 
 @pytest.mark.parametrize("store", STORES, indirect=True)

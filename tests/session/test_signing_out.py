@@ -39,7 +39,7 @@ class Revocations:
 
 def tokens(stage: Stage) -> list[tuple[str, str]]:
     """The newest grant's, as they are to be revoked."""
-    grant = stage.frameio._grants["v2"]._grants[-1]
+    grant = stage.frameio.grants[-1]
     assert grant.access
     assert grant.refresh
     return [("access_token", grant.access), ("refresh_token", grant.refresh)]
