@@ -27,7 +27,7 @@ class UpstreamTimeout(UpstreamUnreachable):
 
 
 class HungUp(UpstreamUnreachable):
-    """The tool closed the connection before the first byte of its response."""
+    """The tool closed the connection between two responses."""
 
 
 class UpstreamBusy(UpstreamUnreachable):

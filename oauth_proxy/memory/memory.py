@@ -166,7 +166,7 @@ class Memory:
         return self.is_over(session.id, session.created, who.id, who.email)
 
     def is_over(self, session_id: str, created: float, *names: str | None) -> bool:
-        """The same, for a session of which only this is known; `names` are its user's id and email."""
+        """Whether a session with this id was ended; `names` are the id and the email of its user."""
         return self._ends.has(session_id, created, *names)
 
     async def forget(self, session_id: str) -> None:

@@ -125,7 +125,7 @@ class Refresher:
             await self.fresh(session)
 
     async def _renewed(self, session: Session) -> Session:
-        """The session with new tokens; with the present ones if they are valid and new ones cannot be had now."""
+        """Return the session with new tokens, or with the present ones while those are valid and a refresh fails."""
         flight = self._renewals.join(session.id)
         if self._is_good(session):
             if flight is None and (self._unrenewed.left(session.id) or self._may_wait_for_others(session)):

@@ -270,7 +270,7 @@ class UpstreamConnection(asyncio.Protocol):
         _wake(self._drained)
 
     def _why_lost(self, exc: Exception | None) -> ProxyError:
-        """Return the error that the end of the connection means. A response that is complete ignores it."""
+        """Return the error that the end of the connection means, unless the response is complete already."""
         why = f" ({exc})" if exc else ""
         if not self._reader.begun:
             return HungUp(f"the tool hung up before its answer{why}")

@@ -40,7 +40,8 @@ async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claim
             refusal = await pass_on(request, connection, head, claims=claims, added=added, keep_alive=False)
             connection.abort()
             return refusal
-        await request.writer.drain()  # an End is not told if its transport is already full
+        # Start with an empty buffer: a transport calls `pause_writing` only when its buffer becomes full.
+        await request.writer.drain()
         claims.strike(head)
         opening = _switching(head, accept, added)
     except BaseException:

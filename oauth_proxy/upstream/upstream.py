@@ -83,7 +83,8 @@ class Upstream:
                     wire += body.in_hand
                 to_head = method == "HEAD"
                 await connection.ask(wire, to_head=to_head)
-                if isinstance(connection.error, HungUp) and connection.exchanges > 1 and method in _IDEMPOTENT:
+                hung_up = isinstance(connection.error, HungUp) and not connection.answered
+                if hung_up and connection.exchanges > 1 and method in _IDEMPOTENT:
                     connection = await self._pool.connect()
                     await connection.ask(wire, to_head=to_head)
                 return await pass_on(
