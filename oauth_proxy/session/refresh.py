@@ -125,7 +125,7 @@ class Refresher:
             await self.fresh(session)
 
     async def _renewed(self, session: Session) -> Session:
-        """Return the session with new tokens, or with the present ones while those are valid and a refresh fails."""
+        """Return the session with new tokens, or with the present ones if a refresh fails while they are valid."""
         flight = self._renewals.join(session.id)
         if self._is_good(session):
             if flight is None and (self._unrenewed.left(session.id) or self._may_wait_for_others(session)):
