@@ -12,7 +12,8 @@ from oauth_proxy import turns
 from oauth_proxy.turns import SLICE, line
 from tests.hostile.test_heads import sent, strangers
 from tests.support.proxy import RawAnswer
-from tests.support.raw_http import HANDSHAKE, Heard, Wire, chunked_body, saying
+from tests.support.raw_http import HANDSHAKE, PATIENCE, Heard, Wire, chunked_body, saying
+from tests.support.units import MIB
 
 TINY = b"1\r\nx\r\n"
 STRANGERS = 20
@@ -139,3 +140,21 @@ async def test_what_a_tool_says_right_behind_its_101_arrives_however_much_it_is(
         writer.write(wire.request("/assets/x", *HANDSHAKE))
         assert RawAnswer.read(await reader.readuntil(b"\r\n\r\n")).status == 101
         assert await reader.readexactly(len(wire.tool.early)) == wire.tool.early
+
+
+async def test_a_flood_through_a_websocket_waits_until_the_line_has_come_to_it(wire: Wire) -> None:
+    """libuv reads on for as long as there is something: up to 8 MiB of one tunnel in one turn of the loop."""
+    wire.tool.early = os.urandom(4 * MIB)
+    async with wire.connected() as (reader, writer), asyncio.timeout(PATIENCE):
+        crowd = Crowd(300)
+        writer.write(wire.request("/assets/x", *HANDSHAKE))
+        assert RawAnswer.read(await reader.readuntil(b"\r\n\r\n")).status == 101
+        received = b""
+        while crowd.turns < 300:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    received += await reader.read(1 << 16)
+        assert len(received) < MIB
+        crowd.leave()
+        received += await reader.readexactly(4 * MIB - len(received))
+        assert received == wire.tool.early
