@@ -127,7 +127,7 @@ async def played(steps: list[Step]) -> None:
             await browser.check()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_the_quick_answer_is_the_full_one(steps: list[Step]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
