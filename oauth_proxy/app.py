@@ -53,7 +53,7 @@ from oauth_proxy.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-DRAIN = 12.5  # Connection.shutdown waits twice as long
+DRAIN = 12.5  # ClientConnection.shutdown waits twice as long
 """Seconds that requests in progress have to finish after a stop; Kubernetes kills the process after 30."""
 
 

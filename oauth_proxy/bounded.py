@@ -18,9 +18,8 @@ class Bounded(Generic[K, V]):
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._items: OrderedDict[K, V] = (
-            OrderedDict()
-        )  # a plain dict finds its oldest item slowly after many deletions
+        # Not a plain dict: it finds its oldest item slowly after many deletions.
+        self._items: OrderedDict[K, V] = OrderedDict()
         self.get: Callable[[K], V | None] = self._items.get
 
     def __len__(self) -> int:

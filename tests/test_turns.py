@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from oauth_proxy import turns
 from oauth_proxy.turns import Line, Slices, line, wait_for_turn
+from oauth_proxy.upstream.connection import UpstreamConnection
 
 
 async def test_one_goes_on_per_turn_in_the_order_in_which_they_came() -> None:
@@ -110,3 +111,35 @@ def test_every_byte_is_parsed_once_and_in_order(pieces: list[bytes], slow: bool)
         patch.setattr(turns, "SLOW", -1 if slow else 3600)
         patch.setattr(turns, "PAUSE", 0)
         asyncio.run(feed())
+
+
+class Paused(asyncio.Transport):
+    """A transport without a socket that knows whether it is read."""
+
+    is_read = True
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+
+async def test_the_turn_of_the_last_response_does_not_resume_the_socket_of_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the next response would be read without a bound until its own turn."""
+    monkeypatch.setattr(turns, "SLOW", -1)
+    connection, transport = UpstreamConnection(lambda _: None, 60), Paused()
+    connection.transport = transport
+    old, new = (
+        Slices(lambda _: True, hold=transport.pause_reading, release=connection._release) for _ in range(2)
+    )
+    old.feed(b"the end of the last response")
+    connection._slices = new
+    new.feed(b"x" * 2 * turns.SLICE)
+    old._turn()
+    assert not transport.is_read
+    while new.wait:
+        await wait_for_turn()
+    assert transport.is_read

@@ -21,7 +21,6 @@ from oauth_proxy.upstream.reader import ResponseReader
 HIGH_WATER = 131072
 """Bytes of a body held for a slow client before the tool's socket is paused."""
 
-
 _SPENT = ResponseReader()
 """Shared by all connections that have become tunnels."""
 
@@ -219,8 +218,8 @@ class UpstreamConnection(asyncio.Protocol):
         return not (self._reading_paused or self.error)
 
     def _release(self) -> None:
-        """Resume the socket, unless the client has to read first."""
-        if not self._reading_paused:
+        """Resume the socket, unless the client has to read first, or the present response waits for its turn."""
+        if not (self._reading_paused or (self._slices is not None and self._slices.wait)):
             self.transport.resume_reading()
 
     def _read(self, data: bytes) -> None:
