@@ -123,8 +123,6 @@ class Proxy:
             access,
             cookies,
             visitors,
-            self.sessions,
-            attempts,
             webhooks,
             self._live,
             self.upstreams,

@@ -52,7 +52,7 @@ class Endpoints:
         attempts: Attempts,
         redemptions: Redemptions,
         provider: Provider,
-        answers: Responses,
+        responses: Responses,
         askers: TrustedProxies,
         metrics: Metrics,
         *,
@@ -69,7 +69,7 @@ class Endpoints:
         self._logout = logout
         self._date = date
         self._provider = provider
-        self._answers = answers
+        self._responses = responses
         self._askers = askers
         self._metrics = metrics
         self._routes: dict[str, tuple[tuple[str, ...], Endpoint]] = {
@@ -121,7 +121,7 @@ class Endpoints:
             return await self._without_attempt(request, to, received, finished)
         except ProxyError as error:
             raise Refused(error, Visit(set_cookies=finished), return_to) from error
-        return Outcome(self._answers.redirect(request, landing.url, [*finished, *landing.set_cookies]))
+        return Outcome(self._responses.redirect(request, landing.url, [*finished, *landing.set_cookies]))
 
     async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: RequestCookies) -> Landing:
         """Redeem the code of the first callback of a state. Repeated callbacks get the same redirect."""
@@ -165,7 +165,7 @@ class Endpoints:
         return_to = to.return_to if to else self._site.url("/")
         visit = await self._sessions.resume(received)
         if visit.session is not None:
-            return Outcome(self._answers.redirect(request, return_to, [*finished, *visit.set_cookies]))
+            return Outcome(self._responses.redirect(request, return_to, [*finished, *visit.set_cookies]))
         self._metrics.logins.labels("attempt_unknown").inc()
         stranger = Visit(set_cookies=finished)
         if to is None or not is_navigation(request.method, request.fields):
@@ -188,12 +188,12 @@ class Endpoints:
     ) -> Outcome:
         state, attempt, set_cookies = self._attempts.start(to, received)
         url = self._provider.authorize_url(state, attempt, switch=switch)
-        return Outcome(self._answers.redirect(request, url, [*finished, *set_cookies]))
+        return Outcome(self._responses.redirect(request, url, [*finished, *set_cookies]))
 
     async def sign_in(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The page that offers to sign in."""
-        start_url = self._answers.start_url(self._return_to(request, query))
-        return Outcome(self._answers.page(request, self._answers.pages.sign_in(start_url=start_url)))
+        start_url = self._responses.start_url(self._return_to(request, query))
+        return Outcome(self._responses.page(request, self._responses.pages.sign_in(start_url=start_url)))
 
     async def sign_out(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """End the session; redirect to `rd` if that is a safe address, else show the signed-out page.
@@ -202,16 +202,16 @@ class Endpoints:
         """
         origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
         if not is_known_from(origin, request.fields):
-            return Outcome(self._answers.confirm_sign_out(request))
+            return Outcome(self._responses.confirm_sign_out(request))
         visit = await self._sessions.end(received)
         self._metrics.sign_outs.inc()
         url = self._wanted(request, query)
         if self._logout is not None:
             url = self._logout(url or self._site.url("/oauth2/sign_in"))
         if url is not None:
-            return Outcome(self._answers.redirect(request, url, visit.set_cookies))
-        page = self._answers.pages.signed_out(start_url=self._answers.start_url(self._site.url("/")))
-        return Outcome(self._answers.page(request, page, visit.set_cookies))
+            return Outcome(self._responses.redirect(request, url, visit.set_cookies))
+        page = self._responses.pages.signed_out(start_url=self._responses.start_url(self._site.url("/")))
+        return Outcome(self._responses.page(request, page, visit.set_cookies))
 
     async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """202, 401 or 403 for a front proxy's auth request, with the user in headers.
@@ -220,13 +220,12 @@ class Endpoints:
         """
         visit, session = await self._signed_in(request, received)
         if not self._access.allows(session.identity):
-            forgotten = [*self._sessions.refuse(session, received), *self._attempts.forget_tries(received)]
-            return self._answers.not_allowed(request, visit._replace(set_cookies=forgotten))
+            return self._responses.not_allowed(request, self._visitors.refuse(visit, received))
         headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):
             token = session.tokens.access
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
-        return Outcome(self._answers.empty(request, 202, headers, visit.set_cookies), user=visit.user)
+        return Outcome(self._responses.empty(request, 202, headers, visit.set_cookies), user=visit.user)
 
     async def userinfo(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Who is signed in, as JSON; never a token."""
@@ -239,7 +238,7 @@ class Endpoints:
             "account_id": who.account_id,
             "expires_at": int(self._date(session.tokens.expires_at)),
         }
-        return Outcome(self._answers.json(request, 200, content, visit.set_cookies), user=visit.user)
+        return Outcome(self._responses.json(request, 200, content, visit.set_cookies), user=visit.user)
 
     async def _signed_in(self, request: Request, received: RequestCookies) -> tuple[Visit, Session]:
         visit = await self._visitors.identify(request, received)

@@ -8,7 +8,7 @@ from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
-from oauth_proxy.session import Attempts, OpenExchanges, Sessions
+from oauth_proxy.session import OpenExchanges
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
@@ -24,23 +24,19 @@ class Gateway:
         access: Access,
         cookies: Cookies,
         visitors: Visitors,
-        sessions: Sessions,
-        attempts: Attempts,
         webhooks: Webhooks,
-        live: OpenExchanges,
+        open_exchanges: OpenExchanges,
         upstreams: Upstreams,
-        answers: Responses,
+        responses: Responses,
     ) -> None:
         self._site = site
         self._access = access
         self._cookies = cookies
         self._visitors = visitors
-        self._sessions = sessions
         self._webhooks = webhooks
-        self._attempts = attempts
-        self._live = live
+        self._open_exchanges = open_exchanges
         self._upstreams = upstreams
-        self._answers = answers
+        self._responses = responses
         self._bodies = WholeBodies()
 
     async def handle(self, request: Request, target: Target) -> Outcome:
@@ -68,23 +64,22 @@ class Gateway:
         if session is None:
             return self._stranger(request, target, visit, received)
         if not self._access.allows(session.identity):
-            forgotten = [*self._sessions.refuse(session, received), *self._attempts.forget_tries(received)]
             back = self._site.back_to(target)
-            return self._answers.not_allowed(request, visit._replace(set_cookies=forgotten), back)
+            return self._responses.not_allowed(request, self._visitors.refuse(visit, received), back)
         # Every request, not only a stream, must end when its session ends.
-        task = self._live.enter(session, stream=request.fields.for_stream)
+        task = self._open_exchanges.enter(session, stream=request.fields.for_stream)
         try:
             ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
             return Outcome(await ask(request, outgoing), "tool", session.identity.id)
         except ProxyError as error:
             raise Refused(error, visit) from error
         finally:
-            self._live.leave(task)
+            self._open_exchanges.leave(task)
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
         """Redirect a person to the login, and from there back here; tell a program where the login is."""
         if not is_navigation(request.method, request.fields):
             error = SignInRequired("no session" if not received.ours else "no session that is still good")
             raise Refused(error, visit)
-        url = self._answers.start_url(self._site.back_to(target))
-        return Outcome(self._answers.redirect(request, url, visit.set_cookies))
+        url = self._responses.start_url(self._site.back_to(target))
+        return Outcome(self._responses.redirect(request, url, visit.set_cookies))

@@ -33,6 +33,13 @@ class Visitors:
         except ProxyError as error:
             raise Refused(error, Visit(by_program=True)) from error
 
+    def refuse(self, visit: Visit, received: RequestCookies) -> Visit:
+        """Return the visit of a user without access: the response removes their cookies. Revokes their tokens."""
+        if visit.session is None:
+            return visit
+        removed = [*self._sessions.refuse(visit.session, received), *self._attempts.forget_tries(received)]
+        return visit._replace(set_cookies=removed)
+
     def _returned(self, visit: Visit, received: RequestCookies) -> Visit:
         """If there is a session, also remove the cookie that counts logins which led to none."""
         if visit.session is None or self._attempts.tries not in received.seen:
