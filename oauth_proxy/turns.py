@@ -16,7 +16,7 @@ SLICE = 4 * 1024
 SLOW = 0.0003
 """Seconds of parsing after which a connection waits for its turn."""
 PAUSE = 0.001
-"""Seconds between two turns of the line, so that other processes, such as the tool, get the processor."""
+"""Seconds between two turns while several wait, so that other processes, such as the tool, get the processor."""
 BULK = 64 * 1024
 """Bytes: a read of this size means that more is waiting in the socket."""
 

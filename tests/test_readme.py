@@ -279,7 +279,7 @@ def test_the_limits_are_those_that_are_shown() -> None:
             f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
         ),
         "Requests sent before the last response, bodies in chunks that are slow to parse "
-        f"(over {turns.SLOW * 1000:g} ms)": f"of all connections one every {turns.PAUSE * 1000:g} ms",
+        f"(over {turns.SLOW * 1000:g} ms)": f"of all that wait, one every {turns.PAUSE * 1000:g} ms",
         "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",
