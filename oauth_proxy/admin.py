@@ -104,13 +104,13 @@ class Admin:
             return web.Response(status=401, headers={"WWW-Authenticate": "Sealed"})
         try:
             async with asyncio.timeout(DEADLINE):
-                answer = await self._done(command)
+                reply = await self._done(command)
         except TimeoutError:
-            answer = {"refused": f"it could not do that within {DEADLINE:g} s"}
+            reply = {"refused": f"it could not do that within {DEADLINE:g} s"}
         except Exception:  # the command line trusts sealed replies only, so a failure needs one too
             log.exception("a fault of ours while a command was obeyed")
-            answer = {"refused": "it failed, and its log says why"}
-        return web.Response(text=channel.seal_answer(command, answer))
+            reply = {"refused": "it failed, and its log says why"}
+        return web.Response(text=channel.seal_reply(command, reply))
 
     async def _done(self, command: Command) -> dict[str, Any]:
         if not self._is_ready():

@@ -77,14 +77,14 @@ class Proxy:
         access = Access(settings.access.allow, settings.access.public)
         self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
         self.bearers = bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
-        self._live = OpenExchanges(clock)
+        self.open_exchanges = OpenExchanges(clock)
         store = CookieStore(
             SealedCookie(cookies, Sealer(keys, "session"), cookies.name),
             **lasts,
             clock=clock,
             memory=self.memory,
             settled_until=self.refresher.settled_until,
-            held=self._live.held,
+            held=self.open_exchanges.held,
         )
         self.sessions = Sessions(
             store,
@@ -103,10 +103,10 @@ class Proxy:
             self.memory,
             **lasts,
             allows=access.allows,
-            last_used=self._live.last_used,
+            last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        self.answers = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
+        self.responses = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         self.upstreams = Upstreams(
             routes_for(settings, Claims(cookies)),
             ToolHeaders(settings.headers),
@@ -124,9 +124,9 @@ class Proxy:
             cookies,
             visitors,
             webhooks,
-            self._live,
+            self.open_exchanges,
             self.upstreams,
-            self.answers,
+            self.responses,
         )
         self._endpoints = Endpoints(
             site,
@@ -137,7 +137,7 @@ class Proxy:
             attempts,
             self.redemptions,
             self.provider,
-            self.answers,
+            self.responses,
             TrustedProxies(settings.auth_request_from),
             self.metrics,
             logout=logout_for(settings),
@@ -148,7 +148,7 @@ class Proxy:
             self.refresher,
             self.sessions,
             bearers,
-            self._live,
+            self.open_exchanges,
             lifetime=settings.session.lifetime,
             allows=access.allows,
             clock=clock,
@@ -166,23 +166,23 @@ class Proxy:
                     return await self._endpoints.handle(request, target)
                 return await self._gateway.handle(request, target)
             except ProxyError as error:
-                return self._failure(request, Refused(error), self.answers.failure)
+                return self._failure(request, Refused(error), self.responses.failure)
             except Refused as refused:
-                return self._failure(request, refused, self.answers.failure)
+                return self._failure(request, refused, self.responses.failure)
         except ConnectionError:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
             log.exception("a fault of ours", extra={"request_id": request.request_id})
-            return Outcome(self.answers.fault(request), cause="a fault of ours")
+            return Outcome(self.responses.fault(request), cause="a fault of ours")
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
         """Respond to bytes that could not be parsed as a request."""
         self._introduce(request)
-        return self._failure(request, Refused(error), self.answers.refusal)
+        return self._failure(request, Refused(error), self.responses.refusal)
 
     def end_streams(self) -> None:
         """Cancel WebSockets and event streams, because they do not end by themselves."""
-        self._live.close()
+        self.open_exchanges.close()
 
     async def close(self) -> None:
         """Finish background work, and close everything."""
@@ -215,7 +215,7 @@ class Proxy:
         return read_target(request.raw_path, host)
 
     def _failure(
-        self, request: Request, refused: Refused, answer: Callable[[Request, Refused], web.StreamResponse]
+        self, request: Request, refused: Refused, response: Callable[[Request, Refused], web.StreamResponse]
     ) -> Outcome:
         error = refused.error
         if not isinstance(error, SignInRequired | NotFound):  # the access log shows those
@@ -224,7 +224,7 @@ class Proxy:
                 error.cause,
                 extra={"failure": error.name, "status": error.status, "request_id": request.request_id},
             )
-        return Outcome(answer(request, refused), user=refused.visit.user, cause=error.cause)
+        return Outcome(response(request, refused), user=refused.visit.user, cause=error.cause)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from oauth_proxy.cookies import Cookies
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
-from oauth_proxy.settings import Limits, Member, Settings
-from oauth_proxy.settings import Upstream as UpstreamSettings
+from oauth_proxy.settings import Limits, Member, Settings, UpstreamSettings
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address

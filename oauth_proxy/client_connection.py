@@ -87,7 +87,7 @@ class ClientConnection(Reading):
                 self._capacity.rest(self)
                 head, body = await self._next()
                 self._capacity.wake(self)
-                may_go_on = await self._answer(head, body)
+                may_go_on = await self._respond(head, body)
                 if not (may_go_on and (body.is_eof() or await self._discard(body))):
                     await self._linger()
                     break
@@ -99,7 +99,7 @@ class ClientConnection(Reading):
                 self._unread.start(self.transport)
                 self.transport.close()
 
-    async def _answer(self, head: Head | BadRequest, body: StreamReader) -> bool:
+    async def _respond(self, head: Head | BadRequest, body: StreamReader) -> bool:
         """Handle one request; return whether another one may follow on this connection."""
         started = monotonic()  # not loop.time(): uvloop does not advance it during one turn of the loop
         refused: BadRequest | None = None

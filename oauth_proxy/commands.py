@@ -63,14 +63,14 @@ class Channel:
         """The command in a sealed text. Raises Unsealable."""
         return Command(**json.loads(self._sealer.open(text, self._context)))
 
-    def seal_answer(self, command: Command, answer: Mapping[str, Any]) -> str:
+    def seal_reply(self, command: Command, reply: Mapping[str, Any]) -> str:
         """The sealed reply to this command."""
-        return self._sealer.seal(json.dumps(answer).encode(), f"the answer to {command.nonce}")
+        return self._sealer.seal(json.dumps(reply).encode(), f"the answer to {command.nonce}")
 
-    def open_answer(self, command: Command, text: str) -> dict[str, Any]:
+    def open_reply(self, command: Command, text: str) -> dict[str, Any]:
         """The reply in a sealed text. Raises Unsealable if it is not for this command."""
-        answer: dict[str, Any] = json.loads(self._sealer.open(text, f"the answer to {command.nonce}"))
-        return answer
+        reply: dict[str, Any] = json.loads(self._sealer.open(text, f"the answer to {command.nonce}"))
+        return reply
 
 
 def channels(keys: Sequence[bytes], site: str) -> list[Channel]:

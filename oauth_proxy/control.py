@@ -61,7 +61,7 @@ async def end(settings: Settings, user: str | None) -> Done:
     at, store = settings.admin.listen, settings.session.store
     whose = "all sessions" if user is None else f"all sessions of {shown(user)}"
     try:
-        answer = await _asked(settings, "end", user)
+        reply = await _asked(settings, "end", user)
     except NobodyAsked as nobody:
         if store == "cookie":
             raise ConfigurationError(
@@ -78,10 +78,10 @@ async def end(settings: Settings, user: str | None) -> Done:
     except ConfigurationError as error:  # a proxy that hangs may still do it if it continues within a minute
         raise ConfigurationError([*error.problems, "It is not certain that anybody was signed out."]) from None
     done = f"The proxy at {at} has ended {whose}."
-    if not answer["known"]:
+    if not reply["known"]:
         done += " It has seen nobody of that name so far: is it spelled right?"
-    if answer["untold"] is not None:
-        why = shown(answer["untold"])
+    if reply["untold"] is not None:
+        why = shown(reply["untold"])
         return Done(f"{done} But {store} could not be told, and will be later: {why}", everywhere=False)
     if store == "cookie":
         return Done(f"{done} It forgets that when it stops, because there is no session.store.")
@@ -92,14 +92,14 @@ async def seen(settings: Settings) -> Roll:
     """Who is signed in. Raises ConfigurationError if there is no trusted source."""
     store = settings.session.store
     try:
-        answer = await _asked(settings, "seen")
+        reply = await _asked(settings, "seen")
     except NobodyAsked as nobody:
         if store == "cookie":
             raise ConfigurationError([f"{nobody}, and there is no session.store to look into"]) from None
         people = sorted(await outside.seen(settings), key=lambda each: each.last_seen, reverse=True)
         return Roll(people, f"{nobody}. This is what {store} knows.", connections_known=False)
-    people = [Seen(**person) for person in answer["people"]]
-    return Roll(people, f"This is what the proxy at {settings.admin.listen} knows.", answer["more"])
+    people = [Seen(**person) for person in reply["people"]]
+    return Roll(people, f"This is what the proxy at {settings.admin.listen} knows.", reply["more"])
 
 
 async def ailment(listen: Listen) -> str | None:
@@ -124,7 +124,7 @@ async def _asked(settings: Settings, name: str, user: str | None = None) -> dict
         raise NobodyAsked(f"admin.listen is {at}, any free port, so a proxy that runs cannot be asked")
     try:
         async with asyncio.timeout(DEADLINE):
-            answer = await _in_each_channel(settings, name, user)
+            reply = await _in_each_channel(settings, name, user)
     except (ConnectionRefusedError, FileNotFoundError):
         raise NobodyAsked(f"No proxy runs at {at}") from None
     except TimeoutError:
@@ -135,9 +135,9 @@ async def _asked(settings: Settings, name: str, user: str | None = None) -> dict
         raise ConfigurationError([f"whoever listens at {at} does not answer as a proxy does: {kind}"]) from None
     except OSError as error:
         raise ConfigurationError([f"the proxy at {at} cannot be asked: {error.strerror or error}"]) from None
-    if "refused" in answer:
-        raise ConfigurationError([f"the proxy at {at} refuses: {answer['refused']}. Run this again shortly"])
-    return answer
+    if "refused" in reply:
+        raise ConfigurationError([f"the proxy at {at} refuses: {reply['refused']}. Run this again shortly"])
+    return reply
 
 
 async def _in_each_channel(settings: Settings, name: str, user: str | None) -> dict[str, Any]:
@@ -158,7 +158,7 @@ async def _in_each_channel(settings: Settings, name: str, user: str | None) -> d
 
 def _opened(channel: Channel, command: Command, status: int, text: str, at: Listen) -> dict[str, Any]:
     try:
-        return channel.open_answer(command, text)
+        return channel.open_reply(command, text)
     except Unsealable:
         saw = f"whoever listens at {at} answered {status} without proof of knowing session.secret"
         raise ConfigurationError([f"{saw}: it is not this proxy"]) from None
@@ -173,12 +173,12 @@ async def _exchange(listen: Listen, method: str, path: str, body: str | None = N
     try:
         async with (
             aiohttp.ClientSession(connector=connector, auto_decompress=False) as http,
-            http.request(method, _origin(listen) + path, data=body, allow_redirects=False) as answer,
+            http.request(method, _origin(listen) + path, data=body, allow_redirects=False) as reply,
         ):
             try:
-                await answer.content.readexactly(LONGEST_ANSWER + 1)
+                await reply.content.readexactly(LONGEST_ANSWER + 1)
             except asyncio.IncompleteReadError as whole:
-                return answer.status, whole.partial.decode("latin-1")
+                return reply.status, whole.partial.decode("latin-1")
             raise ValueError("an answer that is too long")
     except aiohttp.ClientConnectorError as error:
         raise error.os_error from None

@@ -183,47 +183,49 @@ def granted_tokens(
     Raises CodeRefused or, when refreshing, GrantEnded if only a new login helps; ProviderRefusedUs if our own
     credentials are refused; ProviderNonsense for everything else.
     """
-    answer = _json_object(status, body, sent)
+    response = _json_object(status, body, sent)
     try:
         token = parse_token_response(body, scope=None)
     except OAuth2Error as error:
-        cause = f"the token endpoint answered {status}: {_explained(answer, [*sent, *_granted(answer)])}"
+        cause = f"the token endpoint answered {status}: {_explained(response, [*sent, *_granted(response)])}"
         raise _refusal(error.error, cause, refreshing=previous is not None) from None
     except (ValueError, OverflowError, TypeError, AttributeError, RecursionError):
         raise ProviderNonsense("the token endpoint's answer is not a token answer") from None
-    access, refresh = _usable(answer.get("access_token")), _usable(answer.get("refresh_token"))
-    if status != 200 or access is None or (refresh is None and answer.get("refresh_token") is not None):
+    access, refresh = _usable(response.get("access_token")), _usable(response.get("refresh_token"))
+    if status != 200 or access is None or (refresh is None and response.get("refresh_token") is not None):
         raise ProviderNonsense(f"the token endpoint answered {status} without usable tokens")
-    if str(answer.get("token_type", "bearer")).lower() != "bearer":
+    if str(response.get("token_type", "bearer")).lower() != "bearer":
         raise ProviderNonsense("the token endpoint granted a token that is not a bearer token")
     # oauthlib drops a zero, but an expires_in of 0 differs from a missing one.
-    expires_in = lifetime if answer.get("expires_in") is None else token.get("expires_in", 0)
+    expires_in = lifetime if response.get("expires_in") is None else token.get("expires_in", 0)
     if not 0 < expires_in <= _LONGEST_EXPIRES_IN:
         raise ProviderNonsense("the token endpoint's expires_in is out of bounds")
     kept, granted = (previous.refresh, previous.scope) if previous else (None, "")
-    return Tokens(access, now, now + expires_in, refresh or kept, _scope(answer.get("scope")) or granted)
+    return Tokens(access, now, now + expires_in, refresh or kept, _scope(response.get("scope")) or granted)
 
 
 def _json_object(status: int, body: bytes, sent: Iterable[str]) -> dict[str, object]:
     try:
-        answer = json.loads(body)
+        response = json.loads(body)
     except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
+        response = None
+    if not isinstance(response, dict):
         # A success that cannot be parsed may hold tokens, which could not be found and removed.
         shown = "" if status < 300 else f": {quoted(body.decode('utf-8', 'replace'), sent)}"
         raise ProviderNonsense(f"the token endpoint answered {status} without a JSON object{shown}")
-    return answer
+    return response
 
 
-def _explained(answer: Mapping[str, object], secrets: Sequence[str]) -> str:
+def _explained(response: Mapping[str, object], secrets: Sequence[str]) -> str:
     """The server's explanation of an error; error_hint is from Ory Hydra."""
-    told = (answer.get("error"), answer.get("error_description", ""), answer.get("error_hint"))
+    told = (response.get("error"), response.get("error_description", ""), response.get("error_hint"))
     return " ".join(quoted(text, secrets) for text in told if text is not None)
 
 
-def _granted(answer: Mapping[str, object]) -> list[str]:
-    return [text for name in ("access_token", "refresh_token", "id_token") if (text := _usable(answer.get(name)))]
+def _granted(response: Mapping[str, object]) -> list[str]:
+    return [
+        text for name in ("access_token", "refresh_token", "id_token") if (text := _usable(response.get(name)))
+    ]
 
 
 def _usable(token: object) -> str | None:

@@ -48,9 +48,9 @@ class ToolApi:
         401 for an invalid handle; 503 with Retry-After while it cannot be checked.
         """
         if request.raw_path.partition("?")[0] != "/token":
-            return _answer(404, {"error": "not_found", "message": "GET /token is here."})
+            return _respond(404, {"error": "not_found", "message": "GET /token is here."})
         if request.method != "GET":
-            return _answer(
+            return _respond(
                 405, {"error": "method_not_allowed", "message": "GET /token is here."}, {"Allow": "GET"}
             )
         try:
@@ -59,9 +59,9 @@ class ToolApi:
             return self._refusal(error)
         except Exception:
             log.exception("a fault of ours")
-            return _answer(500, {"error": "proxy_error", "message": ProxyError.sentence})
+            return _respond(500, {"error": "proxy_error", "message": ProxyError.sentence})
         expires_at = int(self._date(session.tokens.expires_at))
-        return _answer(200, {"access_token": session.tokens.access, "expires_at": expires_at})
+        return _respond(200, {"access_token": session.tokens.access, "expires_at": expires_at})
 
     async def _session(self, request: web.BaseRequest) -> Session:
         sent = request.headers.getall(HANDLE, [])
@@ -82,7 +82,7 @@ class ToolApi:
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
         if error.status == 401:
             headers["WWW-Authenticate"] = CHALLENGE
-        return _answer(error.status, {"error": error.name, "message": error.sentence}, headers)
+        return _respond(error.status, {"error": error.name, "message": error.sentence}, headers)
 
 
 async def serve(stack: AsyncExitStack, api: ToolApi, at: Listen) -> None:
@@ -97,5 +97,5 @@ def _share(socket: Path) -> None:
     socket.chmod(SOCKET_MODE)
 
 
-def _answer(status: int, content: dict[str, object], headers: Mapping[str, str] = _NOT_STORED) -> Outcome:
+def _respond(status: int, content: dict[str, object], headers: Mapping[str, str] = _NOT_STORED) -> Outcome:
     return Outcome(web.json_response(content, status=status, headers={**_NOT_STORED, **headers}))

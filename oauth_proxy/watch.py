@@ -26,7 +26,7 @@ class Watch:
         refresher: Refresher,
         sessions: Sessions,
         bearers: Bearers,
-        live: OpenExchanges,
+        open_exchanges: OpenExchanges,
         *,
         lifetime: float,
         allows: Callable[[Identity], bool],
@@ -36,7 +36,7 @@ class Watch:
         self._refresher = refresher
         self._sessions = sessions
         self._bearers = bearers
-        self._live = live
+        self._open_exchanges = open_exchanges
         self._lifetime = lifetime
         self._allows = allows
         self._clock = clock
@@ -45,12 +45,12 @@ class Watch:
         """Do all these checks once."""
         self._clock.wake()
         await self._memory.follow()
-        opened = list(self._live.sessions())
+        opened = list(self._open_exchanges.sessions())
         visitors = [session for session in opened if not session.program]
         self._refresher.tend(visitors)
         self._sessions.tend(visitors)
         self._bearers.tend(session for session in opened if session.program)
-        self._live.sweep(self._is_over)
+        self._open_exchanges.sweep(self._is_over)
 
     async def forever(self) -> None:
         """Call `look` every second, and return free memory to the system now and then."""
@@ -69,15 +69,15 @@ class Watch:
         Returns why the store could not be written (it will be later); None if it was.
         """
         told = await self._memory.end_user(user)
-        self._live.sweep(self._is_over)
+        self._open_exchanges.sweep(self._is_over)
         return None if told else self._memory.trouble
 
     async def seen(self) -> list[Seen]:
         """The sessions that are known, with their users."""
         found = []
-        connections = self._live.connections()
+        connections = self._open_exchanges.connections()
         for note in await self._memory.notes():
-            last = max(note.seen, self._live.last_used(note.session_id))
+            last = max(note.seen, self._open_exchanges.last_used(note.session_id))
             dates = self._clock.date(note.created), self._clock.date(last)
             found.append(Seen(note.user, note.email, *dates, connections[note.session_id]))
         return found

@@ -47,7 +47,7 @@ async def told(stage: Stage, command: Command) -> dict[str, Any]:
     """The answer to a command that is obeyed, or refused by a proxy that has the secret too."""
     status, text = await posted(stage.admin_url, channel(stage).seal(command))
     assert status == 200
-    return channel(stage).open_answer(command, text)
+    return channel(stage).open_reply(command, text)
 
 
 class Well:
@@ -179,7 +179,7 @@ async def test_an_answer_is_read_by_whoever_asked_only() -> None:
         _, text = await posted(url, Channel(keys[0], SITE).seal(command))
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     assert not [each for each in (b"the-id-of-jo", b"jo@", b"studio") if each in raw or each.decode() in text]
-    assert Channel(keys[0], SITE).open_answer(command, text)["people"][0]["id"] == "the-id-of-jo"
+    assert Channel(keys[0], SITE).open_reply(command, text)["people"][0]["id"] == "the-id-of-jo"
 
 
 @pytest.mark.parametrize("name", ["", "End", "stop", "__init__"])
@@ -213,7 +213,7 @@ async def test_a_proxy_that_stops_takes_no_commands() -> None:
     async with listening(desk, Inbox(keys, SITE, lambda: 0.0), ready=False) as url:
         command = Command.new("end", None, 0.0)
         _, text = await posted(url, Channel(keys[0], SITE).seal(command))
-    assert Channel(keys[0], SITE).open_answer(command, text) == {"refused": "it is stopping"}
+    assert Channel(keys[0], SITE).open_reply(command, text) == {"refused": "it is stopping"}
     assert desk.ended == []
 
 
@@ -223,7 +223,7 @@ async def test_a_command_that_takes_too_long_is_not_said_to_be_done(monkeypatch:
     async with listening(desk, Inbox(keys, SITE, lambda: 0.0)) as url:
         command = Command.new("end", None, 0.0)
         _, text = await posted(url, Channel(keys[0], SITE).seal(command))
-    assert Channel(keys[0], SITE).open_answer(command, text) == {"refused": "it could not do that within 0.2 s"}
+    assert Channel(keys[0], SITE).open_reply(command, text) == {"refused": "it could not do that within 0.2 s"}
 
 
 async def test_a_fault_of_ours_is_told_under_seal_and_its_traceback_is_in_the_log(
@@ -238,7 +238,7 @@ async def test_a_fault_of_ours_is_told_under_seal_and_its_traceback_is_in_the_lo
         command = Command.new("end", None, 0.0)
         status, text = await posted(url, Channel(keys[0], SITE).seal(command))
     assert status == 200
-    assert Channel(keys[0], SITE).open_answer(command, text) == {"refused": "it failed, and its log says why"}
+    assert Channel(keys[0], SITE).open_reply(command, text) == {"refused": "it failed, and its log says why"}
     assert "ZeroDivisionError" in caplog.text
 
 

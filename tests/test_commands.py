@@ -107,7 +107,7 @@ def test_a_command_of_another_site_purpose_or_key_is_not_heard() -> None:
         Channel(NEW, "https://another.example.com").seal(command),
         Sealer([NEW], "session").seal(content, commands._FORM),
         Sealer([NEW], "admin").seal(content),
-        Channel(NEW, SITE).seal_answer(command, {"at": proxy.clock.now}),
+        Channel(NEW, SITE).seal_reply(command, {"at": proxy.clock.now}),
     ):
         assert not proxy.hears(text)
     assert proxy.hears(Channel(NEW, SITE).seal(command))
@@ -120,26 +120,26 @@ def test_a_command_under_any_key_of_the_ring_is_heard_and_answered_under_that_ke
     command = Command.new("seen", None, proxy.clock.now)
     channel, heard = proxy.inbox.open(told.seal(command))
     assert heard == command
-    assert told.open_answer(command, channel.seal_answer(command, {"a": 1})) == {"a": 1}
+    assert told.open_reply(command, channel.seal_reply(command, {"a": 1})) == {"a": 1}
 
 
 def test_an_answer_opens_for_its_command_only() -> None:
     channel = Channel(NEW, SITE)
     command = Command.new("seen", None, 0.0)
-    answer = channel.seal_answer(command, {"a": 1})
+    answer = channel.seal_reply(command, {"a": 1})
     with pytest.raises(Unsealable):
-        channel.open_answer(replace(command, nonce="another"), answer)
+        channel.open_reply(replace(command, nonce="another"), answer)
     with pytest.raises(Unsealable):
-        channel.open_answer(command, channel.seal(command))
+        channel.open_reply(command, channel.seal(command))
 
 
 def test_a_list_of_who_was_seen_fits_into_an_answer_last_seen_first_and_says_how_many_do_not() -> None:
     crowd = [Seen(f"U{n}", f"{base64.b64encode(os.urandom(60)).decode()}@x.example", 0.0, n) for n in range(9000)]
     giant = Seen("giant", "\U0001f608" * 100_000, 0.0, 1e9)
     command, channel = Command.new("seen", None, 0.0), Channel(NEW, SITE)
-    text = channel.seal_answer(command, census([giant, *crowd]))
+    text = channel.seal_reply(command, census([giant, *crowd]))
     assert len(text) <= commands.LONGEST_ANSWER
-    told = channel.open_answer(command, text)
+    told = channel.open_reply(command, text)
     assert [person["id"] for person in told["people"][:2]] == ["U8999", "U8998"]
     assert told["more"] == 9001 - len(told["people"])
     assert 3000 < len(told["people"]) < 9000

@@ -19,8 +19,7 @@ from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
-from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, parse, schema
-from oauth_proxy.settings import Upstream as UpstreamSettings
+from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse, schema
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import relay, whole
 from oauth_proxy.upstream.shares import Shares

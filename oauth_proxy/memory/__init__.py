@@ -2,6 +2,6 @@
 
 from oauth_proxy.memory.memory import Memory, Note
 from oauth_proxy.memory.opening import memory_for
-from oauth_proxy.memory.revocations import End, Revocations
+from oauth_proxy.memory.revocations import Revocation, Revocations
 
-__all__ = ["End", "Memory", "Note", "Revocations", "memory_for"]
+__all__ = ["Memory", "Note", "Revocation", "Revocations", "memory_for"]

@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 
 DEADLINE = 1.0
 """Seconds that a home may take to connect, or to reply."""
-TURN = 30.0
-"""Seconds after which a turn ends although its process died; longer than the work in a turn may take."""
+LEASE = 30.0
+"""Seconds after which a lease ends although its process died; longer than the work in a lease may take."""
 LOOK_AGAIN = 0.05
-"""Seconds between two attempts to take a turn."""
+"""Seconds between two attempts to take a lease."""
 BATCH = 500
 """Records that are read or written at a time."""
 NONSENSE: tuple[type[Exception], ...] = (
@@ -64,11 +64,11 @@ class Home(Protocol):
         ...
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
-        """Take the turn of this key for `lasts` seconds; False while another owner has it."""
+        """Take the lease of this key for `lasts` seconds; False while another owner has it."""
         ...
 
     async def give(self, key: str, owner: str) -> bool:
-        """Release the turn; False if this owner no longer had it."""
+        """Release the lease; False if this owner no longer had it."""
         ...
 
     async def tell(self, ends: Sequence[Record]) -> None:

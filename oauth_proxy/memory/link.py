@@ -16,7 +16,7 @@ from oauth_proxy.clock import Clock
 from oauth_proxy.memory import home as homes
 from oauth_proxy.memory.home import BATCH, Home, Record
 from oauth_proxy.memory.records import Entry, Records, read, written
-from oauth_proxy.memory.revocations import End, Revocations
+from oauth_proxy.memory.revocations import Revocation, Revocations
 from oauth_proxy.seal import Sealer
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _CLOCK_EVERY = 60.0
 _SETTLES = 3.0
 """Seconds until every other process has noticed that the home lost its content, and has written what it knows."""
 
-_read_end = partial(read, End)
+_read_end = partial(read, Revocation)
 
 
 class Link:
@@ -60,7 +60,7 @@ class Link:
         self._retell = retell
         self._lifetime = lifetime
         self._epoch: object = None
-        self._untold: dict[str, End] = {}
+        self._untold: dict[str, Revocation] = {}
         self._is_complained_of = False
         self._agreed_at = 0.0
         self._settled_at = 0.0
@@ -104,14 +104,14 @@ class Link:
                         yield thing
 
     async def take(self, key: str, owner: str) -> bool | None:
-        """Wait for the turn of this key and take it; False if others hold it for more than TURN seconds.
+        """Wait for the lease of this key and take it; False if others hold it for more than LEASE seconds.
 
         None while the home cannot be reached: then each process is on its own.
         """
-        give_up = time.monotonic() + homes.TURN + homes.DEADLINE
+        give_up = time.monotonic() + homes.LEASE + homes.DEADLINE
         with self._forgiving():
             while self.is_up:
-                if await self.home.take(key, owner, homes.TURN):
+                if await self.home.take(key, owner, homes.LEASE):
                     return True
                 if time.monotonic() >= give_up:
                     return False
@@ -119,13 +119,13 @@ class Link:
         return None
 
     async def give(self, key: str, owner: str) -> bool | None:
-        """Release the turn; False if this owner no longer had it, None while the home cannot be reached."""
+        """Release the lease; False if this owner no longer had it, None while the home cannot be reached."""
         with self._forgiving():
             if self.is_up:
                 return await self.home.give(key, owner)
         return None
 
-    async def tell(self, end: End) -> bool:
+    async def tell(self, end: Revocation) -> bool:
         """Publish an end to other processes. Returns whether that worked; if not, it is published later."""
         self._untold[end.what] = end
         with self._forgiving():
@@ -208,7 +208,7 @@ class Link:
                 break
         return True
 
-    def _heard(self, end: End) -> None:
+    def _heard(self, end: Revocation) -> None:
         """Apply an end of another process, and catch up with its clock; if that is far ahead, use our time."""
         if not self._clock.not_before(end.when):
             end = end._replace(when=self._clock())
@@ -227,7 +227,7 @@ class Link:
                 if self._untold.get(end.what) is end:
                     del self._untold[end.what]
 
-    def _ended(self, ends: Sequence[End]) -> list[Record]:
+    def _ended(self, ends: Sequence[Revocation]) -> list[Record]:
         now = self._clock()
         return [
             Record(f"ended:{end.name}", self._records.seal(written(end), "ended"), end.when, lasts)

@@ -1,4 +1,4 @@
-"""The state that the processes of a proxy share: newest tokens, refresh turns, ended sessions, who was seen."""
+"""The state that the processes of a proxy share: newest tokens, refresh leases, ended sessions, who was seen."""
 
 import logging
 import secrets
@@ -11,10 +11,10 @@ from oauth_proxy.bounded import Bounded
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ProviderUnavailable
 from oauth_proxy.identity import Session, decode, encode
-from oauth_proxy.memory.home import TURN, Home
+from oauth_proxy.memory.home import LEASE, Home
 from oauth_proxy.memory.link import Link
 from oauth_proxy.memory.records import Entry, read, written
-from oauth_proxy.memory.revocations import End, Revocations
+from oauth_proxy.memory.revocations import Revocation, Revocations
 from oauth_proxy.oauth import digest
 from oauth_proxy.seal import Sealer
 
@@ -116,7 +116,7 @@ class Memory:
         return [each for each in notes.values() if not over(each.session_id, each.created, each.user, each.email)]
 
     @asynccontextmanager
-    async def turn(self, session_id: str) -> AsyncIterator[None]:
+    async def lease(self, session_id: str) -> AsyncIterator[None]:
         """Inside this context no other process refreshes the session, unless the home cannot be reached.
 
         Raises ProviderUnavailable if other processes take too long.
@@ -130,7 +130,7 @@ class Memory:
             yield
         finally:  # also after a cancelled `take`, which may have succeeded
             if await self._link.give(key, owner) is False and is_mine:
-                log.warning("a refresh took longer than its turn of %.0f s", TURN)
+                log.warning("a refresh took longer than its lease of %.0f s", LEASE)
 
     async def claim(self, what: str, lasts: float) -> float | None:
         """Claim this for `lasts` seconds. None if that worked, else how many seconds ago it was claimed before."""
@@ -150,7 +150,7 @@ class Memory:
 
     async def end(self, session: Session) -> None:
         """End this session: in this process at once, in others as soon as they can read it."""
-        await self._end(End(f"session {session.id}", self._clock(), session.identity.id, session.created))
+        await self._end(Revocation(f"session {session.id}", self._clock(), session.identity.id, session.created))
         await self.forget(session.id)
 
     async def end_user(self, user: str | None) -> bool:
@@ -158,7 +158,7 @@ class Memory:
 
         Returns whether it could be published to other processes; if not, it is published later.
         """
-        return await self._end(End.of_user(user, self._clock()))
+        return await self._end(Revocation.of_user(user, self._clock()))
 
     def has_ended(self, session: Session) -> bool:
         """Whether this session was ended."""
@@ -175,7 +175,7 @@ class Memory:
         name = digest(session_id)
         await self._link.delete(f"session:{name}", f"seen:{name}", f"held:{name}")
 
-    async def _end(self, end: End) -> bool:
+    async def _end(self, end: Revocation) -> bool:
         self._ends.learn([end])
         return await self._link.tell(end)
 

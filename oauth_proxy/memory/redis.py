@@ -113,12 +113,12 @@ class RedisHome:
             yield found
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
-        """Take the turn. It expires by itself, by the clock of Redis."""
+        """Take the lease. It expires by itself, by the clock of Redis."""
         how = {"nx": True, "px": _milliseconds(lasts)}
         return bool(await self._asked(self._client.set, self._full(key), owner, **how))
 
     async def give(self, key: str, owner: str) -> bool:
-        """Release the turn; False if this owner no longer had it."""
+        """Release the lease; False if this owner no longer had it."""
         return bool(await self._asked(self._client.eval, _GIVE, 1, self._full(key), owner) == 1)
 
     async def tell(self, ends: Sequence[Record]) -> None:
@@ -207,9 +207,9 @@ def _how(where: Where) -> dict[str, Any]:
     }
 
 
-def _text(answer: object) -> str:
+def _text(reply: object) -> str:
     """A reply as text; any other reply becomes an empty text, which cannot be opened."""
-    return answer.decode("latin-1") if isinstance(answer, bytes) else ""
+    return reply.decode("latin-1") if isinstance(reply, bytes) else ""
 
 
 def _literal(text: str) -> str:

@@ -14,7 +14,7 @@ MOST_OF_A_PERSON = 256
 _PURGE_EVERY = 3600.0
 
 
-class End(NamedTuple):
+class Revocation(NamedTuple):
     """An end: `what` is `session ID`, `user NAME` (an id or email address in lower case), or `all`.
 
     An end of a user or of all covers the sessions that had begun by `when`. For a session, `person` is its user's
@@ -32,7 +32,7 @@ class End(NamedTuple):
         return digest(self.what)
 
     @classmethod
-    def of_user(cls, user: str | None, when: float) -> "End":
+    def of_user(cls, user: str | None, when: float) -> "Revocation":
         """The end of a user's sessions that had begun by `when`; of everybody's for None."""
         return cls("all" if user is None else f"user {user.lower()}", when)
 
@@ -43,8 +43,8 @@ class Revocations:
     def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:
         self._lifetime = lifetime
         self._clock = clock
-        self._known: dict[str, End] = {}
-        self._of_person: dict[str, list[End]] = {}
+        self._known: dict[str, Revocation] = {}
+        self._of_person: dict[str, list[Revocation]] = {}
         self._purge_at = clock() + _PURGE_EVERY
 
     def has(self, session_id: str, created: float, *names: str | None) -> bool:
@@ -57,7 +57,7 @@ class Revocations:
         ends = [known.get(f"user {name.lower()}") for name in names if name]
         return any(end is not None and created <= end.when for end in (*ends, known.get("all")))
 
-    def learn(self, ends: Iterable[End]) -> None:
+    def learn(self, ends: Iterable[Revocation]) -> None:
         """Add these ends."""
         for end in ends:
             before = self._known.get(end.what)
@@ -68,15 +68,15 @@ class Revocations:
         if self._clock() >= self._purge_at:
             self._purge()
 
-    def known(self) -> list[End]:
+    def known(self) -> list[Revocation]:
         """All known ends."""
         return list(self._known.values())
 
-    def over_at(self, end: End) -> float:
+    def over_at(self, end: Revocation) -> float:
         """When the end may be dropped, because its sessions would have ended by themselves."""
         return (end.created or end.when) + self._lifetime
 
-    def _count(self, end: End) -> None:
+    def _count(self, end: Revocation) -> None:
         """Bound the memory used by a user who signs in and out often: merge the older half of their ends."""
         theirs = self._of_person.setdefault(end.person, [])
         theirs.append(end)
@@ -85,7 +85,7 @@ class Revocations:
             older, theirs[:] = theirs[: len(theirs) // 2], theirs[len(theirs) // 2 :]
             for each in older:
                 self._known.pop(each.what, None)
-            self.learn([End.of_user(end.person, older[-1].created)])
+            self.learn([Revocation.of_user(end.person, older[-1].created)])
 
     def _purge(self) -> None:
         now = self._clock()

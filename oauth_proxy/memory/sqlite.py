@@ -39,14 +39,15 @@ ON CONFLICT (key) DO NOTHING
 """
 _NEWS = "SELECT number, sealed FROM ended WHERE number > ? AND site = ? ORDER BY number LIMIT ?"
 _TOLD = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'ended'"
-# The monotonic clock restarts when the machine boots, so a turn far ahead is from before the boot and is stale. A
-# turn slightly ahead is not: its process may have read the clock later and got the file earlier.
-_TURN = """
+# The monotonic clock restarts when the machine boots, so a lease far ahead is from before the boot and is stale. A
+# lease slightly ahead is not: its process may have read the clock later and got the file earlier.
+# The table keeps the name "turn", and Redis the key, that files and replicas of 0.1.0 know.
+_LEASE = """
 INSERT INTO turn VALUES (:key, :owner, :until) ON CONFLICT (key)
 DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :stale
 """
 _CLEAN = "DELETE FROM record WHERE key IN (SELECT key FROM record WHERE expires <= ? LIMIT ?)"
-_CLEAN_TURNS = "DELETE FROM turn WHERE until <= ?"
+_CLEAN_LEASES = "DELETE FROM turn WHERE until <= ?"
 _MOST_CLEANED = 5000
 
 
@@ -119,17 +120,17 @@ class SqliteHome:
             after = rows[-1][0]
 
     async def take(self, key: str, owner: str, lasts: float) -> bool:
-        """Take the turn. It expires by itself, by the machine's monotonic clock."""
+        """Take the lease. It expires by itself, by the machine's monotonic clock."""
 
         def take(file: sqlite3.Connection) -> int:
             now = time.monotonic()
             times = {"now": now, "until": now + lasts, "stale": now + 2 * lasts}
-            return file.execute(_TURN, {"key": self._full(key), "owner": owner, **times}).rowcount
+            return file.execute(_LEASE, {"key": self._full(key), "owner": owner, **times}).rowcount
 
         return await self.asked(take) == 1
 
     async def give(self, key: str, owner: str) -> bool:
-        """Release the turn; False if this owner no longer had it."""
+        """Release the lease; False if this owner no longer had it."""
         query, row = "DELETE FROM turn WHERE key = ? AND owner = ?", (self._full(key), owner)
         return await self.asked(lambda file: file.execute(query, row).rowcount) == 1
 
@@ -207,7 +208,7 @@ class SqliteHome:
         now = self._clock()
         if now >= self._clean_at:
             file.execute("DELETE FROM ended WHERE expires <= ?", (now - MOST_AHEAD,))
-            file.execute(_CLEAN_TURNS, (time.monotonic(),))
+            file.execute(_CLEAN_LEASES, (time.monotonic(),))
             if file.execute(_CLEAN, (now, _MOST_CLEANED)).rowcount < _MOST_CLEANED:
                 self._clean_at = now + _CLEAN_EVERY
 

@@ -23,7 +23,7 @@ class Question:
 
     path: str
     read: Callable[[Mapping[str, object]], Iterable[str]]
-    next: Callable[[Mapping[str, object]], str | None] = lambda answer: None
+    next: Callable[[Mapping[str, object]], str | None] = lambda response: None
     """The address of the next page, if there is one. It raises what `read` raises."""
 
 

@@ -66,10 +66,10 @@ class Provider:
         form = oauth.code_request(self._client, code, attempt.verifier)
         with self._counted("exchange"):
             now = self._clock()
-            answer = await self._tokens.exchange(self._credentials(), form)
+            response = await self._tokens.exchange(self._credentials(), form)
             return oauth.granted_tokens(
-                answer.status,
-                answer.body,
+                response.status,
+                response.body,
                 now=now,
                 lifetime=self._api.lifetime,
                 sent=self._secrets(code, attempt.verifier),
@@ -88,10 +88,10 @@ class Provider:
         form = oauth.refresh_request(self._client, tokens.refresh, scope)
         with self._counted("refresh"):
             now = self._clock()
-            answer = await self._tokens.refresh(self._credentials(), form, owner)
+            response = await self._tokens.refresh(self._credentials(), form, owner)
             return oauth.granted_tokens(
-                answer.status,
-                answer.body,
+                response.status,
+                response.body,
                 now=now,
                 lifetime=self._api.lifetime,
                 previous=tokens,
@@ -128,11 +128,11 @@ class Provider:
         if self._client.client_secret is None:
             fields["client_id"] = self._client.client_id
         with self._counted("revoke"):
-            async with self._shares.revocations.turn():
-                answer = await self._calls.post(url, self._credentials(), urlencode(fields))
-            if answer.status != 200:
-                shown = quoted(answer.body.decode("utf-8", "replace"), self._secrets(token))
-                raise ProviderNonsense(f"the revocation endpoint answered {answer.status}: {shown}")
+            async with self._shares.revocations.place():
+                response = await self._calls.post(url, self._credentials(), urlencode(fields))
+            if response.status != 200:
+                shown = quoted(response.body.decode("utf-8", "replace"), self._secrets(token))
+                raise ProviderNonsense(f"the revocation endpoint answered {response.status}: {shown}")
 
     @contextmanager
     def _counted(self, call: str) -> Iterator[None]:

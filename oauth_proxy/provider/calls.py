@@ -25,7 +25,7 @@ _NUMBER = re.compile("[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderResponse:
     """Status and content of a response; the status is neither 429 nor 5xx."""
 
     status: int
@@ -39,35 +39,35 @@ class Calls:
         self._http = http
         self._clock = clock
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
+    async def get(self, url: str, headers: Mapping[str, str]) -> ProviderResponse:
         """Send a GET. Raises ProviderAway, ProviderBusy, and ProviderNonsense for a response that is too long."""
         return await self._call("GET", url, headers, None)
 
-    async def post(self, url: str, headers: Mapping[str, str], form: str) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], form: str) -> ProviderResponse:
         """Send an urlencoded form. Raises what `get` raises."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._call("POST", url, {**headers, **kind}, form)
 
-    async def _call(self, method: str, url: str, headers: Mapping[str, str], form: str | None) -> Answer:
+    async def _call(self, method: str, url: str, headers: Mapping[str, str], form: str | None) -> ProviderResponse:
         sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
         try:
             async with (
                 asyncio.timeout(DEADLINE),
-                self._http.request(method, url, headers=sent, data=form, allow_redirects=False) as answer,
+                self._http.request(method, url, headers=sent, data=form, allow_redirects=False) as response,
             ):
-                body = await answer.content.read(LONGEST_ANSWER + 1)
-                while len(body) <= LONGEST_ANSWER and (more := await answer.content.readany()):
+                body = await response.content.read(LONGEST_ANSWER + 1)
+                while len(body) <= LONGEST_ANSWER and (more := await response.content.readany()):
                     body += more
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ProviderAway(f"{method} {url}: {_cause(error)}") from None
-        cause = f"{method} {url}: answered {answer.status}"
-        if answer.status >= 500:
+        cause = f"{method} {url}: answered {response.status}"
+        if response.status >= 500:
             raise ProviderAway(cause)
-        if answer.status == 429:
-            raise ProviderBusy(cause, retry_after=patience(answer.headers, self._clock()))
+        if response.status == 429:
+            raise ProviderBusy(cause, retry_after=patience(response.headers, self._clock()))
         if len(body) > LONGEST_ANSWER:
             raise ProviderNonsense(f"{method} {url}: the answer is longer than {LONGEST_ANSWER} bytes")
-        return Answer(answer.status, body)
+        return ProviderResponse(response.status, body)
 
 
 def patience(headers: Mapping[str, str], now: float) -> int:

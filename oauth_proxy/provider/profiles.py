@@ -13,7 +13,7 @@ from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense
 from oauth_proxy.identity import Identity
 from oauth_proxy.provider.api import Api, Question
 from oauth_proxy.provider.breaker import Breaker
-from oauth_proxy.provider.calls import Answer, Calls
+from oauth_proxy.provider.calls import Calls, ProviderResponse
 from oauth_proxy.provider.shares import Shares
 from oauth_proxy.quotes import quoted
 
@@ -55,15 +55,15 @@ class Profiles:
         bearer = _Bearer(access_token, owner, held=asker != "login")
         if bearer.held:
             self._breaker.check()
-        async with (self._shares.programs if asker == "program" else self._shares.profiles).turn():
+        async with (self._shares.programs if asker == "program" else self._shares.profiles).place():
             return await self._read(bearer)
 
     async def _read(self, bearer: _Bearer) -> Identity:
         path = self._api.profile_path
-        answer = await self._ask(path, bearer)
-        if answer.status == 403:
+        response = await self._ask(path, bearer)
+        if response.status == 403:
             raise NotAllowed(f"{path} answered 403: the account or the scope does not suffice")
-        identity = _understood(path, answer, self._api.read_profile, bearer)
+        identity = _understood(path, response, self._api.read_profile, bearer)
         standing: list[str] = []
         for question in self._questions:
             standing += await self._standing(question, bearer)
@@ -74,11 +74,11 @@ class Profiles:
         standing: list[str] = []
         paths = [question.path]
         for path in _following(paths):
-            answer = await self._ask(path, bearer)
-            if answer.status in (403, 404):  # the user is not a member
+            response = await self._ask(path, bearer)
+            if response.status in (403, 404):  # the user is not a member
                 break
-            standing += _understood(path, answer, question.read, bearer)
-            if (address := _understood(path, answer, question.next, bearer)) is not None:
+            standing += _understood(path, response, question.read, bearer)
+            if (address := _understood(path, response, question.next, bearer)) is not None:
                 paths.append(self._page(question.path, address))
         return standing
 
@@ -94,15 +94,15 @@ class Profiles:
             raise ProviderNonsense(f"the next page of {path} is said to be somewhere else")
         return f"{path}&{urlencode({'after': cursor})}"
 
-    async def _ask(self, path: str, bearer: _Bearer) -> Answer:
+    async def _ask(self, path: str, bearer: _Bearer) -> ProviderResponse:
         """Send a request to the API. Raises GrantEnded for 401."""
         mark = self._api.mark.headers(bearer.token) if self._api.mark else {}
         headers = {"Authorization": f"Bearer {bearer.token}", **mark}
         with self._breaker.call(bearer.owner, held=bearer.held):
-            answer = await self._calls.get(self._api.api_url + path, headers)
-        if answer.status == 401:
+            response = await self._calls.get(self._api.api_url + path, headers)
+        if response.status == 401:
             raise GrantEnded(f"{path} answered 401")
-        return answer
+        return response
 
 
 def _following(paths: list[str]) -> Iterator[str]:
@@ -113,11 +113,13 @@ def _following(paths: list[str]) -> Iterator[str]:
         yield path
 
 
-def _understood(path: str, answer: Answer, read: Callable[[Mapping[str, object]], T], bearer: _Bearer) -> T:
-    if answer.status != 200:
-        shown = quoted(answer.body.decode("utf-8", "replace"), [bearer.token])
-        raise ProviderNonsense(f"{path} answered {answer.status}: {shown}")
+def _understood(
+    path: str, response: ProviderResponse, read: Callable[[Mapping[str, object]], T], bearer: _Bearer
+) -> T:
+    if response.status != 200:
+        shown = quoted(response.body.decode("utf-8", "replace"), [bearer.token])
+        raise ProviderNonsense(f"{path} answered {response.status}: {shown}")
     try:
-        return read(json.loads(answer.body))
+        return read(json.loads(response.body))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ProviderNonsense(f"the answer of {path} is not what was asked for") from None

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from oauth_proxy.errors import ProviderUnavailable
 
 PATIENCE = 10.0
-"""Seconds that a call may wait for its turn."""
+"""Seconds that a call may wait for its place."""
 _WAITING = 50
 """Calls that may wait, per call that may be in progress."""
 
@@ -18,18 +18,18 @@ class Share:
     def __init__(self, kind: str, at_once: int) -> None:
         self.at_once = at_once
         self._kind = kind
-        self._turns = asyncio.Semaphore(at_once)
+        self._places = asyncio.Semaphore(at_once)
         self._waiting = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def place(self) -> AsyncIterator[None]:
         """Wrap one call. Raises ProviderUnavailable if too many wait already, or the wait is too long."""
         if self._waiting >= self.at_once * _WAITING:
             raise ProviderUnavailable(f"too many {self._kind} wait for the provider already")
         self._waiting += 1
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._turns.acquire()
+                await self._places.acquire()
         except TimeoutError:
             cause = f"of all {self._kind} under way none ended within {PATIENCE:g} s"
             raise ProviderUnavailable(cause) from None
@@ -38,7 +38,7 @@ class Share:
         try:
             yield
         finally:
-            self._turns.release()
+            self._places.release()
 
 
 class Shares:

@@ -5,7 +5,7 @@ from math import ceil
 
 from oauth_proxy.errors import ProviderBusy
 from oauth_proxy.provider.breaker import Breaker
-from oauth_proxy.provider.calls import Answer, Calls
+from oauth_proxy.provider.calls import Calls, ProviderResponse
 from oauth_proxy.provider.shares import Shares
 
 LOGIN = "login"
@@ -23,19 +23,19 @@ class TokenEndpoint:
         self._breaker = Breaker(elapsed)
         self._busy_until = elapsed()
 
-    async def exchange(self, headers: Mapping[str, str], form: str) -> Answer:
+    async def exchange(self, headers: Mapping[str, str], form: str) -> ProviderResponse:
         """Exchange a login's code; no pause stops it, because a person is waiting. Raises what `Calls` raises.
 
         A 429 here pauses no refresh: strangers can send as many codes as they like.
         """
-        async with self._shares.logins.turn():
+        async with self._shares.logins.place():
             with self._breaker.call(LOGIN, held=False):
                 return await self._calls.post(self._url, headers, form)
 
-    async def refresh(self, headers: Mapping[str, str], form: str, owner: str) -> Answer:
+    async def refresh(self, headers: Mapping[str, str], form: str, owner: str) -> ProviderResponse:
         """Refresh tokens. Raises what `Calls` raises, and ProviderPaused."""
         self._check()
-        async with self._shares.refreshes.turn():
+        async with self._shares.refreshes.place():
             self._check()
             try:
                 with self._breaker.call(owner):

@@ -7,12 +7,12 @@ from oauth_proxy.identity import Identity
 from oauth_proxy.provider.api import Api, Memberships, Question, required, text
 
 
-def _read_profile(answer: Mapping[str, object]) -> Identity:
+def _read_profile(response: Mapping[str, object]) -> Identity:
     return Identity(
-        id=required(answer["id"]),
-        email=text(answer.get("email")),
-        name=text(answer.get("name")),
-        account_id=text(answer.get("account_id")),
+        id=required(response["id"]),
+        email=text(response.get("email")),
+        name=text(response.get("name")),
+        account_id=text(response.get("account_id")),
     )
 
 
@@ -23,16 +23,16 @@ def _questions(asked: Memberships) -> list[Question]:
     ] + [Question(f"/v2/teams/{team}/membership", partial(_in_team, team)) for team in sorted(asked.teams)]
 
 
-def _in_account(account: str, answer: Mapping[str, object]) -> list[str]:
+def _in_account(account: str, response: Mapping[str, object]) -> list[str]:
     """A user may have several roles in an account: an account role, a team role, and reviewer."""
-    roles = [required(answer[kind]) for kind in ("account", "team") if answer.get(kind) is not None]
-    if answer.get("reviewer") is True:
+    roles = [required(response[kind]) for kind in ("account", "team") if response.get(kind) is not None]
+    if response.get("reviewer") is True:
         roles.append("reviewer")
     return [f"account:{account}", *(f"account:{account}:{role}" for role in roles)] if roles else []
 
 
-def _in_team(team: str, answer: Mapping[str, object]) -> list[str]:
-    return [f"team:{team}", f"team:{team}:{required(answer['role'])}"]
+def _in_team(team: str, response: Mapping[str, object]) -> list[str]:
+    return [f"team:{team}", f"team:{team}:{required(response['role'])}"]
 
 
 V2 = Api(

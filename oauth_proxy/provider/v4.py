@@ -7,8 +7,8 @@ from oauth_proxy.identity import Identity, TokenMark
 from oauth_proxy.provider.api import Api, Memberships, Question, required, text
 
 
-def _read_profile(answer: Mapping[str, object]) -> Identity:
-    data = answer["data"]
+def _read_profile(response: Mapping[str, object]) -> Identity:
+    data = response["data"]
     if not isinstance(data, Mapping):
         raise TypeError("a v4 profile stands under 'data'")
     return Identity(
@@ -27,9 +27,9 @@ def _questions(asked: Memberships) -> list[Question]:
     )
 
 
-def _in_accounts(asked: frozenset[str], answer: Mapping[str, object]) -> list[str]:
+def _in_accounts(asked: frozenset[str], response: Mapping[str, object]) -> list[str]:
     """The user's roles in those accounts that the configuration names."""
-    accounts = answer["data"]
+    accounts = response["data"]
     if not isinstance(accounts, list):
         raise TypeError("v4 lists stand under 'data'")
     standing = []
@@ -40,8 +40,8 @@ def _in_accounts(asked: frozenset[str], answer: Mapping[str, object]) -> list[st
     return standing
 
 
-def _next_page(answer: Mapping[str, object]) -> str | None:
-    links = answer.get("links") or {}
+def _next_page(response: Mapping[str, object]) -> str | None:
+    links = response.get("links") or {}
     if not isinstance(links, Mapping):
         raise TypeError("v4 lists name their pages under 'links'")
     address = links.get("next")

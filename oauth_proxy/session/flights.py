@@ -18,11 +18,11 @@ class Flight(Generic[T]):
         self.task = asyncio.create_task(question)
         self._since = time.monotonic()
 
-    async def answer(self) -> T:
+    async def result(self) -> T:
         """Wait for the result, however long it takes. Raises what the call raises."""
         return await asyncio.shield(self.task)
 
-    async def answer_soon(self) -> T:
+    async def result_soon(self) -> T:
         """Wait for the result. Raises TimeoutError once the call has been running for PATIENCE seconds."""
         async with asyncio.timeout(max(0.0, self._since + PATIENCE - time.monotonic())):
             return await asyncio.shield(self.task)

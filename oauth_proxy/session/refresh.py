@@ -110,7 +110,7 @@ class Refresher:
         """The newest version of the session, once no refresh of it is in progress here."""
         if (flight := self._renewals.join(session.id)) is not None:
             with suppress(ProxyError):
-                await flight.answer()
+                await flight.result()
         return await self.newest_anywhere(session)
 
     async def close(self) -> None:
@@ -132,10 +132,10 @@ class Refresher:
                 return session
             flight = flight or self._renewals.start(session.id, self._renew(session))
             with suppress(ProviderUnavailable, TimeoutError):
-                return await flight.answer_soon()
+                return await flight.result_soon()
             if self._is_good(session):
                 return session
-        return await (flight or self._renewals.start(session.id, self._renew(session))).answer()
+        return await (flight or self._renewals.start(session.id, self._renew(session))).result()
 
     async def _renew(self, session: Session) -> Session:
         """The session with refreshed tokens. Only one process at a time asks for them."""
@@ -147,7 +147,7 @@ class Refresher:
                 raise GrantEnded("its access token has run out, and the provider granted no refresh token")
         if left := self._unrenewed.left(session.id):
             raise ProviderUnavailable("refreshing it failed a moment ago", retry_after=int(left) + 1)
-        async with self._memory.turn(session.id):
+        async with self._memory.lease(session.id):
             await self._memory.follow()
             if self._memory.has_ended(session):
                 raise GrantEnded("it was ended in another process")
@@ -175,7 +175,7 @@ class Refresher:
                 return session
             flight = self._profile_reads.start(session.id, self._read(session))
         try:
-            return await flight.answer_soon()
+            return await flight.result_soon()
         except (ProviderUnavailable, TimeoutError):
             self._owed.keep(session.id, None)
             return session
@@ -206,7 +206,7 @@ class Refresher:
     async def _ending(self, session: Session) -> AsyncIterator[None]:
         """End the session if its grant turns out to have ended.
 
-        This is recorded before the turn is released, even if the clients have disconnected: no process may send
+        This is recorded before the lease is released, even if the clients have disconnected: no process may send
         this refresh token again.
         """
         try:

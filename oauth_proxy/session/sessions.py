@@ -168,7 +168,7 @@ class Sessions:
             await self._memory.forget(session.id)
         newest = await self._refresher.landed(newest)
         with suppress(ProviderUnavailable):
-            async with self._memory.turn(session.id):  # now no process is refreshing it
+            async with self._memory.lease(session.id):  # now no process is refreshing it
                 newest = await self._refresher.newest_anywhere(newest)
         await self._memory.forget(session.id)
         await self._revoke(newest.tokens)

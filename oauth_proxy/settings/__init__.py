@@ -10,13 +10,13 @@ from oauth_proxy.settings.access import (
     parse_email_pattern,
     parse_public_rule,
 )
-from oauth_proxy.settings.addresses import Address, parse_domain
+from oauth_proxy.settings.addresses import UpstreamUrl, parse_domain
 from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS
 from oauth_proxy.settings.listeners import Listen
 from oauth_proxy.settings.loading import load, parse
-from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, Tls, ToolApi, Upstream
+from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, Tls, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.session import Cookie, Session
@@ -26,7 +26,6 @@ __all__ = [
     "DEFAULT_HEADERS",
     "DEFAULT_SCOPES",
     "Access",
-    "Address",
     "Admin",
     "Cookie",
     "EmailPattern",
@@ -47,7 +46,8 @@ __all__ = [
     "Store",
     "Tls",
     "ToolApi",
-    "Upstream",
+    "UpstreamSettings",
+    "UpstreamUrl",
     "Webhook",
     "effective",
     "load",

@@ -31,7 +31,7 @@ _LONGEST_SOCKET = 107
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class UpstreamUrl:
     """Where an upstream is: `socket` (scheme `unix`), else `host` (no brackets) and `port`.
 
     `base` replaces the path prefix of the upstream: empty, or like `/base`, without a slash at its end.
@@ -57,13 +57,15 @@ class Address:
         return f"{self.scheme}://{self.authority}{self.base}"
 
 
-def parse_address(text: str) -> Address:
+def parse_upstream_url(text: str) -> UpstreamUrl:
     """`http://host:3000/base`, `https://host` or `unix:/path.sock:/base`."""
     if text.startswith("unix:"):
         match = _UNIX.fullmatch(text)
         if not match:
             raise Refused("a Unix socket is written unix:/path.sock or unix:/path.sock:/base")
-        return Address("unix", socket=parse_socket_path(match["socket"]), base=_parse_base(match["base"] or ""))
+        return UpstreamUrl(
+            "unix", socket=parse_socket_path(match["socket"]), base=_parse_base(match["base"] or "")
+        )
     return _parse_http(text)
 
 
@@ -192,7 +194,7 @@ def parse_socket_path(path: str) -> str:
     return path
 
 
-def _parse_http(text: str) -> Address:
+def _parse_http(text: str) -> UpstreamUrl:
     match = _URL.fullmatch(text)
     if not match:
         raise _refused_url(text)
@@ -200,7 +202,7 @@ def _parse_http(text: str) -> Address:
     port = int(match["port"] or _DEFAULT_PORTS[scheme])
     if not 0 < port <= 65535:
         raise Refused("a port is a number from 1 to 65535")
-    return Address(scheme, parse_host(match["host"]), port, base=_parse_base(path))
+    return UpstreamUrl(scheme, parse_host(match["host"]), port, base=_parse_base(path))
 
 
 def _refused_url(text: str) -> Refused:

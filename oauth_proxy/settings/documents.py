@@ -136,8 +136,8 @@ def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the file as it is written, for editors; every text may be a ${VARIABLE}."""
     document = Settings.model_json_schema(schema_generator=_AsWritten)
     models = document["$defs"]
-    url = models["Upstream"]["properties"]["url"]
-    models["Upstream"] = {"anyOf": [url, models["Upstream"]]}
+    url = models["UpstreamSettings"]["properties"]["url"]
+    models["UpstreamSettings"] = {"anyOf": [url, models["UpstreamSettings"]]}
     for model in ("Session", "Webhook"):
         secret = models[model]["properties"]["secret"]
         secrets = {key: secret.pop(key) for key in ("type", "items", "minItems", "maxItems")}

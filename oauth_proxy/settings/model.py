@@ -12,11 +12,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from oauth_proxy.settings.access import Access, require_decidable
 from oauth_proxy.settings.addresses import (
-    Address,
     Network,
-    parse_address,
+    UpstreamUrl,
     parse_path_prefix,
     parse_public_url,
+    parse_upstream_url,
     parse_webhook_path,
     require_different_paths,
 )
@@ -44,10 +44,10 @@ class Tls(Section):
     """The private key, PEM."""
 
 
-class Upstream(Section):
+class UpstreamSettings(Section):
     """A tool behind the proxy; a URL alone is short for {url: …}."""
 
-    url: Annotated[Address, FromText(parse_address)]
+    url: Annotated[UpstreamUrl, FromText(parse_upstream_url)]
     """http://host:3000, https://host/base, unix:/run/tool.sock or unix:/run/tool.sock:/base."""
     timeout: Duration = 30.0
     """How long the tool may be silent before the visitor gets a 504."""
@@ -111,7 +111,9 @@ class Settings(Section):
     tls: Tls | None = None
     frameio: Frameio
     session: Session
-    upstreams: Annotated[Mapping[Annotated[str, FromText(parse_path_prefix)], Upstream], Field(min_length=1)]
+    upstreams: Annotated[
+        Mapping[Annotated[str, FromText(parse_path_prefix)], UpstreamSettings], Field(min_length=1)
+    ]
     """Path prefix → URL. The longest prefix wins, and the URL takes its place: /render/x → http://host:3000/x."""
     access: Access
     webhooks: Annotated[

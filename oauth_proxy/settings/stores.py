@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, ValidationInfo
 
-from oauth_proxy.settings.addresses import bracketed, parse_address
+from oauth_proxy.settings.addresses import bracketed, parse_upstream_url
 from oauth_proxy.settings.fields import FromText, reading
 from oauth_proxy.settings.problems import Refused, one_of, reason
 
@@ -151,7 +151,7 @@ def _parse_node(text: str, default_port: int) -> Node:
     match = _NODE.fullmatch(text)
     if not match:
         raise Refused("each host of a Redis is written host or host:port")
-    site = parse_address(f"http://{match['host']}:{match['port'] or default_port}")
+    site = parse_upstream_url(f"http://{match['host']}:{match['port'] or default_port}")
     return site.host, site.port
 
 

@@ -28,8 +28,8 @@ _SPENT = ResponseReader()
 class UpstreamConnection(asyncio.Protocol):
     """A connection for one exchange at a time. `timeout` is how many seconds the tool may let us wait.
 
-    `ask` sends a request; its future ends when there is an `answer`. Then `take` returns the part of the body that
-    has arrived, and `more` waits for further parts, until `complete` or an `error`.
+    `ask` sends a request; its future ends when there is a `response_head`. Then `take` returns the part of the
+    body that has arrived, and `more` waits for further parts, until `complete` or an `error`.
     """
 
     __slots__ = (
@@ -78,7 +78,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._outbox.post(self, request)
         return self._wait()
 
-    def answer(self) -> Head:
+    def response_head(self) -> Head:
         """Return the response's head, once the future of `ask` has ended. Raises the error of the exchange."""
         head = self._reader.head
         if head is None or (self.error is not None and not self.complete):
@@ -101,7 +101,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self._reader.take()
 
     @property
-    def answered(self) -> bool:
+    def is_answered(self) -> bool:
         """Whether the head of a response has arrived."""
         return self._reader.head is not None
 

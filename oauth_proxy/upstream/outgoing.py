@@ -114,7 +114,7 @@ class Body:
 
     async def _send(self, connection: UpstreamConnection) -> None:
         coming = _Coming(self._request.content, self._rate)
-        if not connection.answered:
+        if not connection.is_answered:
             send_continue(self._request)
         while piece := await coming.next():
             if self.chunked:

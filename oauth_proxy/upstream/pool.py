@@ -164,7 +164,7 @@ class Pool:
         if not connection.reusable:
             connection.abort()
             return
-        rest = connection.answer().rest
+        rest = connection.response_head().rest
         connection.rest(self._idle_time if rest is None else rest)
         if not self._promise(connection):
             self._idle.append(_AtRest(connection, owner, asyncio.get_running_loop().time()))

@@ -41,13 +41,13 @@ class Shares:
         waiting = len(self._lines.get(owner, ()))
         if not self._patience or waiting >= self.each:
             raise TooManyAtOnce(f"a visitor has {self.each} under way, and {waiting} wait")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(owner, deque()).append(turn)
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(owner, deque()).append(place)
         try:
             async with asyncio.timeout(self._patience):
-                await turn
+                await place
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # the place came just when we gave up
+            if place.done() and not place.cancelled():  # the place came just when we gave up
                 self.give_back(owner)
             if isinstance(error, TimeoutError):
                 raise TooManyAtOnce(
@@ -55,23 +55,23 @@ class Shares:
                 ) from None
             raise
         finally:
-            self._leave(owner, turn)
+            self._leave(owner, place)
 
     def give_back(self, owner: str) -> None:
         """Free a place, or pass it to the owner's next exchange if one waits."""
         while line := self._lines.get(owner):
-            turn = line[0]
-            self._leave(owner, turn)
-            if not turn.done():
-                turn.set_result(None)
+            place = line[0]
+            self._leave(owner, place)
+            if not place.done():
+                place.set_result(None)
                 return
         left = self._taken.pop(owner) - 1
         if left:
             self._taken[owner] = left
 
-    def _leave(self, owner: str, turn: asyncio.Future[None]) -> None:
+    def _leave(self, owner: str, place: asyncio.Future[None]) -> None:
         line = self._lines.get(owner, deque())
-        if turn in line:
-            line.remove(turn)
+        if place in line:
+            line.remove(place)
             if not line:
                 del self._lines[owner]

@@ -35,7 +35,7 @@ async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claim
     connection = await pool.connect_tunnel()
     try:
         await connection.ask(request_head("GET", outgoing.target, outgoing.lines, _UPGRADE), upgrading=True)
-        head, added = connection.answer(), outgoing.added
+        head, added = connection.response_head(), outgoing.added
         if head.status != 101:
             refusal = await pass_on(request, connection, head, claims=claims, added=added, keep_alive=False)
             connection.abort()
@@ -99,11 +99,11 @@ def _join(
     """Connect the two sockets; `opening` is the 101 for the client. The future ends when either side does."""
     tool, early = connection.transport, cast(Reading, request.protocol).take_over()
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    silent: set[End] = set()
+    silent: set[TunnelSide] = set()
     full: set[asyncio.Transport] = set()
-    visitor.pause_reading()  # so that reading starts again into an End's buffer
-    visitor.set_protocol(End(request.protocol, visitor, tool, over, silent, full))
-    tool.set_protocol(End(connection, tool, visitor, over, silent, full))
+    visitor.pause_reading()  # so that reading starts again into a side's buffer
+    visitor.set_protocol(TunnelSide(request.protocol, visitor, tool, over, silent, full))
+    tool.set_protocol(TunnelSide(connection, tool, visitor, over, silent, full))
     visitor.write(opening + connection.become_tunnel())
     tool.write(early)
     visitor.resume_reading()
@@ -121,7 +121,7 @@ _buffer = memoryview(bytearray(BULK))
 """One buffer for all tunnels: what is read into it is written at once. The loop's own is four times as large."""
 
 
-class End(asyncio.BufferedProtocol):
+class TunnelSide(asyncio.BufferedProtocol):
     """One end of a tunnel: whatever arrives here is sent on the `other` one.
 
     `before` is the protocol the socket had until now. It is told when the socket is lost, so that its owner's
@@ -136,7 +136,7 @@ class End(asyncio.BufferedProtocol):
         own: asyncio.Transport,
         other: asyncio.Transport,
         over: asyncio.Future[None],
-        silent: set["End"],
+        silent: set["TunnelSide"],
         full: set[asyncio.Transport],
     ) -> None:
         self._before = before

@@ -83,14 +83,14 @@ class Upstream:
                     wire += body.in_hand
                 to_head = method == "HEAD"
                 await connection.ask(wire, to_head=to_head)
-                hung_up = isinstance(connection.error, HungUp) and not connection.answered
+                hung_up = isinstance(connection.error, HungUp) and not connection.is_answered
                 if hung_up and connection.exchanges > 1 and method in _IDEMPOTENT:
                     connection = await self._pool.connect()
                     await connection.ask(wire, to_head=to_head)
                 return await pass_on(
                     request,
                     connection,
-                    connection.answer(),
+                    connection.response_head(),
                     claims=self._claims,
                     added=outgoing.added,
                     keep_alive=request.keep_alive and not body.chunked,
@@ -109,11 +109,11 @@ class Upstream:
         meanwhile, and ends the sending when it is complete. In both cases, neither connection is used for another
         request.
         """
-        answer = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
+        response = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
         sender = asyncio.create_task(body.send(connection))
         try:
-            await answer
-            head = connection.answer()
+            await response
+            head = connection.response_head()
             if head.status >= 400:
                 sender.cancel()
             keep_alive = request.keep_alive and not (body.chunked or connection.sending)

@@ -117,7 +117,7 @@ async def test_sites_do_not_mix(place: Place) -> None:
 
 
 @shared
-async def test_a_turn_is_one_owners_until_it_is_given_back(place: Place) -> None:
+async def test_a_lease_is_one_owners_until_it_is_given_back(place: Place) -> None:
     one, other = place.home(), place.home()
     await one.open()
     await other.open()
@@ -132,7 +132,7 @@ async def test_a_turn_is_one_owners_until_it_is_given_back(place: Place) -> None
 
 
 @shared
-async def test_the_turn_of_an_owner_that_died_is_over_by_itself(place: Place) -> None:
+async def test_the_lease_of_an_owner_that_died_is_over_by_itself(place: Place) -> None:
     one, other = place.home(), place.home()
     await one.open()
     assert await one.take("turn:a", "one", 0.1)

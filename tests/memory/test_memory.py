@@ -116,12 +116,12 @@ async def test_one_process_refreshes_at_a_time(place: Place) -> None:
     order = []
 
     async def refresh() -> None:
-        async with other.turn("session-a"):
+        async with other.lease("session-a"):
             order.append("other")
 
-    async with one.turn("session-a"):
+    async with one.lease("session-a"):
         waiting = asyncio.create_task(refresh())
-        async with other.turn("session-b"):
+        async with other.lease("session-b"):
             order.append("another session")
         await asyncio.sleep(2 * home.LOOK_AGAIN)
         order.append("one")
@@ -130,25 +130,25 @@ async def test_one_process_refreshes_at_a_time(place: Place) -> None:
 
 
 @shared
-async def test_a_turn_that_is_never_given_back_is_waited_for_and_no_longer(
+async def test_a_lease_that_is_never_given_back_is_waited_for_and_no_longer(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = await processes(place)
-    async with one.turn("session-a"):
-        monkeypatch.setattr(home, "TURN", 0.0)
+    async with one.lease("session-a"):
+        monkeypatch.setattr(home, "LEASE", 0.0)
         monkeypatch.setattr(home, "DEADLINE", 0.0)
-        if not place.address.startswith("sqlite"):  # there a turn longer than any is from before a restart
+        if not place.address.startswith("sqlite"):  # there a lease longer than any is from before a restart
             with pytest.raises(ProviderUnavailable):
-                async with other.turn("session-a"):
+                async with other.lease("session-a"):
                     pass
 
 
 @shared
-async def test_a_refresh_that_is_broken_off_gives_its_turn_back(place: Place) -> None:
+async def test_a_refresh_that_is_broken_off_gives_its_lease_back(place: Place) -> None:
     one, other = await processes(place)
 
     async def refresh() -> None:
-        async with one.turn("session-a"):
+        async with one.lease("session-a"):
             await asyncio.sleep(3600)
 
     for broken_off_after in (0.0, 0.001, 0.01):
@@ -157,7 +157,7 @@ async def test_a_refresh_that_is_broken_off_gives_its_turn_back(place: Place) ->
         while not refreshing.done():  # Redis' client sometimes overhears the first time
             refreshing.cancel()
             await asyncio.wait([refreshing], timeout=0.1)
-        async with asyncio.timeout(home.TURN / 3), other.turn("session-a"):
+        async with asyncio.timeout(home.LEASE / 3), other.lease("session-a"):
             pass
 
 
@@ -292,7 +292,7 @@ async def test_nothing_that_is_asked_of_a_home_that_is_away_fails(
             assert not await one.remember(session)
             assert await one.newest(session.id) is None
             assert await one.claim("x", 60.0) is None
-            async with one.turn(session.id):
+            async with one.lease(session.id):
                 pass
             assert await one.notes() == []
         await one.end(session)

@@ -46,20 +46,20 @@ class Fail:
 
 
 @dataclass(frozen=True)
-class End:
+class Revocation:
     """The visitor signs out with one of their cookies, or Frame.io ends the grant."""
 
     which: int
     by_frameio: bool
 
 
-Step = Ask | Wait | Fail | End
+Step = Ask | Wait | Fail | Revocation
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
     st.one_of(
         st.builds(Ask, st.integers(0, 9)),
         st.builds(Wait, WAITS, st.sampled_from([0.0, 0.0, -HOUR, HOUR])),
         st.builds(Fail, st.sampled_from(["token", "me"]), st.sampled_from([Fault.SERVER_ERROR, Fault.DISCONNECT])),
-        st.builds(End, st.integers(0, 9), st.booleans()),
+        st.builds(Revocation, st.integers(0, 9), st.booleans()),
     ),
     min_size=3,
     max_size=12,
@@ -89,7 +89,7 @@ class Browser:
                 await self._stage.proxy.look()
             case Fail(endpoint, fault):
                 self._stage.frameio.faults.plan(endpoint, fault, 1)
-            case End(which, by_frameio):
+            case Revocation(which, by_frameio):
                 if by_frameio:
                     self._stage.frameio.revoke_all(EDITOR)
                 else:

@@ -169,7 +169,7 @@ async def test_a_handle_is_good_while_something_of_its_session_is_open_and_for_i
             stage.clock.advance(DAY + 1)
             await stage.proxy.look()
             assert await works(stage, await token(stage, handle))
-    await until(lambda: not list(stage.proxy._live.sessions()))
+    await until(lambda: not list(stage.proxy.open_exchanges.sessions()))
     stage.clock.advance(DAY - 1)
     await token(stage, handle)
     stage.clock.advance(1)

@@ -22,11 +22,11 @@ PEOPLE, LIFETIME = 200, 3
 AT_ONCE = PEOPLE // 8
 """Requests that wait at the same time: no more people than these miss an answer, however slow the machine is."""
 
-TURN = 8
-"""Seconds that a turn lasts: those of the process that was killed are waited for, and 30 s would show no more."""
+LEASE = 8
+"""Seconds that a lease lasts: those of the process that was killed are waited for, and 30 s would show no more."""
 COMMAND = [
     *(sys.executable, "-c"),
-    f"from oauth_proxy.cli import main; from oauth_proxy.memory import home; home.TURN = {TURN}.0; main()",
+    f"from oauth_proxy.cli import main; from oauth_proxy.memory import home; home.LEASE = {LEASE}.0; main()",
 ]
 
 
@@ -68,7 +68,7 @@ class Storm:
     async def calm(self) -> None:
         """One more answer for each, which they wait for."""
         waiting = self._people
-        async with asyncio.timeout(PATIENCE):  # the turns of the process that was killed are over after TURN
+        async with asyncio.timeout(PATIENCE):  # the leases of the process that was killed are over after LEASE
             while waiting:
                 answers = await asyncio.gather(*map(self._ask, waiting))
                 waiting = [each for each, answer in zip(waiting, answers, strict=True) if answer in (503, None)]

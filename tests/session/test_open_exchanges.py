@@ -133,7 +133,7 @@ async def are_open(*counts: tuple[Stage, int]) -> None:
 
 
 def has_open(stage: Stage, count: int) -> bool:
-    return stage.proxy._live.connections().total() == count
+    return stage.proxy.open_exchanges.connections().total() == count
 
 
 @pytest.mark.parametrize("kind", EXCHANGES)

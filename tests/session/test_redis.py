@@ -83,7 +83,7 @@ async def _is_asked(redis: RedisServer, command: str, times: int) -> bool:
     return await redis.asked(command) >= times
 
 
-async def test_a_replica_that_died_while_it_asked_delays_the_others_until_its_turn_is_over(
+async def test_a_replica_that_died_while_it_asked_delays_the_others_until_its_lease_is_over(
     pair: Pair, visitor: Visitor
 ) -> None:
     cookie = await signed_in(pair.a, visitor)
@@ -92,19 +92,19 @@ async def test_a_replica_that_died_while_it_asked_delays_the_others_until_its_tu
     asking = asyncio.create_task(pair.a.ask("/echo", cookie))
     await pair.a.frameio.faults.hanging(1)
     async with pair.redis.client() as client:
-        [turn] = await client.keys("*:turn:*")
-        assert calls.DEADLINE * 1000 < await client.pttl(turn) <= home.TURN * 1000
+        [lease] = await client.keys("*:turn:*")
+        assert calls.DEADLINE * 1000 < await client.pttl(lease) <= home.LEASE * 1000
         pair.a.frameio.faults.release()
         bearer(await asking)
-        assert not await client.exists(turn)
+        assert not await client.exists(lease)
         pair.a.clock.advance(HOUR)
-        await client.set(turn, "a dead replica's", px=500)
+        await client.set(lease, "a dead replica's", px=500)
         bearer(await pair.b.ask("/echo", cookie))
         assert refreshes(pair.a) == 2
-        assert not await client.exists(turn)
+        assert not await client.exists(lease)
 
 
-async def test_a_turn_that_took_too_long_is_not_ended_for_its_next_owner(
+async def test_a_lease_that_took_too_long_is_not_ended_for_its_next_owner(
     pair: Pair, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     cookie = await signed_in(pair.a, visitor)
@@ -113,15 +113,15 @@ async def test_a_turn_that_took_too_long_is_not_ended_for_its_next_owner(
     asking = asyncio.create_task(pair.a.ask("/echo", cookie))
     await pair.a.frameio.faults.hanging(1)
     async with pair.redis.client() as client:
-        [turn] = await client.keys("*:turn:*")
-        await client.set(turn, "another's", px=60_000)
+        [lease] = await client.keys("*:turn:*")
+        await client.set(lease, "another's", px=60_000)
         pair.a.frameio.faults.release()
         bearer(await asking)
-        await until(lambda: is_complained(caplog, "longer than its turn"))
-        assert await client.get(turn) == b"another's"
+        await until(lambda: is_complained(caplog, "longer than its lease"))
+        assert await client.get(lease) == b"another's"
 
 
-async def test_a_turn_nobody_gives_back_is_503_and_spends_no_token(
+async def test_a_lease_nobody_gives_back_is_503_and_spends_no_token(
     pair: Pair, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cookie = await signed_in(pair.a, visitor)
@@ -131,7 +131,7 @@ async def test_a_turn_nobody_gives_back_is_503_and_spends_no_token(
     async with pair.redis.client() as client:
         [session] = await client.keys("*:session:*")
         await client.set(session.replace(b":session:", b":turn:"), "another's", px=60_000)
-    monkeypatch.setattr(home, "TURN", 0.1)
+    monkeypatch.setattr(home, "LEASE", 0.1)
     monkeypatch.setattr(home, "DEADLINE", 0.1)
     pair.a.clock.advance(HOUR)
     assert (await pair.b.ask("/echo", cookie)).status == 503
@@ -234,5 +234,5 @@ async def test_revoke_from_the_command_line_reaches_every_replica(
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_turn_is_longer_than_a_call_to_the_provider_may_take() -> None:
-    assert home.TURN > shares.PATIENCE + calls.DEADLINE + 2 * home.DEADLINE
+def test_a_lease_is_longer_than_a_call_to_the_provider_may_take() -> None:
+    assert home.LEASE > shares.PATIENCE + calls.DEADLINE + 2 * home.DEADLINE

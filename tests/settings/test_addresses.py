@@ -2,13 +2,13 @@
 
 import pytest
 
-from oauth_proxy.settings import Address, Listen, parse_domain
+from oauth_proxy.settings import Listen, UpstreamUrl, parse_domain
 from oauth_proxy.settings.addresses import (
-    parse_address,
     parse_network,
     parse_path_prefix,
     parse_plain_path,
     parse_public_url,
+    parse_upstream_url,
     parse_url,
 )
 from oauth_proxy.settings.listeners import parse_listener_text
@@ -56,22 +56,22 @@ def test_a_listener_that_is_not_one_is_refused(text: str, suggestion: str | None
 @pytest.mark.parametrize(
     ("text", "expected", "authority"),
     [
-        ("http://127.0.0.1:3000", Address("http", "127.0.0.1", 3000), "127.0.0.1:3000"),
-        ("https://api.frame.io", Address("https", "api.frame.io", 443), "api.frame.io"),
-        ("http://my_tool/base", Address("http", "my_tool", 80, base="/base"), "my_tool"),
-        ("http://[::1]:8080/a/b", Address("http", "::1", 8080, base="/a/b"), "[::1]:8080"),
-        ("unix:/run/tool.sock", Address("unix", socket="/run/tool.sock"), "localhost"),
-        ("unix:/run/tool.sock:/base", Address("unix", socket="/run/tool.sock", base="/base"), "localhost"),
+        ("http://127.0.0.1:3000", UpstreamUrl("http", "127.0.0.1", 3000), "127.0.0.1:3000"),
+        ("https://api.frame.io", UpstreamUrl("https", "api.frame.io", 443), "api.frame.io"),
+        ("http://my_tool/base", UpstreamUrl("http", "my_tool", 80, base="/base"), "my_tool"),
+        ("http://[::1]:8080/a/b", UpstreamUrl("http", "::1", 8080, base="/a/b"), "[::1]:8080"),
+        ("unix:/run/tool.sock", UpstreamUrl("unix", socket="/run/tool.sock"), "localhost"),
+        ("unix:/run/tool.sock:/base", UpstreamUrl("unix", socket="/run/tool.sock", base="/base"), "localhost"),
     ],
 )
-def test_an_upstream_is_read_and_written_back(text: str, expected: Address, authority: str) -> None:
-    assert parse_address(text) == expected
+def test_an_upstream_is_read_and_written_back(text: str, expected: UpstreamUrl, authority: str) -> None:
+    assert parse_upstream_url(text) == expected
     assert str(expected) == text
     assert expected.authority == authority
 
 
 def test_the_case_the_default_port_and_the_last_slash_of_a_url_make_no_difference() -> None:
-    assert parse_address("HTTPS://API.Frame.io:443/") == parse_address("https://api.frame.io")
+    assert parse_upstream_url("HTTPS://API.Frame.io:443/") == parse_upstream_url("https://api.frame.io")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_upstream_that_could_be_read_in_two_ways_is_refused(
     text: str, message: str, suggestion: str | None
 ) -> None:
     with pytest.raises(Refused) as refused:
-        parse_address(text)
+        parse_upstream_url(text)
     assert (refused.value.message, refused.value.suggestion) == (message, suggestion)
 
 

@@ -101,7 +101,7 @@ def test_the_committed_schema_is_current() -> None:
 def test_the_schema_describes_every_key_of_the_file() -> None:
     document = schema()
     described = document["$defs"]
-    tops = [document, *described.values(), described["Upstream"]["anyOf"][1]]
+    tops = [document, *described.values(), described["UpstreamSettings"]["anyOf"][1]]
     for model in tops:
         for key, value in model.get("properties", {}).items():
             assert "description" in value or "description" in described[value["$ref"].rpartition("/")[2]], key

@@ -1,6 +1,6 @@
 """A process on a store file: `python -m tests.support.store_worker FILE NAME WORK`; a line for each thing it did.
 
-`put` and `tell` go on for ever. `count` counts in FILE.count, twenty times, while it has the turn. `hold` keeps
+`put` and `tell` go on for ever. `count` counts in FILE.count, twenty times, while it has the lease. `hold` keeps
 every other writer out until its input ends.
 """
 

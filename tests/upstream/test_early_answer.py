@@ -103,7 +103,7 @@ async def test_pieces_for_a_tool_that_has_hung_up_are_dropped() -> None:
         connection.write(b"piece")
         await connection.drain()
         with pytest.raises(UpstreamUnreachable):
-            connection.answer()
+            connection.response_head()
 
 
 async def test_a_tool_that_does_not_read_stops_the_visitor_from_sending() -> None:

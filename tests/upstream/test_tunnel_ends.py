@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from oauth_proxy.upstream.tunnel import End
+from oauth_proxy.upstream.tunnel import TunnelSide
 from tests.support.tool import Door, Peer, Tool, a_stage, a_tool, until
 from tests.support.websocket import HANDSHAKE, SWITCH, switching
 
@@ -63,7 +63,7 @@ async def test_what_comes_for_an_end_that_is_closed_is_dropped() -> None:
         closed.abort()
         await until(lambda: tool.connections == 1 and tool.open == 0)
         over: asyncio.Future[None] = loop.create_future()
-        end = End(asyncio.Protocol(), closed, closed, over, set(), set())
+        end = TunnelSide(asyncio.Protocol(), closed, closed, over, set(), set())
         end.connection_lost(None)
         assert over.done()
         end.get_buffer(-1)[:4] = b"late"
