@@ -35,7 +35,9 @@ class Home(Protocol):
     name: str
     """Its name in the log and in metrics."""
     lasting: bool
-    """Whether it outlives this process, so that other processes may use it too."""
+    """Whether it outlives a restart of the proxy."""
+    shared: bool
+    """Whether several processes use it, so that its content may be lost while this one goes on."""
     failures: tuple[type[Exception], ...]
     """What it raises when it cannot be reached or sends malformed replies."""
 

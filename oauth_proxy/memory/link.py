@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from oauth_proxy.clock import Clock
 from oauth_proxy.memory import home as homes
+from oauth_proxy.memory.bell import Bell
 from oauth_proxy.memory.home import BATCH, Home, Record
 from oauth_proxy.memory.records import Entry, Records, read, written
 from oauth_proxy.memory.revocations import Revocation, Revocations
@@ -36,7 +37,7 @@ class Link:
     and `clock`.
 
     `retell` is called when the home is first reached, or is back and may have lost everything. The clock's time is
-    stored there for `lifetime` seconds.
+    stored there for `lifetime` seconds. `bell` tells the other workers of this proxy that there is an end to read.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Link:
         ends: Revocations,
         retell: Callable[[], Awaitable[None]],
         lifetime: float,
+        bell: Bell,
     ) -> None:
         self.home = home
         self.is_up = False
@@ -65,6 +67,8 @@ class Link:
         self._agreed_at = 0.0
         self._settled_at = 0.0
         self._following = asyncio.Lock()
+        self._bell = bell
+        self._heard_bell = b""
         self._begun = self._done = 0
 
     async def get(self, key: str, read: Callable[[bytes], T]) -> T | None:
@@ -131,8 +135,14 @@ class Link:
         with self._forgiving():
             if self.is_up:
                 await self._tell()
+                self._bell.ring()
                 return True
         return False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another worker has published an end that this one has not read."""
+        return self._bell.heard() != self._heard_bell
 
     @property
     def is_settled(self) -> bool:
@@ -171,6 +181,7 @@ class Link:
                 )
 
     async def _follow(self) -> None:
+        self._heard_bell = self._bell.heard()  # before the reading: what is rung meanwhile is read again
         with self._forgiving():
             if not self.is_up or not await self._learn():
                 await self._reconcile()

@@ -11,6 +11,7 @@ from oauth_proxy.bounded import Bounded
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ProviderUnavailable
 from oauth_proxy.identity import Session, decode, encode
+from oauth_proxy.memory.bell import Bell
 from oauth_proxy.memory.home import LEASE, Home
 from oauth_proxy.memory.link import Link
 from oauth_proxy.memory.records import Entry, read, written
@@ -43,15 +44,19 @@ class Memory:
 
     Call `follow` before anything else, and then about once a second. While the home cannot be reached nothing
     fails: reads return nothing, and writes that matter are repeated later.
+
+    Workers of one proxy share the `bell`. Before a request is decided, call `catch_up`.
     """
 
-    def __init__(self, home: Home, sealer: Sealer, site: str, clock: Clock, lifetime: float, idle: float) -> None:
+    def __init__(
+        self, home: Home, sealer: Sealer, site: str, clock: Clock, lifetime: float, idle: float, bell: Bell
+    ) -> None:
         self._clock = clock
         self._lifetime = lifetime
         self._idle = idle
         self._ends = Revocations(lifetime, clock)
         self._told = Bounded[str, Session](_MOST_RETOLD)
-        self._link = Link(home, sealer, site, clock, self._ends, self._retell, lifetime)
+        self._link = Link(home, sealer, site, clock, self._ends, self._retell, lifetime, bell)
         self.follow = self._link.follow
         self.close = self._link.close
 
@@ -62,13 +67,23 @@ class Memory:
 
     @property
     def lasting(self) -> bool:
-        """Whether the content outlives this process, so that other processes may have written to it."""
+        """Whether the content outlives a restart of the proxy."""
         return self._link.home.lasting
 
     @property
     def trouble(self) -> str | None:
         """Why the home cannot be used now; None if it can."""
         return None if self._link.is_up else f"{self.name} unreachable"
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another worker has published an end that this one has not read: `catch_up` first."""
+        return self._link.is_behind
+
+    async def catch_up(self) -> None:
+        """Read what other workers have published, if there is anything."""
+        if self._link.is_behind:
+            await self._link.follow()
 
     @property
     def may_miss(self) -> bool:
@@ -86,7 +101,7 @@ class Memory:
 
     async def remember(self, session: Session) -> bool:
         """Store the session for other processes. Returns whether that worked; if not, it is stored later."""
-        if self.lasting:
+        if self._link.home.shared:
             self._told.keep(session.id, session)
         return await self._link.put(self._entry(session))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.memory.bell import Bell
 from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.memory import LARGEST, Memory
 from oauth_proxy.memory.process import ProcessHome
@@ -11,8 +12,11 @@ from oauth_proxy.seal import Sealer
 from oauth_proxy.settings import Redis, Settings, Sqlite
 
 
-def memory_for(settings: Settings, clock: Clock) -> Memory:
+def memory_for(settings: Settings, clock: Clock, private: Path | None = None, bell: Bell | None = None) -> Memory:
     """The memory that `session.store` names. It does not connect yet.
+
+    Without a store, the workers of one proxy share the file `private`, which ends with the proxy; a process on its
+    own keeps its memory to itself. `bell` is the one that all workers have.
 
     Raises ConfigurationError for a file that cannot be used, and if the redis package is not installed.
     """
@@ -20,15 +24,18 @@ def memory_for(settings: Settings, clock: Clock) -> Memory:
     # Proxies that share a cookie share the records of its sessions.
     site = f"oauth-proxy:{session.cookie.domain or settings.host}:{session.cookie.name}"
     sealer = Sealer(session.keys, "memory", limit=LARGEST)
-    return Memory(_home(settings, site, clock), sealer, site, clock, session.lifetime, session.idle)
+    home = _home(settings, site, clock, private)
+    return Memory(home, sealer, site, clock, session.lifetime, session.idle, bell or Bell())
 
 
-def _home(settings: Settings, site: str, clock: Clock) -> Home:
+def _home(settings: Settings, site: str, clock: Clock, private: Path | None) -> Home:
     match settings.session.store:
         case Sqlite(path):
-            return _sqlite(path, site, clock)
+            return _sqlite(path, site, clock, lasting=True)
         case Redis() as where:
             return _redis(where, site, settings.session.lifetime)
+        case _ if private is not None:
+            return _sqlite(private, site, clock, lasting=False)
         case _:
             return ProcessHome(clock)
 
@@ -36,10 +43,10 @@ def _home(settings: Settings, site: str, clock: Clock) -> Home:
 # These imports are local, so that a proxy loads only the home it uses: SQLite costs 0.7 MiB and 10 ms.
 
 
-def _sqlite(path: Path, site: str, clock: Clock) -> Home:
+def _sqlite(path: Path, site: str, clock: Clock, *, lasting: bool) -> Home:
     from oauth_proxy.memory.sqlite import SqliteHome
 
-    return SqliteHome(path, site, clock)
+    return SqliteHome(path, site, clock, lasting=lasting)
 
 
 def _redis(where: Redis, site: str, lifetime: float) -> Home:

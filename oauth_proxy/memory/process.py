@@ -51,6 +51,7 @@ class ProcessHome:
 
     name = "memory"
     lasting = False
+    shared = False
     failures: tuple[type[Exception], ...] = ()
 
     def __init__(self, clock: Callable[[], float]) -> None:

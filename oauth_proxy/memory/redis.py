@@ -54,7 +54,7 @@ class RedisHome:
     """
 
     name = "redis"
-    lasting = True
+    lasting = shared = True
     failures: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, *NONSENSE)
 
     def __init__(self, where: Where, site: str, lifetime: float) -> None:

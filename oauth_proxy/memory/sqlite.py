@@ -54,14 +54,16 @@ _MOST_CLEANED = 5000
 class SqliteHome:
     """A home in the file at `path`; `site` separates proxies that do not share a cookie.
 
-    `clock` returns seconds since the epoch. Raises ConfigurationError for a file that cannot be used.
+    `clock` returns seconds since the epoch; `lasting` is whether the file outlives the proxy. Raises
+    ConfigurationError for a file that cannot be used.
     """
 
     name = "sqlite"
-    lasting = True
+    shared = True
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError, Unusable, *NONSENSE)
 
-    def __init__(self, path: Path, site: str, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, site: str, clock: Callable[[], float], *, lasting: bool = True) -> None:
+        self.lasting = lasting
         prepared(path)
         self._path = path
         self._site = site

@@ -72,6 +72,7 @@ class Handles:
             raise SignInRequired("a handle that is none of ours") from None
         if self._clock() - created >= self._lifetime:
             raise SignInRequired("the session's lifetime has passed")
+        await self._memory.catch_up()
         session = self._going_on(await self._found(session_id, created))
         return self._going_on(await self._refresher.fresh(session))
 

@@ -74,7 +74,7 @@ class Sessions:
 
     def cached(self, received: RequestCookies) -> Visit | None:
         """The result of `resume` if it is known without waiting and nothing is due; otherwise None."""
-        loaded = self._store.cached(received)
+        loaded = None if self._memory.is_behind else self._store.cached(received)
         if loaded is None or self._memory.has_ended(loaded.session) or self._refresher.has_news(loaded.session):
             return None
         return Visit(loaded.session)
@@ -85,6 +85,7 @@ class Sessions:
         Raises ProviderUnavailable when the token has expired and the provider cannot be asked for a new one, and
         SessionsUnavailable when the session is stored in the memory only and that cannot be asked.
         """
+        await self._memory.catch_up()
         loaded = await self._store.load(received)
         if loaded is None or self._memory.has_ended(loaded.session):
             return Visit(None)

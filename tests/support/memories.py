@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from oauth_proxy.clock import Clock as Agreed
 from oauth_proxy.identity import Identity, Session, Tokens
-from oauth_proxy.memory import Memory
+from oauth_proxy.memory import Bell, Memory
 from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.memory import LARGEST
 from oauth_proxy.seal import Sealer
@@ -30,11 +30,13 @@ class Machine(Clock):
         return self._true.now
 
 
-def a_memory(place: Place, *, wrong: float = 0.0, key: bytes = KEY, home: Home | None = None) -> Memory:
+def a_memory(
+    place: Place, *, wrong: float = 0.0, key: bytes = KEY, home: Home | None = None, bell: Bell | None = None
+) -> Memory:
     """One more process of the site, which has not followed yet."""
     clock = Agreed(Machine(place.clock, wrong))
     sealer = Sealer([key], "memory", limit=LARGEST)
-    return Memory(home or place.home(clock=clock), sealer, SITE, clock, WEEK, WEEK / 7)
+    return Memory(home or place.home(clock=clock), sealer, SITE, clock, WEEK, WEEK / 7, bell or Bell())
 
 
 async def processes(place: Place, count: int = 2) -> list[Memory]:
