@@ -10,17 +10,20 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from oauth_proxy.commands import LONGEST_COMMAND, Command, Inbox, census
+from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox, census
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Unsealable
-from oauth_proxy.telemetry import Metrics
+from oauth_proxy.siblings import Siblings
+from oauth_proxy.telemetry import exposition, merged
 
 log = logging.getLogger(__name__)
 
 DEADLINE = 5.0
 """Seconds to receive a command, and again to carry it out."""
+RELOAD_DEADLINE = 90.0
+"""Seconds for a new generation of workers to start."""
 
 
 class Troubled(Protocol):
@@ -46,23 +49,28 @@ class Desk(Protocol):
         """All known signed-in users."""
         ...
 
+    async def is_first(self, nonce: str) -> bool:
+        """Whether no process of this proxy has accepted the command with this nonce before."""
+        ...
+
 
 class Admin:
     """`is_ready` is whether new visitors should be sent here; `memory` reports whether the store can be reached.
 
-    `capacity` reports trouble while new connections are refused; `desk` and `inbox` are for commands.
+    `capacity` reports trouble while new connections are refused; `desk` and `inbox` are for commands. Metrics are
+    those of all `siblings`, and they can be given the file as it is now.
     """
 
     def __init__(
         self,
-        metrics: Metrics,
         is_ready: Callable[[], bool],
         memory: Troubled,
         capacity: Troubled,
         desk: Desk,
         inbox: Inbox,
+        siblings: Siblings,
     ) -> None:
-        self._metrics = metrics
+        self._siblings = siblings
         self._is_ready = is_ready
         self._memory = memory
         self._desk = desk
@@ -71,6 +79,12 @@ class Admin:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle /metrics (Prometheus's text format), /healthz and /readyz (as in Kubernetes), and /command."""
+        response = await self._response(request)
+        if not self._is_ready():  # the next request is for another process, or for none
+            response.force_close()
+        return response
+
+    async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
         allowed = ("POST",) if path == "/command" else ("GET", "HEAD")
         if request.method not in allowed:
@@ -79,7 +93,7 @@ class Admin:
             case "/command":
                 return await self._command(request)
             case "/metrics":
-                body = generate_latest(self._metrics.registry)
+                body = exposition(merged(await self._siblings.gather("metrics")))
                 return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
             case "/healthz":
                 return web.Response(text="ok\n")
@@ -98,19 +112,27 @@ class Admin:
     async def _command(self, request: web.BaseRequest) -> web.Response:
         """200 for clients that know the secret; only the sealed reply says what the command did."""
         try:
-            channel, command = self._inbox.open(await _body(request))
+            channel, command = await self._opened(request)
         except Unsealable:
             log.warning("a command was refused: nobody sealed it for this proxy just now")
             return web.Response(status=401, headers={"WWW-Authenticate": "Sealed"})
+        deadline = RELOAD_DEADLINE if command.name == "reload" else DEADLINE
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(deadline):
                 reply = await self._done(command)
         except TimeoutError:
-            reply = {"refused": f"it could not do that within {DEADLINE:g} s"}
+            reply = {"refused": f"it could not do that within {deadline:g} s"}
         except Exception:  # the command line trusts sealed replies only, so a failure needs one too
             log.exception("a fault of ours while a command was obeyed")
             reply = {"refused": "it failed, and its log says why"}
         return web.Response(text=channel.seal_reply(command, reply))
+
+    async def _opened(self, request: web.BaseRequest) -> tuple[Channel, Command]:
+        """The command, and the channel for its reply. Raises Unsealable, also if another process has obeyed it."""
+        channel, command = self._inbox.open(await _body(request))
+        if not await self._desk.is_first(command.nonce):
+            raise Unsealable
+        return channel, command
 
     async def _done(self, command: Command) -> dict[str, Any]:
         if not self._is_ready():
@@ -120,6 +142,8 @@ class Admin:
                 return await self._end(command.user)
             case "seen":
                 return await asyncio.to_thread(census, await self._desk.seen())
+            case "reload":
+                return {"problems": await self._siblings.reload()}
         return {"refused": "it does not know this command"}
 
     async def _end(self, user: str | None) -> dict[str, Any]:

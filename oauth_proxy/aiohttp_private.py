@@ -36,7 +36,7 @@ R = TypeVar("R", bound=web.BaseRequest)
 class Protocol(web.RequestHandler):
     """aiohttp's side of a client connection: it owns the transport. The subclass reads requests and responds."""
 
-    __slots__ = ("is_body_full", "is_held")
+    __slots__ = ("is_body_full", "is_draining", "is_held")
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
@@ -44,6 +44,8 @@ class Protocol(web.RequestHandler):
         """The reader of a body has asked to pause the socket."""
         self.is_held = False
         """We have asked to pause the socket."""
+        self.is_draining = False
+        """The present response is the last one of this connection."""
 
     async def start(self) -> None:
         """Handle the requests of this connection; aiohttp runs this in a task when the connection is made."""

@@ -3,24 +3,18 @@
 import asyncio
 import logging
 import secrets
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import count
-from typing import TextIO
 
 import aiohttp
 from aiohttp import web
 
-from oauth_proxy import reading, server, tool_api
+from oauth_proxy import reading
 from oauth_proxy.access import Access
-from oauth_proxy.admin import Admin
 from oauth_proxy.assembly import cookies_for, logout_for, provider_for, routes_for
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
-from oauth_proxy.commands import Inbox
 from oauth_proxy.cookies import SealedCookie
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
@@ -34,6 +28,7 @@ from oauth_proxy.errors import (
 )
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.headers import ToolHeaders, TrustedProxies
+from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
 from oauth_proxy.pages import Pages
@@ -42,9 +37,8 @@ from oauth_proxy.requests import HeaderCache, Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
-from oauth_proxy.settings import Listen, Settings
-from oauth_proxy.telemetry import AccessLog, Metrics
-from oauth_proxy.tool_api import ToolApi
+from oauth_proxy.settings import Settings
+from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.visitors import Visitors
@@ -53,14 +47,13 @@ from oauth_proxy.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-DRAIN = 12.5  # ClientConnection.shutdown waits twice as long
-"""Seconds that requests in progress have to finish after a stop; Kubernetes kills the process after 30."""
-
 
 class Proxy:
     """All parts of one proxy; they use the clocks of `system`. Create it inside a running event loop."""
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession, system: System = MACHINE) -> None:
+    def __init__(
+        self, settings: Settings, http: aiohttp.ClientSession, inherited: Inherited, system: System = MACHINE
+    ) -> None:
         site = Site(settings.public_url, settings.session.cookie.domain)
         cookies = cookies_for(settings)
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
@@ -68,11 +61,11 @@ class Proxy:
         self._site = site
         self._peers = TrustedProxies(settings.trusted_proxies)
         self._header_cache = HeaderCache()
-        self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts)
+        self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts, inherited.workers)
         self.metrics = Metrics(lambda: self.capacity.open, lambda: len(asyncio.all_tasks()))
         self.provider = provider_for(settings, http, clock, system, self.metrics)
-        self.memory = memory_for(settings, clock)
-        if self.memory.lasting:
+        self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
+        if self.memory.lasting:  # the memory of this proxy alone is no store of the operators'
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
         access = Access(settings.access.allow, settings.access.public)
         self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
@@ -152,6 +145,7 @@ class Proxy:
             lifetime=settings.session.lifetime,
             allows=access.allows,
             clock=clock,
+            siblings=inherited.siblings,
         )
         self.look = self.watch.look
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
@@ -225,50 +219,3 @@ class Proxy:
                 extra={"failure": error.name, "status": error.status, "request_id": request.request_id},
             )
         return Outcome(response(request, refused), user=refused.visit.user, cause=error.cause)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A listening proxy, and its addresses, with the actual port where the settings had port 0."""
-
-    proxy: Proxy
-    listen: Listen
-    admin: Listen
-
-
-@asynccontextmanager
-async def running(
-    settings: Settings, log_to: TextIO, system: System = MACHINE, *, sock: socket.socket | None = None
-) -> AsyncIterator[Running]:
-    """Run a proxy until the context ends; then requests in progress may finish.
-
-    The access log is written to `log_to`. `sock`, if given, already listens for visitors.
-
-    Raises ConfigurationError for a port, certificate or template that turns out to be unusable.
-    """
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
-    async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(session)
-        proxy = Proxy(settings, http, system)
-        stack.push_async_callback(proxy.close)
-        await proxy.look()
-        stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
-        stack.push_async_callback(proxy.upstreams.close)
-        access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
-        public = server.Server(
-            proxy.handle, refusal=proxy.refuse, answered=access_log.answered, capacity=proxy.capacity
-        )
-        draining = False
-        inbox = Inbox(settings.session.keys, settings.public_url, system.wall)
-        admin = Admin(proxy.metrics, lambda: not draining, proxy.memory, proxy.capacity, proxy.watch, inbox)
-        asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
-        # The admin listener closes after the public one, to report that the proxy is draining.
-        admin_listen = await server.listen(stack, asked, settings.admin.listen, None, 0.1)
-        if settings.tool_api:
-            await tool_api.serve(stack, ToolApi(proxy.handles, proxy.clock.date), settings.tool_api.listen)
-        listen = await server.listen(stack, public, settings.listen, settings.tls, DRAIN, sock)
-        try:
-            yield Running(proxy, listen, admin_listen)
-        finally:
-            draining = True
-            proxy.end_streams()

@@ -6,6 +6,7 @@ balancer or a browser notices.
 """
 
 import logging
+import math
 import resource
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -64,9 +65,13 @@ class Capacity:
         self._origin = lru_cache(_REMEMBERED)(self._read_origin)
 
     @classmethod
-    def within(cls, wanted: int | None, is_front: Callable[[str], bool]) -> "Capacity":
-        """Return a Capacity for the `wanted` number of connections, or as many as the process may have open."""
-        return cls(bound(wanted, raise_descriptor_limit()), is_front)
+    def within(cls, wanted: int | None, is_front: Callable[[str], bool], workers: int = 1) -> "Capacity":
+        """Return a Capacity for the `wanted` number of connections, or as many as the process may have open.
+
+        Of the wanted ones each of the `workers` gets its part.
+        """
+        part = None if wanted is None else math.ceil(wanted / workers)
+        return cls(bound(part, raise_descriptor_limit()), is_front)
 
     @property
     def open(self) -> int:

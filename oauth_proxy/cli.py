@@ -6,11 +6,11 @@ import json
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
+import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -21,10 +21,12 @@ from typing import Literal, ParamSpec
 import click
 
 from oauth_proxy import __version__, control
-from oauth_proxy.app import running
-from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.inherited import Inherited
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
-from oauth_proxy.settings import Listen, Settings, effective, load, notes, schema, template
+from oauth_proxy.memory import Bell
+from oauth_proxy.process import Forked, Given, Listeners, Parent, PrivateFolder, Supervisor, given_sockets, serve
+from oauth_proxy.settings import Loaded, effective, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
 
 log = logging.getLogger("oauth_proxy")
@@ -32,6 +34,8 @@ log = logging.getLogger("oauth_proxy")
 P = ParamSpec("P")
 Api = Literal["v2", "v4"]
 API = click.Choice(["v4", "v2"])
+TRY_AGAIN = 75
+"""The exit status for a trouble that may pass (EX_TEMPFAIL of sysexits(3))."""
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
@@ -47,7 +51,10 @@ def main() -> None:
 
 
 def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
-    """Print each problem of a ConfigurationError on its own line, and exit with status 2."""
+    """Print each problem of a ConfigurationError on its own line, and exit with status 2.
+
+    What may have passed at a later attempt, such as an address in use, has another status, for supervisors.
+    """
 
     @wraps(command)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -56,7 +63,7 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
         except ConfigurationError as error:
             for problem in error.problems:
                 click.echo(problem, err=True)
-            sys.exit(2)
+            sys.exit(TRY_AGAIN if isinstance(error, AddressUnavailable) else 2)
 
     return told
 
@@ -67,11 +74,28 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
 def run(file: Path) -> None:
     """Serve as FILE says, until SIGTERM or Ctrl+C."""
     dump_no_core()
-    settings = load(file, os.environ)
-    configure_logging(settings.log.format, sys.stderr)
-    for note in notes(settings, datetime.now(UTC).date()):
-        log.warning("%s", note)
-    _serve(settings, lambda listen: log.info("serving %s on %s", settings.public_url, listen))
+
+    def read() -> Loaded:
+        loaded = load_with_files(file, os.environ)
+        configure_logging(loaded.settings.log.format, sys.stderr)
+        for note in notes(loaded.settings, datetime.now(UTC).date()):
+            log.warning("%s", note)
+        return loaded
+
+    _serve(read, lambda at: log.info("serving on %s", at))
+
+
+@main.command()
+@FILE
+@_problems_told
+def reload(file: Path) -> None:
+    """Give the proxy that runs with FILE the file as it is now. Nobody is cut off.
+
+    New processes start with it, and take over when they are ready. If anything is wrong with the file, each
+    problem is printed, and the proxy goes on as before.
+    """
+    asyncio.run(control.reload(load(file, os.environ)))
+    click.echo("The proxy uses the file as it is now.")
 
 
 @main.command()
@@ -186,45 +210,43 @@ def demo(port: int, api: Api) -> None:
             with launched(public_url, api, os.environ) as cast:
                 settings = load(_demo_file(), {**ours, **cast})
                 configure_logging(settings.log.format, sys.stderr)
-                _serve(settings, lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"), sock)
+                _serve(
+                    lambda: Loaded(settings, frozenset()),
+                    lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"),
+                    [Given(sock, "public")],
+                )
         except NotStartedError:
             raise ConfigurationError(["the demo's emulated Frame.io did not start"]) from None
 
 
-def _serve(settings: Settings, tell: Callable[[Listen], None], sock: socket.socket | None = None) -> None:
-    """Serve until a signal, on `sock` if given; `tell` is called once the proxy listens.
+def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Sequence[Given] = ()) -> None:
+    """Serve until a signal, on the sockets that are `given` and others; `tell` is called once the proxy serves.
 
     A second signal ends the process at once.
     """
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        async with running(settings, sys.stderr, sock=sock) as up:
-            # About 70,000 objects exist now and stay until the end. Without freeze, every full garbage collection
-            # would visit all of them while all visitors wait. It is called here, because this process only serves.
-            # Only CPython has this call.
-            with suppress(AttributeError):
-                gc.freeze()
-            tell(up.listen)
-            await stop.wait()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-            log.info("stopping; requests under way may finish")
-
     keep_freed_memory()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve())
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    environ = dict(os.environ)
+    with suppress(AttributeError):  # only CPython has this call
+        gc.freeze()  # the workers share what was imported: a collection would write to all of it
+    supervisor = Supervisor(environ)
+    listeners = Listeners([*given, *given_sockets(environ)])
+    bell, since, private = Bell(), time.monotonic(), PrivateFolder(environ)
     try:
-        import uvloop
-    except ImportError:  # uvloop has no wheel for this platform
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
+        Parent(read, tell, listeners, supervisor).run()
+    except Forked as forked:
+        settings = forked.generation.settings
+        inherited = Inherited(
+            forked.generation.listeners,
+            bell=bell,
+            private=private.file,
+            workers=settings.worker_count,
+            since=since,
+        )
+        sys.exit(serve(settings, inherited, forked.sock, sys.stderr))
+    except BaseException:
+        private.remove()
+        raise
+    private.remove()
 
 
 def _new_secret() -> str:

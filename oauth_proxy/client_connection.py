@@ -179,6 +179,11 @@ class ClientConnection(Reading):
             task.cancel()
         self.force_close()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, of which perhaps a part has arrived."""
+        return self._coming is not None and not self._coming.done()
+
     def admit(self, transport: asyncio.BaseTransport) -> bool:
         """Return whether there is room for the client at the other end of `transport`."""
         peer = transport.get_extra_info("peername")

@@ -79,7 +79,11 @@ def channels(keys: Sequence[bytes], site: str) -> list[Channel]:
 
 
 class Inbox:
-    """Accepts commands. `clock` returns seconds since the epoch, `monotonic` monotonic seconds."""
+    """Accepts commands. `clock` returns seconds since the epoch, `monotonic` monotonic seconds.
+
+    `since` is when the first process of this proxy started, on the monotonic clock; by default now. The caller
+    makes sure that no other process of the proxy has accepted the same nonce.
+    """
 
     def __init__(
         self,
@@ -87,11 +91,12 @@ class Inbox:
         site: str,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
+        since: float | None = None,
     ) -> None:
         self._channels = channels(keys, site)
         self._clock = clock
         self._monotonic = monotonic
-        self._since = monotonic()
+        self._since = monotonic() if since is None else since
         self._heard: OrderedDict[str, float] = OrderedDict()
 
     def open(self, text: str) -> tuple[Channel, Command]:

@@ -22,6 +22,8 @@ from oauth_proxy.settings import Listen, Settings
 
 DEADLINE = 15.0
 """Seconds to wait for a proxy's reply to a command."""
+RELOAD_DEADLINE = 100.0
+"""The same for a reload, which starts processes."""
 LONGEST_NAME = 320
 """Characters of an id or an email address (RFC 5321 4.5.3.1)."""
 HEALTH_DEADLINE = 3.0
@@ -102,6 +104,16 @@ async def seen(settings: Settings) -> Roll:
     return Roll(people, f"This is what the proxy at {settings.admin.listen} knows.", reply["more"])
 
 
+async def reload(settings: Settings) -> None:
+    """Have the proxy read its file again. Raises ConfigurationError with each problem that prevents it."""
+    try:
+        reply = await _asked(settings, "reload")
+    except NobodyAsked as nobody:
+        raise ConfigurationError([f"{nobody}, so there is nothing to reload"]) from None
+    if reply["problems"]:
+        raise ConfigurationError([*reply["problems"], "The proxy goes on as before."])
+
+
 async def ailment(listen: Listen) -> str | None:
     """Why the proxy that listens there is not healthy; None if it is."""
     try:
@@ -120,15 +132,16 @@ def shown(text: str) -> str:
 async def _asked(settings: Settings, name: str, user: str | None = None) -> dict[str, Any]:
     """The proxy's reply to a command. Raises NobodyAsked, and ConfigurationError if there is no trusted reply."""
     at = settings.admin.listen
+    deadline = RELOAD_DEADLINE if name == "reload" else DEADLINE
     if not at.path and not at.port:
         raise NobodyAsked(f"admin.listen is {at}, any free port, so a proxy that runs cannot be asked")
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(deadline):
             reply = await _in_each_channel(settings, name, user)
     except (ConnectionRefusedError, FileNotFoundError):
         raise NobodyAsked(f"No proxy runs at {at}") from None
     except TimeoutError:
-        late = f"whoever listens at {at} has not answered within {DEADLINE:g} s"
+        late = f"whoever listens at {at} has not answered within {deadline:g} s"
         raise ConfigurationError([f"{late}. If it is a proxy that hangs, stop it, and run this again"]) from None
     except (aiohttp.ClientError, ValueError) as error:
         kind = type(error).__name__

@@ -51,6 +51,11 @@ class Handshakes:
         finally:
             transport.abort()
 
+    @property
+    def are_under_way(self) -> bool:
+        """Whether a client's handshake is in progress."""
+        return bool(self._under_way)
+
     def cut(self) -> None:
         """End all handshakes in progress."""
         for task in self._under_way:

@@ -4,12 +4,10 @@ The law: a malformed request is refused with one log line, never echoed, and nev
 """
 
 import asyncio
-import os
-import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any, cast
 
 from aiohttp import web
@@ -19,11 +17,13 @@ from oauth_proxy.client_connection import Answered, ClientConnection, Handler, R
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.handshakes import Arrival, Handshakes
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
-from oauth_proxy.settings import Listen, Tls
-from oauth_proxy.sockets import unix_socket
+from oauth_proxy.settings import Tls
+from oauth_proxy.sockets import Listener
 
 HEAD_DEADLINE = 60.0
 """Seconds for which a connection may be idle, or in the middle of a request's head."""
+_LOOK_AGAIN = 0.05
+"""Seconds between two looks at whether a connection is left."""
 
 
 class Server(web.Server):
@@ -40,6 +40,7 @@ class Server(web.Server):
         self.capacity = capacity or Capacity()
         self.handshakes: Handshakes | None = None
         """Set when we speak TLS."""
+        self._is_draining = False
         self._ours: dict[str, Any] = {
             "handler": handler,
             "refusal": refusal,
@@ -58,6 +59,19 @@ class Server(web.Server):
             "read_bufsize": BODY_HELD,
         }
 
+    def drain(self) -> None:
+        """Let every connection end after its next response: those that are open, and those that still come."""
+        self._is_draining = True
+        for each in self.connections:
+            if isinstance(each, ClientConnection):
+                each.is_draining = True
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """A client has connected, and its TLS handshake, if any, is done."""
+        super().connection_made(handler, transport)
+        if self._is_draining:
+            cast(ClientConnection, handler).is_draining = True
+
     def __call__(self) -> web.RequestHandler:
         """Return the protocol for a new connection."""
         connection = ClientConnection(self, **self._ours, **self._limits)
@@ -66,34 +80,63 @@ class Server(web.Server):
         return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop uses it
 
 
-async def listen(
-    stack: AsyncExitStack,
-    handler: web.Server,
-    at: Listen,
-    tls: Tls | None,
-    drain: float,
-    sock: socket.socket | None = None,
-) -> Listen:
-    """Serve at `at` until `stack` closes; then requests in progress get `drain` seconds. Returns the address used.
+class Service:
+    """A server that accepts the connections of a listener."""
 
-    A caller that needed the port earlier passes the listening socket. Raises ConfigurationError for an address or
-    a certificate that cannot be used.
+    def __init__(self, handler: web.Server, runner: web.ServerRunner, listener: Listener) -> None:
+        self._handler = handler
+        self._runner = runner
+        self._listener = listener
+        self.at = listener.at
+
+    async def accept(self) -> None:
+        """Begin to accept connections."""
+        for sock in self._listener.sockets:
+            await web.SockSite(self._runner, sock).start()
+
+    async def stop_accepting(self) -> None:
+        """Accept no further connection. Other processes that have the listener's sockets go on."""
+        for site in list(self._runner.sites):
+            await site.stop()
+
+    def drain(self) -> None:
+        """Let every connection end after its next response."""
+        if isinstance(self._handler, Server):
+            self._handler.drain()
+
+    async def emptied(self, patience: float) -> bool:
+        """Wait until no connection is left, for at most `patience` seconds. Returns whether that is so."""
+        until = time.monotonic() + patience
+        while self._is_in_use and time.monotonic() < until:  # noqa: ASYNC110 aiohttp tells nobody of an end
+            await asyncio.sleep(_LOOK_AGAIN)
+        return not self._is_in_use
+
+    @property
+    def _is_in_use(self) -> bool:
+        shaking = self._handler.handshakes if isinstance(self._handler, Server) else None
+        return bool(self._handler.connections) or (shaking is not None and shaking.are_under_way)
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request."""
+        for each in self._handler.connections:
+            if isinstance(each, ClientConnection) and each.is_idle:
+                each.force_close()
+
+
+async def service(
+    stack: AsyncExitStack, handler: web.Server, listener: Listener, tls: Tls | None = None, *, drain: float = 0.1
+) -> Service:
+    """Prepare to serve at `listener` until `stack` closes; then requests in progress get `drain` seconds.
+
+    Raises ConfigurationError for a certificate that cannot be used.
     """
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
     if tls is not None and isinstance(handler, Server):
         handler.handshakes = Handshakes(_context(tls), HEAD_DEADLINE)
         stack.callback(handler.handshakes.cut)
-    try:
-        if at.path:
-            sock = stack.enter_context(unix_socket(at))  # removes its file after its last connection has closed
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, at.host, at.port) if sock is None else web.SockSite(runner, sock)
-        await site.start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError([f"cannot listen on {at}: {reason}"]) from None
-    return at if at.path else replace(at, port=runner.addresses[0][1])
+    stack.push_async_callback(runner.cleanup)
+    return Service(handler, runner, listener)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -1,42 +1,106 @@
-"""Listens on a Unix socket: sets its mode before the first connection, and replaces no process that listens."""
+"""Opens listening sockets. A Unix socket has its mode before the first connection, and replaces no living one."""
 
+import errno
 import fcntl
 import grp
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.settings import Listen
 
 _PATIENCE = 1.0
 """Seconds to wait when probing whether another process listens on the socket."""
+_BACKLOG = 128
+"""Connections that wait to be accepted."""
+_LASTING = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""Errors that no later attempt mends: somebody has to change the configuration or the machine."""
 
 
-@contextmanager
-def unix_socket(at: Listen) -> Iterator[socket.socket]:
-    """Yield a listening socket, and remove its file at the end. The file of a process that died is replaced.
+class Listener:
+    """The listening sockets of one address: several if a host name has several addresses.
 
-    Raises ConfigurationError if something else is there, and OSError if the system refuses.
+    Processes that are forked later share the sockets. `close` is for the one that opened them.
     """
-    path, own = Path(at.path or ""), -1
-    listener = socket.socket(socket.AF_UNIX)
+
+    def __init__(self, at: Listen, sockets: Sequence[socket.socket], inode: int | None = None) -> None:
+        self.sockets = list(sockets)
+        self._inode = inode
+        port = 0 if at.path else self.sockets[0].getsockname()[1]
+        self.at = at if at.path else replace(at, port=port)
+        """Where it listens, with the actual port."""
+
+    def close(self) -> None:
+        """Close the sockets; remove a Unix socket's file, unless another process has replaced it."""
+        for each in self.sockets:
+            each.close()
+        if self._inode is not None and self.at.path is not None:
+            path = Path(self.at.path)
+            with suppress(OSError):
+                if path.lstat().st_ino == self._inode:
+                    path.unlink()
+
+    def let_go(self) -> None:
+        """Close the sockets of a process that has forked from the one that opened them."""
+        for each in self.sockets:
+            each.close()
+
+
+def opened(at: Listen) -> Listener:
+    """Listen there. The socket file of a process that died is replaced.
+
+    Raises AddressUnavailable if the address is in use, and ConfigurationError if it cannot be used at all.
+    """
     try:
-        with _alone_in(path.parent):
+        return _unix(at, Path(at.path)) if at.path else Listener(at, _tcp(at))
+    except OSError as error:
+        problem = f"cannot listen on {at}: {os.strerror(error.errno) if error.errno else error}"
+        raise (ConfigurationError if error.errno in _LASTING else AddressUnavailable)([problem]) from None
+
+
+def _tcp(at: Listen) -> list[socket.socket]:
+    found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, *_, address in dict.fromkeys(found):
+            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+    except BaseException:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets
+
+
+def _unix(at: Listen, path: Path) -> Listener:
+    listener = socket.socket(socket.AF_UNIX)
+    with _alone_in(path.parent):
+        try:
             _make_room(at, path)
             listener.bind(str(path))
-            own = path.lstat().st_ino
-            _let_in(at, path)
-            listener.listen()  # clients cannot connect before this
-        yield listener
-    finally:
-        listener.close()
-        with suppress(OSError):
-            if path.lstat().st_ino == own:  # otherwise another process has replaced it
-                path.unlink()
+        except BaseException:
+            listener.close()
+            raise
+        made = Listener(at, [listener], path.lstat().st_ino)
+        try:
+            let_in(at)
+            listener.listen(_BACKLOG)  # clients cannot connect before this
+        except BaseException:
+            made.close()
+            raise
+    return made
+
+
+def let_in(at: Listen) -> None:
+    """Set who may connect to the Unix socket that is there."""
+    path = Path(at.path or "")
+    if at.group is not None:
+        os.chown(path, -1, _group_id(at, at.group))
+    path.chmod(at.mode)
 
 
 @contextmanager
@@ -59,7 +123,7 @@ def _make_room(at: Listen, path: Path) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise ConfigurationError([f"cannot listen on {at}: a file is there that is no socket"])
     if _somebody_listens(path):
-        raise ConfigurationError([f"cannot listen on {at}: another process listens there"])
+        raise AddressUnavailable([f"cannot listen on {at}: another process listens there"])
     path.unlink()
 
 
@@ -73,12 +137,6 @@ def _somebody_listens(path: Path) -> bool:
         except (BlockingIOError, TimeoutError):  # it listens, but its backlog is full
             return True
     return True
-
-
-def _let_in(at: Listen, path: Path) -> None:
-    if at.group is not None:
-        os.chown(path, -1, _group_id(at, at.group))
-    path.chmod(at.mode)
 
 
 def _group_id(at: Listen, group: str) -> int:

@@ -6,7 +6,6 @@ The law: a client without a valid handle learns only that the handle is not vali
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
@@ -15,15 +14,13 @@ from oauth_proxy import server
 from oauth_proxy.errors import BadRequest, GrantEnded, ProxyError, SignInRequired
 from oauth_proxy.identity import Session
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.settings import Listen
+from oauth_proxy.sockets import Listener
 
 log = logging.getLogger(__name__)
 
 HANDLE = "X-OAuth-Proxy-Handle"
 CHALLENGE = "Handle"
 """The challenge of a 401 (RFC 9110 11.6.1)."""
-SOCKET_MODE = 0o660
-"""Mode of a Unix socket: its group may connect too. Its folder decides the group and who can reach it."""
 _NOT_STORED = {"Cache-Control": "no-store", "Server": "oauth-proxy"}
 
 
@@ -85,16 +82,10 @@ class ToolApi:
         return _respond(error.status, {"error": error.name, "message": error.sentence}, headers)
 
 
-async def serve(stack: AsyncExitStack, api: ToolApi, at: Listen) -> None:
-    """Serve the API at this address until `stack` closes. Raises ConfigurationError if that is not possible."""
+async def service(stack: AsyncExitStack, api: ToolApi, listener: Listener) -> server.Service:
+    """Prepare to serve the API at this listener until `stack` closes."""
     tools = server.Server(api.handle, refusal=api.refuse, answered=lambda request, outcome, took: None)
-    await server.listen(stack, tools, at, None, 0.1)
-    if at.path:
-        _share(Path(at.path))
-
-
-def _share(socket: Path) -> None:
-    socket.chmod(SOCKET_MODE)
+    return await server.service(stack, tools, listener)
 
 
 def _respond(status: int, content: dict[str, object], headers: Mapping[str, str] = _NOT_STORED) -> Outcome:

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.clock import Clock
+from oauth_proxy.commands import WINDOW
 from oauth_proxy.identity import Identity, Seen, Session
 from oauth_proxy.libc import give_back_memory
 from oauth_proxy.memory import Memory
 from oauth_proxy.session import OpenExchanges, Refresher, Sessions
+from oauth_proxy.siblings import Siblings
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ class Watch:
         lifetime: float,
         allows: Callable[[Identity], bool],
         clock: Clock,
+        siblings: Siblings,
     ) -> None:
         self._memory = memory
         self._refresher = refresher
@@ -40,6 +44,7 @@ class Watch:
         self._lifetime = lifetime
         self._allows = allows
         self._clock = clock
+        self._siblings = siblings
 
     async def look(self) -> None:
         """Do all these checks once."""
@@ -75,12 +80,20 @@ class Watch:
     async def seen(self) -> list[Seen]:
         """The sessions that are known, with their users."""
         found = []
-        connections = self._open_exchanges.connections()
+        connections: Counter[str] = Counter()
+        used: dict[str, float] = {}
+        for open_now, last_used in await self._siblings.gather("use"):
+            connections.update(open_now)
+            used |= {name: max(when, used.get(name, 0.0)) for name, when in last_used.items()}
         for note in await self._memory.notes():
-            last = max(note.seen, self._open_exchanges.last_used(note.session_id))
+            last = max(note.seen, used.get(note.session_id, 0.0))
             dates = self._clock.date(note.created), self._clock.date(last)
             found.append(Seen(note.user, note.email, *dates, connections[note.session_id]))
         return found
+
+    async def is_first(self, nonce: str) -> bool:
+        """Whether no process of this proxy has accepted the command with this nonce before."""
+        return await self._memory.claim(f"command {nonce}", WINDOW) is None
 
     def _is_over(self, session: Session) -> bool:
         """Whether a session is over: it was ended, its lifetime has passed, or it has no access any more."""

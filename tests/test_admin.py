@@ -19,7 +19,7 @@ from oauth_proxy.admin import Admin
 from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.identity import Seen
-from oauth_proxy.telemetry import Metrics
+from oauth_proxy.siblings import Alone
 from tests.session.test_ended import closes, refused
 from tests.support.browser import Visitor
 from tests.support.login import complaints
@@ -71,11 +71,14 @@ class Desk:
     async def seen(self) -> list[Seen]:
         return list(self.people)
 
+    async def is_first(self, nonce: str) -> bool:
+        return True
+
 
 @asynccontextmanager
 async def listening(desk: Desk, inbox: Inbox, *, ready: bool = True) -> AsyncIterator[str]:
     """An admin listener in front of that desk; its URL."""
-    async with serving(web.Server(Admin(Metrics(), lambda: ready, Well(), Well(), desk, inbox).handle)) as url:
+    async with serving(web.Server(Admin(lambda: ready, Well(), Well(), desk, inbox, Alone()).handle)) as url:
         yield url
 
 

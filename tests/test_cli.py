@@ -3,30 +3,24 @@
 import asyncio
 import base64
 import errno
-import gc
 import json
 import os
 import re
-import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from oauth_proxy import __version__, cli
-from oauth_proxy.app import Proxy, Running
 from oauth_proxy.demo.launch import NotStartedError, launched
-from oauth_proxy.settings import Listen, Settings
+from oauth_proxy.process.worker import loop_factory
 from tests.support.command import APP, said, written
 
-COMMANDS = ("run", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
+COMMANDS = ("run", "reload", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.json"
 
 
@@ -168,26 +162,6 @@ def test_a_cast_that_cannot_be_is_told_apart_from_one_that_runs() -> None:
         pass
 
 
-def test_everything_is_made_before_it_is_exempted_from_collections_and_serving_begins_after(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    steps: list[str] = []
-
-    @asynccontextmanager
-    async def running(*arguments: object, **more: object) -> AsyncIterator[Running]:
-        steps.append("made")
-        yield Running(cast(Proxy, None), Listen(), Listen())
-
-    def told(listen: Listen) -> None:
-        steps.append("told")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(cli, "running", running)
-    monkeypatch.setattr(gc, "freeze", lambda: steps.append("frozen"))
-    cli._serve(cast(Settings, None), told)
-    assert steps == ["made", "frozen", "told"]
-
-
 def test_where_there_is_no_uvloop_asyncios_own_loop_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert cli._loop_factory() is asyncio.new_event_loop
+    assert loop_factory() is asyncio.new_event_loop

@@ -48,7 +48,7 @@ def test_run_on_a_taken_port_is_one_sentence(taken: str, tmp_path: Path) -> None
             else written(tmp_path, port=free_port(), admin=f"127.0.0.1:{port}")
         )
         done = said("run", file)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (75, "")
     *notes, sentence = done.stderr.splitlines()
     assert all(" WARNING " in note for note in notes)
     assert sentence == f"cannot listen on 127.0.0.1:{port}: Address already in use"

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from aiohttp import ClientSession, web
 
-from oauth_proxy.app import running
 from oauth_proxy.demo.tool import tool
+from oauth_proxy.serving import running
 from oauth_proxy.settings import parse
 from tests.support.browser import Visitor
 from tests.support.proxy import Clock, a_secret, free_port, serving, settings_tree

@@ -31,7 +31,7 @@ ROOMS_OF = {
     "pydantic": {"settings"},
     "pydantic_core": {"settings"},
     "redis": {"memory"},
-    "uvloop": {"cli"},
+    "uvloop": {"process"},
     "yaml": {"settings"},
 }
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
@@ -18,9 +18,15 @@ from aiohttp import web
 from oauth_proxy import server, sockets
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Listen
-from oauth_proxy.sockets import unix_socket
+from oauth_proxy.sockets import Listener, opened
 from tests.support.proxy import PATIENCE
 from tests.support.tool import until
+
+
+def unix_socket(at: Listen) -> "closing[Listener]":
+    """A listener for as long as the context lasts."""
+    return closing(opened(at))
+
 
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
@@ -73,14 +79,14 @@ def test_mode_and_group_are_what_was_said_whatever_the_umask(path: Path, mask: i
 
 def test_nobody_connects_before_the_mode_is_set(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    let_in = sockets._let_in
+    let_in = sockets.let_in
 
-    def looking(at: Listen, where: Path) -> None:
-        seen.append(answered(where))
-        let_in(at, where)
-        seen.append(answered(where))
+    def looking(at: Listen) -> None:
+        seen.append(answered(path))
+        let_in(at)
+        seen.append(answered(path))
 
-    monkeypatch.setattr(sockets, "_let_in", looking)
+    monkeypatch.setattr(sockets, "let_in", looking)
     with unix_socket(Listen(path=str(path))):
         assert seen == [False, False]
         assert answered(path)
@@ -100,7 +106,11 @@ def test_a_socket_on_which_another_process_listens_is_not_taken(path: Path) -> N
 
 def test_a_datagram_socket_or_a_file_is_not_taken_either(path: Path) -> None:
     at = Listen(path=str(path))
-    with listening(path, socket.SOCK_DGRAM), pytest.raises(OSError, match="wrong type"), unix_socket(at):
+    with (
+        listening(path, socket.SOCK_DGRAM),
+        pytest.raises(ConfigurationError, match="wrong type"),
+        unix_socket(at),
+    ):
         pass
     path.unlink()
     path.write_text("precious")
@@ -138,8 +148,9 @@ def test_a_group_that_is_not_there_is_one_sentence_and_leaves_nothing(path: Path
 
 def test_of_two_that_start_at_once_one_listens(path: Path) -> None:
     script = (
-        "import sys; from oauth_proxy.settings import Listen; from oauth_proxy.sockets import unix_socket\n"
-        "with unix_socket(Listen(path=sys.argv[1])): print('listens', flush=True); sys.stdin.read()"
+        "import sys; from oauth_proxy.settings import Listen; from oauth_proxy.sockets import opened\n"
+        "listener = opened(Listen(path=sys.argv[1])); print('listens', flush=True)\n"
+        "sys.stdin.read(); listener.close()"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", script, path], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)  # noqa: S603
@@ -160,7 +171,8 @@ async def test_a_server_answers_there_and_takes_nobody_while_it_drains(path: Pat
         return web.Response(text="all of it")
 
     stack = AsyncExitStack()
-    await server.listen(stack, web.Server(slow), Listen(path=str(path)), None, PATIENCE)
+    listener = stack.enter_context(unix_socket(Listen(path=str(path))))
+    await (await server.service(stack, web.Server(slow), listener, drain=PATIENCE)).accept()
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(PATIENCE):

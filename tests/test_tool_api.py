@@ -13,9 +13,9 @@ import pytest
 
 from oauth_proxy import server
 from oauth_proxy.demo.faults import Fault
+from oauth_proxy.inherited import addresses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session.handles import Handles
-from oauth_proxy.settings import Listen
 from oauth_proxy.telemetry import JsonFormatter, TextFormatter
 from tests.support.browser import Visitor
 from tests.support.login import records, session_cookie
@@ -175,17 +175,11 @@ async def test_visitors_cannot_ask_at_their_own_listener_nor_at_the_admins(stage
         assert answer.status == 404
 
 
-async def test_nothing_listens_for_tools_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = []
-    listen = server.listen
-
-    async def listening(stack: AsyncExitStack, handler: object, at: Listen, *others: object) -> object:
-        places.append(at)
-        return await listen(stack, handler, at, *others)  # type: ignore[arg-type] # all of them as they came
-
-    monkeypatch.setattr(server, "listen", listening)
+async def test_nothing_listens_for_tools_unless_it_is_set() -> None:
     async with on_stage() as stage:
-        assert places == [stage.settings.admin.listen, stage.settings.listen]
+        assert list(addresses(stage.settings)) == ["public", "admin"]
+    async with with_tool_api() as stage:
+        assert list(addresses(stage.settings)) == ["public", "admin", "tool_api"]
 
 
 async def test_a_stranger_who_floods_it_is_cut_and_keeps_nobody_from_a_token(

@@ -5,6 +5,7 @@ peer or a visitor sent, and goes to the log only.
 """
 
 from oauth_proxy.errors.base import (
+    AddressUnavailable,
     ConfigurationError,
     ProxyError,
 )
@@ -58,6 +59,7 @@ from oauth_proxy.errors.visitors import (
 )
 
 __all__ = [
+    "AddressUnavailable",
     "AttemptUnknown",
     "BadRequest",
     "BodyTooLarge",

@@ -11,6 +11,10 @@ class ConfigurationError(Exception):
         self.problems = problems
 
 
+class AddressUnavailable(ConfigurationError):
+    """An address is in use by another process: a later attempt may work."""
+
+
 class ProxyError(Exception):
     """A request that gets a response of our own instead of the tool's."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import cast
 
 from oauth_proxy.bounded import Bounded
@@ -10,6 +11,8 @@ from oauth_proxy.identity import Session
 
 _REMEMBERED = 65_536
 """Sessions for which the last use is remembered."""
+_MOST_TOLD = 4096
+"""Sessions of which other processes are told."""
 
 Task = asyncio.Task[object]
 
@@ -52,6 +55,11 @@ class OpenExchanges:
     def last_used(self, session_id: str) -> float:
         """When this process last saw the session in use, in seconds since the epoch; 0 for never."""
         return max(self._used.get(session_id) or 0.0, self.held(session_id))
+
+    def use(self) -> tuple[Counter[str], dict[str, float]]:
+        """Requests in progress per session, and when sessions were last used, for other processes."""
+        last = islice(reversed(list(self._used)), _MOST_TOLD)
+        return self.connections(), {session_id: self.last_used(session_id) for session_id in last}
 
     def held(self, session_id: str) -> float:
         """When `sweep` last saw a request of this session in progress; 0 for never.

@@ -11,11 +11,12 @@ from oauth_proxy.settings.access import (
     parse_public_rule,
 )
 from oauth_proxy.settings.addresses import UpstreamUrl, parse_domain
+from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS
 from oauth_proxy.settings.listeners import Listen
-from oauth_proxy.settings.loading import load, parse
+from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
 from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, Tls, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused
@@ -33,6 +34,7 @@ __all__ = [
     "Frameio",
     "Limits",
     "Listen",
+    "Loaded",
     "Log",
     "Member",
     "Pages",
@@ -49,8 +51,10 @@ __all__ = [
     "UpstreamSettings",
     "UpstreamUrl",
     "Webhook",
+    "changes",
     "effective",
     "load",
+    "load_with_files",
     "notes",
     "parse",
     "parse_domain",

@@ -4,9 +4,9 @@ No message or suggestion shows what came from a variable or from a file of its o
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -44,11 +44,23 @@ _REMOVED = {
 """Keys of earlier versions, and what to write instead."""
 
 
+class Loaded(NamedTuple):
+    """Settings, and the files that they depend on: the file itself, secrets, certificates, templates."""
+
+    settings: Settings
+    files: frozenset[Path]
+
+
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
     """The settings in this YAML file, with variables from `environ`.
 
     Raises ConfigurationError with a line `file:line:column: message (did you mean …?)` for each problem.
     """
+    return load_with_files(path, environ).settings
+
+
+def load_with_files(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """As `load`; also says which files have been read or are named in the file."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -62,7 +74,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         before = content[: error.start]
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
         raise ConfigurationError([f"{path}:{line}:{column}: the file is not UTF-8 text"]) from None
-    return parse(text, filename=str(path), environ=environ, folder=path.parent)
+    settings, files = _parsed(text, filename=str(path), environ=environ, folder=path.parent)
+    return Loaded(settings, frozenset((path.absolute(), *files, *_named_in(settings))))
 
 
 def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -70,6 +83,13 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
 
     Raises ConfigurationError as `load` does, with `filename` at the beginning of each line.
     """
+    return _parsed(text, filename=filename, environ=environ, folder=folder)[0]
+
+
+def _parsed(
+    text: str, *, filename: str, environ: Mapping[str, str], folder: Path
+) -> tuple[Settings, Sequence[Path]]:
+    """The settings in this YAML text, and the files from which values were read."""
     try:
         source = read(text, environ, folder)
     except Unreadable as error:
@@ -82,9 +102,22 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
         problems += _problems(source, error)
     else:
         if not problems:
-            return settings
+            return settings, source.files
     in_order = sorted(problems, key=lambda problem: (problem.position, problem.message))
     raise ConfigurationError([f"{filename}:{problem}" for problem in in_order])
+
+
+def _named_in(value: object) -> Iterator[Path]:
+    """The files and folders that are named in the settings."""
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _named_in(each)
 
 
 def _valid_public_url(value: Tree | None) -> str | None:

@@ -25,8 +25,11 @@ from oauth_proxy.settings.frameio import Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, HANDLE_HEADER, Headers, any_has
 from oauth_proxy.settings.listeners import Listen, Listener, LocalListener, require_different
 from oauth_proxy.settings.problems import Refused
-from oauth_proxy.settings.scalars import Connections, Duration, Flag, Rate
+from oauth_proxy.settings.processors import processors
+from oauth_proxy.settings.scalars import Connections, Delay, Duration, Flag, Rate, Workers
 from oauth_proxy.settings.session import Session
+
+_DRAIN_AT_RELOAD, _DRAIN_AT_STOP = 3600.0, 30.0
 
 
 def _parse_shown_name(text: str) -> str:
@@ -108,6 +111,8 @@ class Settings(Section):
     """What visitors type, such as https://review.example.com. The callback is {public_url}/oauth2/callback."""
     listen: Listener = Listen("127.0.0.1", 4180)
     """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
+    workers: Workers = 1
+    """How many processes serve, or auto: one for each processor that the proxy may use."""
     tls: Tls | None = None
     frameio: Frameio
     session: Session
@@ -135,6 +140,14 @@ class Settings(Section):
     keep that address from visitors. Nobody by default."""
     log: Log = Log()
     pages: Pages = Pages()
+    reload: Literal["signal", "watch"] = "signal"
+    """When this file is read again: at SIGHUP and `oauth-proxy reload` (signal), or also when it, or a file it
+    names, has changed (watch)."""
+    drain: Duration | None = None
+    """How long open requests may go on: by default 1h after a reload, where new workers serve already, and 30s
+    after a stop."""
+    drain_delay: Delay = 0.0
+    """How long a stop waits, as not ready, before it lets nobody in: load balancers need time to notice."""
 
     @property
     def host(self) -> str:
@@ -145,6 +158,21 @@ class Settings(Section):
     def shown_name(self) -> str:
         """The tool's name on the pages."""
         return self.pages.name or self.host
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve."""
+        return self.workers or processors()
+
+    @property
+    def drain_at_reload(self) -> float:
+        """Seconds for which requests may go on after a reload."""
+        return _DRAIN_AT_RELOAD if self.drain is None else self.drain
+
+    @property
+    def drain_at_stop(self) -> float:
+        """Seconds for which requests may go on after a stop."""
+        return _DRAIN_AT_STOP if self.drain is None else self.drain
 
     @property
     def secure(self) -> bool:

@@ -21,6 +21,7 @@ _OTHER_TIMES = {
 _OTHER_SIZES = {"": "B", "k": "KiB", "m": "MiB", "g": "GiB"}
 # What YAML 1.1 also reads as true or false.
 _OTHER_FLAGS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
+_MOST_WORKERS = 128
 _FEWEST_CONNECTIONS, _MOST_CONNECTIONS = 16, 1_000_000
 
 
@@ -93,6 +94,26 @@ def _with_unit(text: str, units: dict[str, int], others: dict[str, str]) -> str 
     return match[1] + unit if unit else None
 
 
+def _parse_workers(text: str) -> int:
+    if text == "auto":
+        return 0
+    if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) and 1 <= int(text) <= _MOST_WORKERS:
+        return int(text)
+    raise Refused(f"a number of processes is wanted, from 1 to {_MOST_WORKERS}, or auto: one for each processor")
+
+
+def _write_workers(number: int) -> int | str:
+    return number or "auto"
+
+
+def _parse_delay(text: str) -> float:
+    return 0.0 if text == "0s" else parse_duration(text)
+
+
+def _write_delay(seconds: float) -> str:
+    return write_duration(seconds) or "0s"
+
+
 DURATION_SCHEMA = {"pattern": _DURATION}
 
 Flag = Annotated[bool, FromText(parse_flag, bool, {"type": ["boolean", "string"], "pattern": "^(true|false)$"})]
@@ -103,3 +124,10 @@ Connections = Annotated[
     int, FromText(_parse_connections, int, {"type": ["integer", "string"], "pattern": "^[0-9]+$"})
 ]
 """A number of connections."""
+Workers = Annotated[
+    int,
+    FromText(_parse_workers, _write_workers, {"type": ["integer", "string"], "pattern": "^([0-9]+|auto)$"}),
+]
+"""A number of processes; 0 stands for `auto`."""
+Delay = Annotated[float, FromText(_parse_delay, _write_delay, DURATION_SCHEMA)]
+"""A duration that may be 0s."""

@@ -70,6 +70,8 @@ class Source:
     external: set[KeyPath] = field(default_factory=set)
     invalid: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    """The files from which values were read."""
 
     def refuse(self, key_path: KeyPath, message: str, suggestion: str | None = None) -> None:
         """Add a problem with a value."""
@@ -188,6 +190,7 @@ class _Reader:
         tree.setdefault(name, "")
 
     def _content(self, path: Path, key_path: KeyPath) -> str:
+        self._source.files.append(path)
         try:
             with path.open("rb") as file:
                 content = file.read(_LARGEST_SECRET + 1)

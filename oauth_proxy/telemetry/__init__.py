@@ -2,6 +2,7 @@
 
 from oauth_proxy.telemetry.access_log import AccessLog
 from oauth_proxy.telemetry.logs import JsonFormatter, StormFilter, TextFormatter, configure_logging, printable
+from oauth_proxy.telemetry.merging import exposition, lasting, merged, snapshot
 from oauth_proxy.telemetry.metrics import Metrics
 
 __all__ = [
@@ -11,5 +12,9 @@ __all__ = [
     "StormFilter",
     "TextFormatter",
     "configure_logging",
+    "exposition",
+    "lasting",
+    "merged",
     "printable",
+    "snapshot",
 ]

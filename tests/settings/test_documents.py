@@ -63,6 +63,9 @@ def test_what_is_in_effect_shows_every_default() -> None:
         "admin": {"listen": "127.0.0.1:4181"},
         "log": {"format": "text", "access": True},
         "pages": {"name": "review.example.com"},
+        "workers": 1,
+        "reload": "signal",
+        "drain_delay": "0s",
     }
 
 

@@ -16,10 +16,10 @@ import trustme
 import yaml
 from aiohttp import web
 
-from oauth_proxy.app import Running, running
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
+from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings, parse
 from tests.support.browser import Visitor
 from tests.support.proxy import PATIENCE, Clock, a_secret, free_port, serving, settings_tree

@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from oauth_proxy.app import Proxy, running
+from oauth_proxy.app import Proxy
 from oauth_proxy.demo.dialects import V2, V4
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
+from oauth_proxy.serving import running
 from oauth_proxy.settings import Listen, Settings, ToolApi, parse
 
 PATIENCE = 60.0

@@ -1,0 +1,94 @@
+"""What a worker asks of all workers: the parent asks each and hands the replies back together."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from oauth_proxy.process.channel import Message
+from oauth_proxy.telemetry import lasting, merged
+
+PATIENCE = 1.0
+"""Seconds to wait for the reply of a worker."""
+
+
+class Member(Protocol):
+    """A worker, as far as it is asked."""
+
+    metrics: Any
+
+    def send(self, message: Message) -> None:
+        """Send it a message."""
+        ...
+
+
+class Gathering:
+    """One question of one worker."""
+
+    def __init__(self, asker: Member, number: int, topic: str, asked: Iterable[Member]) -> None:
+        self._asker = asker
+        self._number = number
+        self.topic = topic
+        self.until = time.monotonic() + PATIENCE
+        self._replies: dict[Member, Any] = dict.fromkeys(asked)
+        self._missing = set(self._replies)
+
+    def told(self, by: Member, content: Any) -> bool:
+        """Note a reply; with None, that there will be none. Returns whether it was the last one."""
+        if by in self._missing:
+            self._missing.discard(by)
+            self._replies[by] = content
+        return not self._missing
+
+    def finish(self, more: Iterable[Any]) -> None:
+        """Hand over what has been told, and `more`."""
+        told = [reply for reply in self._replies.values() if reply is not None]
+        self._asker.send({"do": "hear", "id": self._number, "content": [*told, *more]})
+
+
+class Gatherings:
+    """All open questions. `own` returns the parent's own metrics."""
+
+    def __init__(self, own: Callable[[], Any]) -> None:
+        self._own = own
+        self._past: Any = []
+        """What workers that have ended had counted."""
+        self._open: dict[int, Gathering] = {}
+        self._number = 0
+
+    def begin(self, asker: Member, message: Message, members: Iterable[Member]) -> None:
+        """Ask all members what the asker wants to know."""
+        self._number += 1
+        gathering = self._open[self._number] = Gathering(asker, message["id"], message["topic"], members)
+        for member in list(gathering._replies):
+            member.send({"do": "tell", "topic": message["topic"], "id": self._number})
+
+    def told(self, by: Member, message: Message) -> None:
+        """A member has replied."""
+        gathering = self._open.get(message["id"])
+        if gathering is None:
+            return
+        if gathering.topic == "metrics" and message["content"] is not None:
+            by.metrics = message["content"]
+        if gathering.told(by, message["content"]):
+            self._finish(message["id"])
+
+    def ended(self, member: Member) -> None:
+        """A member has ended: nobody waits for it, and what it counted is kept."""
+        self._past = merged([self._past, lasting(member.metrics)])
+        for number, gathering in list(self._open.items()):
+            if gathering.told(member, None):
+                self._finish(number)
+
+    def give_up(self) -> None:
+        """Finish the questions that have waited too long. Of who did not reply, the last known metrics count."""
+        now = time.monotonic()
+        for number, gathering in list(self._open.items()):
+            if gathering.until <= now:
+                if gathering.topic == "metrics":
+                    for member in list(gathering._missing):
+                        gathering.told(member, member.metrics)
+                self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        gathering = self._open.pop(number)
+        gathering.finish([self._past, self._own()] if gathering.topic == "metrics" else [])

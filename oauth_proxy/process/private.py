@@ -1,0 +1,61 @@
+"""The folder of the memory that workers share and that ends with the proxy."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from oauth_proxy.errors import ConfigurationError
+
+_PREFIX = "oauth-proxy-"
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 a folder of our own is made in it, which nobody else can open
+
+
+class PrivateFolder:
+    """A folder that nobody else can read, in memory where the system has such a place.
+
+    Raises ConfigurationError if there is no place for it.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        places = [*map(Path, filter(None, environ.get("RUNTIME_DIRECTORY", "").split(":"))), _IN_MEMORY]
+        with suppress(FileNotFoundError):
+            places.append(Path(tempfile.gettempdir()))
+        for place in places:
+            with suppress(OSError):
+                self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+                break
+        else:
+            where = ", ".join(map(str, places))
+            raise ConfigurationError(
+                [
+                    f"no folder can be made in {where}: the workers need one for what they share. "
+                    "Let one of them be writable, or set session.store"
+                ]
+            )
+        # The lock is held as long as a process of this proxy lives, so that the next one knows what is left over.
+        self._lock = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.file = self._path / "memory.db"
+        _sweep(self._path.parent)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        os.close(self._lock)
+        shutil.rmtree(self._path, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove the folders of proxies that were killed."""
+    for left in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if left.stat().st_uid == os.geteuid():
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)

@@ -1,0 +1,52 @@
+"""What the parent knows of itself, as metrics."""
+
+import time
+from typing import Any
+
+
+class Status:
+    """Numbers that only grow, and the outcome of the last reload."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.workers = 0
+        self.restarts = 0
+        self._reloads = {"success": 0, "failure": 0}
+        self._was_good = True
+        self._last_good = time.time()
+
+    def note_reload(self, *, is_good: bool) -> None:
+        """A reload has ended."""
+        self._reloads["success" if is_good else "failure"] += 1
+        self._was_good = is_good
+        if is_good:
+            self._last_good = time.time()
+
+    def metrics(self) -> list[list[Any]]:
+        """The metrics, in the form of `telemetry.snapshot`."""
+        reloads = [
+            ["oauth_proxy_reloads_total", [["result", result]], number] for result, number in self._reloads.items()
+        ]
+        return [
+            _gauge("oauth_proxy_workers", "Worker processes that serve.", self.workers),
+            _gauge("oauth_proxy_generation", "How many configurations have been in use.", self.generation),
+            [
+                *("oauth_proxy_worker_restarts", "Workers that died and were replaced.", "counter"),
+                [["oauth_proxy_worker_restarts_total", [], self.restarts]],
+            ],
+            ["oauth_proxy_reloads", "Reloads, by how they ended.", "counter", reloads],
+            _gauge(
+                "oauth_proxy_last_reload_successful",
+                "Whether the last reload, or the start, was successful, 1 or 0.",
+                int(self._was_good),
+            ),
+            _gauge(
+                "oauth_proxy_last_reload_success_timestamp_seconds",
+                "When the configuration in use was loaded, in seconds since the epoch.",
+                self._last_good,
+            ),
+        ]
+
+
+def _gauge(name: str, documentation: str, value: float) -> list[Any]:
+    return [name, documentation, "gauge", [[name, [], value]]]

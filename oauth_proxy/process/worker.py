@@ -1,0 +1,206 @@
+"""A worker: a process that serves. It does what the parent says, and ends within a second when there is none.
+
+The law: a worker tells the parent once a second that its event loop goes round.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from typing import Any, TextIO
+
+from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.inherited import Inherited
+from oauth_proxy.process.channel import LONGEST, Message, written
+from oauth_proxy.serving import Running, running
+from oauth_proxy.settings import Settings
+from oauth_proxy.siblings import Topics
+from oauth_proxy.telemetry import configure_logging
+
+log = logging.getLogger(__name__)
+
+BEAT = 1.0
+"""Seconds between two signs of life."""
+_PATIENCE = 2.0
+"""Seconds to wait for what the other workers tell."""
+_ALONE = 0.5
+"""Seconds that requests under way have when the parent has died; the process ends after twice as many."""
+
+
+class Line:
+    """The worker's end of the channel, and its way to the other workers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.topics: Topics = {}
+        self._reader = reader
+        self._writer = writer
+        self._numbers = count()
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> "Line":
+        """The line over this socket."""
+        return cls(*await asyncio.open_connection(sock=sock, limit=LONGEST))
+
+    def say(self, what: str, **more: object) -> None:
+        """Tell the parent."""
+        if not self._writer.is_closing():
+            self._writer.write(written({"say": what, **more}))
+
+    async def next(self) -> Message | None:
+        """What the parent wants next; None when it has ended. Replies to questions of this worker are not told."""
+        while line := await self._reader.readline():
+            message: Message = json.loads(line)
+            match message["do"]:
+                case "tell":
+                    self.say("told", id=message["id"], content=self._told(message["topic"]))
+                case "hear":
+                    asked = self._asked.pop(message["id"], None)
+                    if asked is not None and not asked.done():
+                        asked.set_result(message["content"])
+                case _:
+                    return message
+        return None
+
+    async def gather(self, topic: str) -> list[Any]:
+        """What each worker tells; only this one's if the parent does not reply."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                told: list[Any] = await self._ask("gather", topic=topic)
+                return told
+        except TimeoutError:
+            return [self._told(topic)]
+
+    async def reload(self) -> list[str]:
+        """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
+        problems: list[str] = await self._ask("reload")
+        return problems
+
+    def _told(self, topic: str) -> Any:
+        tell = self.topics.get(topic)
+        return None if tell is None else tell()
+
+    async def _ask(self, what: str, **more: object) -> Any:
+        number = next(self._numbers)
+        asked = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            self.say(what, id=number, **more)
+            return await asked
+        finally:
+            self._asked.pop(number, None)
+
+
+def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: TextIO) -> int:
+    """Serve until the parent at the other end of `sock` says otherwise. Returns the exit status.
+
+    The log is written to `log_to`.
+    """
+    configure_logging(settings.log.format, log_to)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_serve(settings, inherited, sock, log_to))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's event loop where there is one for this platform."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: TextIO) -> int:
+    line = await Line.over(sock)
+    beating = asyncio.create_task(_beat(line))
+    try:
+        async with running(
+            settings,
+            log_to,
+            inherited=replace(inherited, siblings=line, may_serve=lambda: _permitted(line)),
+        ) as up:
+            # Tens of thousands of objects exist now and stay until the end. Without freeze, every full garbage
+            # collection would visit all of them while all visitors wait. Only CPython has this call.
+            with suppress(AttributeError):
+                gc.freeze()
+            line.say("serving", listen=str(up.listen))
+            await _until_told(line, up, inherited, settings)
+        line.say("last", content=line.topics["metrics"]())
+    except ConfigurationError as error:
+        line.say("failed", problems=error.problems, passing=isinstance(error, AddressUnavailable))
+        return 1
+    finally:
+        beating.cancel()
+    return 0
+
+
+async def _permitted(line: Line) -> None:
+    """Everything is made: wait until all workers of the generation are as far."""
+    line.say("prepared")
+    while (message := await line.next()) is not None:
+        if message["do"] == "go":
+            return
+    raise ConfigurationError(["the parent ended before this worker could serve"])
+
+
+async def _until_told(line: Line, up: Running, inherited: Inherited, settings: Settings) -> None:
+    """Serve until the parent says stop or hand over, or has ended, and then until that is done."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    signalled = asyncio.create_task(stopped.wait())
+    heard = asyncio.create_task(line.next())
+    ending: asyncio.Task[None] | None = None
+    try:
+        while ending is None or not ending.done():
+            await asyncio.wait(
+                {heard, signalled, *([ending] if ending else [])}, return_when=asyncio.FIRST_COMPLETED
+            )
+            message: Message | None = {"do": ""}
+            if heard.done():
+                message = heard.result()
+            elif signalled.done():  # somebody has signalled all processes, or this one
+                message = {"do": "stop", "delay": settings.drain_delay, "patience": settings.drain_at_stop}
+                signalled = asyncio.create_task(asyncio.Event().wait())
+            if message is None:
+                await _orphaned(up, inherited)
+                return
+            ending = _ending(message, up, ending)
+            if heard.done():
+                heard = asyncio.create_task(line.next())
+    finally:
+        for task in (signalled, heard):
+            task.cancel()
+
+
+def _ending(message: Message, up: Running, ending: "asyncio.Task[None] | None") -> "asyncio.Task[None] | None":
+    """Begin to end as the message says. A stop cuts a handing over short."""
+    match message["do"]:
+        case "stop":
+            if ending is not None:
+                ending.cancel()
+            return asyncio.create_task(up.stop(message["delay"], message["patience"]))
+        case "hand_over" if ending is None:
+            return asyncio.create_task(up.hand_over(message["patience"]))
+    return ending
+
+
+async def _orphaned(up: Running, inherited: Inherited) -> None:
+    """Make room for the next parent: it could not listen where this process does."""
+    log.error("the parent process has ended, and so does this worker")
+    asyncio.get_running_loop().call_later(2 * _ALONE, os.kill, os.getpid(), signal.SIGKILL)
+    if inherited.private is not None:
+        shutil.rmtree(inherited.private.parent, ignore_errors=True)
+    await up.stop(0.0, _ALONE)
+
+
+async def _beat(line: Line) -> None:
+    while True:
+        line.say("beat")
+        await asyncio.sleep(BEAT)

@@ -1,0 +1,144 @@
+"""One proxy that serves: its listeners, its parts, and how it ends without dropping anybody."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from typing import TextIO
+
+import aiohttp
+from aiohttp import web
+
+from oauth_proxy import server, tool_api
+from oauth_proxy.admin import Admin
+from oauth_proxy.app import Proxy
+from oauth_proxy.clock import MACHINE, System
+from oauth_proxy.commands import Inbox
+from oauth_proxy.inherited import Inherited, addresses
+from oauth_proxy.settings import Settings
+from oauth_proxy.sockets import Listener, opened
+from oauth_proxy.telemetry import AccessLog, snapshot
+from oauth_proxy.tool_api import ToolApi
+
+DRAIN = 30.0
+"""Seconds that requests in progress have to finish after a stop."""
+_IDLE_GRACE = 1.0
+"""Seconds after a stop for which an idle connection stays open: its next request may be on its way already."""
+_ADMIN_PATIENCE = 1.0
+"""Seconds for which operators' connections may stay open after those of visitors have ended."""
+_LAST = 0.5
+"""Seconds that a request still has after these, and again after its body has been ended."""
+
+
+class Running:
+    """A listening proxy. `listen` and `admin` are its addresses, with the actual port where the settings had 0."""
+
+    def __init__(self, proxy: Proxy, services: Mapping[str, server.Service]) -> None:
+        self.proxy = proxy
+        self._services = services
+        self.listen = services["public"].at
+        self.admin = services["admin"].at
+        self.is_ready = True
+        """Whether new visitors should be sent here."""
+
+    async def stop(self, delay: float, patience: float) -> None:
+        """End for good: wait `delay` seconds as not ready, let nobody in, give requests `patience` seconds.
+
+        Every response says from the beginning that it is the last of its connection. Streams are told to end,
+        because none does so by itself, and the client can only come back when it knows.
+        """
+        self._drain()
+        await asyncio.sleep(delay)
+        await self._stop_accepting("public", "tool_api")
+        self.proxy.end_streams()
+        public = self._services["public"]
+        if not await public.emptied(min(_IDLE_GRACE, patience)):
+            public.close_idle()
+            await public.emptied(patience - _IDLE_GRACE)
+
+    async def hand_over(self, patience: float) -> None:
+        """End because another process accepts connections now: what is open may go on for `patience` seconds.
+
+        No connection is closed in the middle of a request or where the next may be on its way: each ends after its
+        next response, or after it was idle for as long as any may be.
+        """
+        self._drain()
+        await self._stop_accepting(*self._services)
+        if not await self._services["public"].emptied(patience):
+            self.proxy.end_streams()
+        await self._services["admin"].emptied(_ADMIN_PATIENCE)  # it may be told of this reload just now
+
+    def _drain(self) -> None:
+        self.is_ready = False
+        for service in self._services.values():
+            service.drain()
+
+    async def _stop_accepting(self, *names: str) -> None:
+        for name in names:
+            if name in self._services:
+                await self._services[name].stop_accepting()
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, log_to: TextIO, system: System = MACHINE, inherited: Inherited | None = None
+) -> AsyncIterator[Running]:
+    """Run a proxy until the context ends; then requests in progress may finish.
+
+    The access log is written to `log_to`. Without anything inherited, the proxy listens by itself.
+
+    Raises ConfigurationError for a port, certificate or template that turns out to be unusable.
+    """
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(session)
+        if inherited is None:
+            inherited = Inherited(stack.enter_context(_listening(settings)))
+        proxy = Proxy(settings, http, inherited, system)
+        stack.push_async_callback(proxy.close)
+        await proxy.look()
+        stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
+        stack.push_async_callback(proxy.upstreams.close)
+        up = await _served(stack, settings, proxy, inherited, log_to, system)
+        try:
+            yield up
+        finally:
+            if up.is_ready:
+                await up.stop(0.0, DRAIN)
+
+
+async def _served(
+    stack: AsyncExitStack, settings: Settings, proxy: Proxy, inherited: Inherited, log_to: TextIO, system: System
+) -> Running:
+    access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
+    public = server.Server(
+        proxy.handle, refusal=proxy.refuse, answered=access_log.answered, capacity=proxy.capacity
+    )
+    inbox = Inbox(settings.session.keys, settings.public_url, system.wall, since=inherited.since)
+    siblings = inherited.siblings
+    siblings.topics["metrics"] = lambda: snapshot(proxy.metrics.registry)
+    siblings.topics["use"] = proxy.open_exchanges.use
+    admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings)
+    asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
+    at, services = inherited.listeners, {}
+    # The admin listener closes after the public one, to report that the proxy is draining.
+    services["admin"] = await server.service(stack, asked, at["admin"])
+    if settings.tool_api:
+        api = ToolApi(proxy.handles, proxy.clock.date)
+        services["tool_api"] = await tool_api.service(stack, api, at["tool_api"])
+    services["public"] = await server.service(stack, public, at["public"], settings.tls, drain=_LAST)
+    up = Running(proxy, services)
+    await inherited.may_serve()
+    for each in services.values():
+        await each.accept()
+    return up
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[dict[str, Listener]]:
+    """The listeners of a proxy that has no parent."""
+    with ExitStack() as stack:
+        listeners = {}
+        for name, at in addresses(settings).items():
+            listeners[name] = opened(at)
+            stack.callback(listeners[name].close)
+        yield listeners

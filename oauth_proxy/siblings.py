@@ -1,0 +1,36 @@
+"""The workers of one proxy as each of them sees the others."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+Topics = dict[str, Callable[[], Any]]
+"""What a worker tells the others of itself, by what they ask for. It is sent as JSON."""
+
+
+class Siblings(Protocol):
+    """All workers of this proxy, the caller among them."""
+
+    topics: Topics
+
+    async def gather(self, topic: str) -> list[Any]:
+        """What each worker tells; a worker that does not reply within a second is left out."""
+        ...
+
+    async def reload(self) -> list[str]:
+        """Start a new generation of workers with the file as it is now. Returns the problems that prevent it."""
+        ...
+
+
+class Alone:
+    """A process that has no others beside it."""
+
+    def __init__(self) -> None:
+        self.topics: Topics = {}
+
+    async def gather(self, topic: str) -> list[Any]:
+        """What this process tells."""
+        return [self.topics[topic]()]
+
+    async def reload(self) -> list[str]:
+        """There is nobody who could start another process."""
+        return ["it runs without a parent process, so it cannot be given another configuration"]
