@@ -13,7 +13,7 @@ SDK := .venv-sdk
 E2E := .venv-e2e
 NEXT := .venv-next
 
-.PHONY: help demo test hostile fuzz check next e2e sdk format lint types floors bench hostile-load soak lock clean
+.PHONY: help demo test hostile fuzz check next e2e image sdk format lint types floors bench hostile-load soak lock clean
 # `make help` prints what stands behind ## and, in the line below, behind #:. Times are of two cores.
 help:  ## every target: what it does, what it needs, how long it takes
 #: needs nothing; takes no time
@@ -61,6 +61,10 @@ sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than 
 e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy: Streamlit
 #: needs 500 MB more from PyPI, once, and Debian's chromium; takes minutes
 	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e $(ARGS)
+
+image: $(VENV)/dev.stamp  ## the container image: built, run read-only, signed in through, its size printed
+#: needs root on Debian with buildah, mmdebstrap and runc, and 60 MB from Debian and PyPI; takes half a minute
+	$(BIN)/python -m pytest -m image $(NO_SKIPS) tests/image $(ARGS)
 
 format: $(VENV)/dev.stamp  ## whether every file is formatted (.venv/bin/ruff format . does it)
 #: needs nothing more; takes seconds

@@ -51,9 +51,9 @@ NOT_RUN = {
     "systemctl daemon-reload": "the machine's",
     "systemctl enable --now oauth-proxy": "the machine's",
     "journalctl -u oauth-proxy": "the machine's",
-    "docker build -t oauth-proxy .": "needs Docker; tests/test_dockerfile.py takes its steps",
+    "docker build -t oauth-proxy .": "needs Docker; tests/image does without",
     "docker run --read-only --cap-drop ALL --stop-timeout 60 -p 4180:4180 --env-file secrets.env "
-    "-v ./config.yaml:/etc/oauth-proxy/config.yaml:ro oauth-proxy": "needs Docker",
+    "-v ./config.yaml:/etc/oauth-proxy/config.yaml:ro oauth-proxy": "needs Docker; tests/image does without",
 }
 """Commands that are shown and cannot be run here, and why."""
 
