@@ -1,7 +1,7 @@
 """One proxy that serves: its listeners, its parts, and how it ends without dropping anybody."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import TextIO
 
@@ -55,14 +55,17 @@ class Running:
             public.close_idle()
             await public.emptied(patience - _IDLE_GRACE)
 
-    async def hand_over(self, patience: float) -> None:
+    async def hand_over(self, patience: float, closed: Callable[[], None]) -> None:
         """End because another process accepts connections now: what is open may go on for `patience` seconds.
+
+        `closed` is called when no connection is accepted any more.
 
         No connection is closed in the middle of a request or where the next may be on its way: each ends after its
         next response, or after it was idle for as long as any may be.
         """
         self._drain()
         await self._stop_accepting(*self._services)
+        closed()
         if not await self._services["public"].emptied(patience):
             self.proxy.end_streams()
         await self._services["admin"].emptied(_ADMIN_PATIENCE)  # it may be told of this reload just now

@@ -17,6 +17,7 @@ import yaml
 from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, reading, server, turns
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
+from oauth_proxy.process.status import Status
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse, schema
@@ -244,7 +245,7 @@ async def test_the_headers_that_are_said_to_be_received_are_received(stage: Stag
 def test_the_metrics_are_those_that_are_shown() -> None:
     metrics = Metrics()
     metrics.show_store("redis", lambda: True)
-    families = {family.name for family in metrics.registry.collect()}
+    families = {family.name for family in metrics.registry.collect()} | {each[0] for each in Status().metrics()}
     shown = {named(row[0])[0].removesuffix("_total") for row in table(OPERATING, "Metrics")}
     assert shown == families
 

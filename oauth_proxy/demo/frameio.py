@@ -101,6 +101,11 @@ class FrameIO:
         for grants in self._grants.values():
             grants.expire_access_tokens()
 
+    def set_access_lifetime(self, seconds: float) -> None:
+        """How long the next access tokens last."""
+        for grants in self._grants.values():
+            grants.access_lifetime = seconds
+
     def set_token_size(self, size: int) -> None:
         """How many bytes v4's next access and refresh tokens have: 512 or more, 3000 at first."""
         self._grants["v4"].token_size = size

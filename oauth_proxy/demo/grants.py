@@ -89,7 +89,7 @@ class Grants:
         self.token_size = 3000
         self._dialect = dialect
         self._clock = clock
-        self._access_lifetime = access_lifetime
+        self.access_lifetime = access_lifetime
         self._refresh_lifetime = refresh_lifetime
         self._grants: deque[Grant] = deque()
         self._held: dict[tuple[str, str], Grant] = {}
@@ -121,7 +121,7 @@ class Grants:
         if redirect_uri != grant.redirect_uri and not may_be_absent:
             raise OAuthError("invalid_grant", "The redirect_uri is not the one the code was sent to.")
         _check_verifier(grant.challenge, verifier)
-        return self._issue(grant, grant.scope, expires_in=int(self._access_lifetime))
+        return self._issue(grant, grant.scope, expires_in=int(self.access_lifetime))
 
     def refresh(self, token: str, client_id: str, scope: str | None) -> dict[str, Any]:
         """The token answer for a refresh token (RFC 6749 6). Raises OAuthError."""
@@ -139,7 +139,7 @@ class Grants:
         if not set(asked) <= set(grant.scope):
             raise OAuthError("invalid_scope", "A refresh cannot ask for more than was granted.")
         # The second between issuing and answering is what makes Frame.io say 3599 now and then.
-        return self._issue(grant, asked, expires_in=int(self._access_lifetime) - 1)
+        return self._issue(grant, asked, expires_in=int(self.access_lifetime) - 1)
 
     def revoke(self, token: str, client_id: str) -> None:
         """End an access or refresh token, in v2 with its grant; an unknown token is none (RFC 7009 2.2)."""
@@ -195,7 +195,7 @@ class Grants:
     def _issue(self, grant: Grant, scope: tuple[str, ...], expires_in: int) -> dict[str, Any]:
         grant.access = self._keep(grant, "access", self._dialect.mint(self.token_size))
         grant.access_scope = scope
-        grant.access_expires = self._clock() + self._access_lifetime
+        grant.access_expires = self._clock() + self.access_lifetime
         answer = {
             "access_token": grant.access,
             "expires_in": expires_in,

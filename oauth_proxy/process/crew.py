@@ -141,13 +141,6 @@ class Generation:
         """End for good, after `delay` seconds in which nobody new should come."""
         self._leave({"do": "stop", "delay": delay, "patience": self.settings.drain_at_stop})
 
-    def give_up(self) -> None:
-        """It is not wanted: end the workers that serve, and kill the others."""
-        for worker in self.workers:
-            if worker.state != "serving":
-                os.kill(worker.pid, signal.SIGKILL)
-        self.stop(0.0)
-
     def bury(self, worker: Worker) -> None:
         """A worker has ended."""
         worker.channel.close()
@@ -172,5 +165,7 @@ class Generation:
 
     def _leave(self, message: Message) -> None:
         for worker in self.workers:
+            if worker.state == "starting":  # it listens to nobody yet
+                os.kill(worker.pid, signal.SIGKILL)
             worker.state = "leaving"
             worker.send(message)

@@ -1,15 +1,18 @@
 """What the parent knows of itself, as metrics."""
 
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from oauth_proxy.process.crew import Worker
 
 
 class Status:
     """Numbers that only grow, and the outcome of the last reload."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: Callable[[], Iterable[Worker]] = tuple) -> None:
         self.generation = 0
-        self.workers = 0
+        self._workers = workers
         self.restarts = 0
         self._reloads = {"success": 0, "failure": 0}
         self._was_good = True
@@ -22,13 +25,23 @@ class Status:
         if is_good:
             self._last_good = time.time()
 
+    @property
+    def serving(self) -> int:
+        """How many workers serve."""
+        return sum(worker.state == "serving" for worker in self._workers())
+
+    def line(self) -> str:
+        """All of it in a line for people."""
+        line = f"generation {self.generation} serves, {self.serving} workers"
+        return line if self._was_good else f"{line}; the last reload failed, see the log"
+
     def metrics(self) -> list[list[Any]]:
         """The metrics, in the form of `telemetry.snapshot`."""
         reloads = [
             ["oauth_proxy_reloads_total", [["result", result]], number] for result, number in self._reloads.items()
         ]
         return [
-            _gauge("oauth_proxy_workers", "Worker processes that serve.", self.workers),
+            _gauge("oauth_proxy_workers", "Worker processes that serve.", self.serving),
             _gauge("oauth_proxy_generation", "How many configurations have been in use.", self.generation),
             [
                 *("oauth_proxy_worker_restarts", "Workers that died and were replaced.", "counter"),

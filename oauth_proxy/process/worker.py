@@ -104,6 +104,8 @@ def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to:
     The log is written to `log_to`.
     """
     configure_logging(settings.log.format, log_to)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):  # a terminal's Ctrl+C reaches all processes
+        signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(settings, inherited, sock, log_to))
 
@@ -147,7 +149,8 @@ async def _permitted(line: Line) -> None:
     while (message := await line.next()) is not None:
         if message["do"] == "go":
             return
-    raise ConfigurationError(["the parent ended before this worker could serve"])
+        break
+    raise ConfigurationError(["it is not needed any more"])
 
 
 async def _until_told(line: Line, up: Running, inherited: Inherited, settings: Settings) -> None:
@@ -171,7 +174,7 @@ async def _until_told(line: Line, up: Running, inherited: Inherited, settings: S
             if message is None:
                 await _orphaned(up, inherited)
                 return
-            ending = _ending(message, up, ending)
+            ending = _ending(message, up, ending, line)
             if heard.done():
                 heard = asyncio.create_task(line.next())
     finally:
@@ -179,7 +182,9 @@ async def _until_told(line: Line, up: Running, inherited: Inherited, settings: S
             task.cancel()
 
 
-def _ending(message: Message, up: Running, ending: "asyncio.Task[None] | None") -> "asyncio.Task[None] | None":
+def _ending(
+    message: Message, up: Running, ending: "asyncio.Task[None] | None", line: Line
+) -> "asyncio.Task[None] | None":
     """Begin to end as the message says. A stop cuts a handing over short."""
     match message["do"]:
         case "stop":
@@ -187,7 +192,7 @@ def _ending(message: Message, up: Running, ending: "asyncio.Task[None] | None") 
                 ending.cancel()
             return asyncio.create_task(up.stop(message["delay"], message["patience"]))
         case "hand_over" if ending is None:
-            return asyncio.create_task(up.hand_over(message["patience"]))
+            return asyncio.create_task(up.hand_over(message["patience"], lambda: line.say("closed")))
     return ending
 
 

@@ -1,0 +1,172 @@
+"""From one generation of workers to the next.
+
+The law: while a generation serves, nothing that is wrong with a new configuration ends it.
+"""
+
+import logging
+from collections.abc import Callable
+
+from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.process.crew import Generation, Worker
+from oauth_proxy.process.listeners import Listeners
+from oauth_proxy.process.status import Status
+from oauth_proxy.process.supervisor import Supervisor
+from oauth_proxy.process.watching import Watching
+from oauth_proxy.settings import Loaded, changes
+
+log = logging.getLogger(__name__)
+
+_MOST_LEAVING = 16
+"""Generations that may still have streams open; of more, the oldest are cut."""
+
+
+class Succession:
+    """`read` loads the configuration, `tell` hears where the first generation serves, `fork` starts a worker."""
+
+    def __init__(
+        self,
+        read: Callable[[], Loaded],
+        tell: Callable[[str], None],
+        fork: Callable[[Generation], None],
+        listeners: Listeners,
+        supervisor: Supervisor,
+        status: Status,
+    ) -> None:
+        self.generations: list[Generation] = []
+        """All that still have a worker, the oldest first."""
+        self.present: Generation | None = None
+        """The one that serves; None before the first does, and after a stop."""
+        self.coming: Generation | None = None
+        """The one that is being started."""
+        self.failure: ConfigurationError | None = None
+        """Why the first one cannot serve."""
+        self._read = read
+        self._tell = tell
+        self._fork = fork
+        self._listeners = listeners
+        self._supervisor = supervisor
+        self._status = status
+        self._watching = Watching()
+        self._asked: list[tuple[Worker, int]] = []
+        """The workers that wait for the outcome of the reload, each with the number of its question."""
+        self._accepting: set[Worker] | None = None
+        """The workers of the generation before that still accept connections, while a reload waits for them."""
+        self._must_reload = False
+
+    def start(self) -> None:
+        """Start a generation with the configuration as it is now. It takes over when it is ready."""
+        try:
+            loaded = self._read()
+            self._watching.watch(loaded.files)
+            settings = loaded.settings
+            if self.present is None:
+                listeners = self._listeners.open_patiently(settings)
+            else:
+                self.present.require_same_store(settings)
+                listeners = self._listeners.open(settings)
+            self.coming = Generation(self._status.generation + 1, settings, listeners)
+            self.generations.append(self.coming)
+            for _ in range(settings.worker_count):
+                self._fork(self.coming)
+        except ConfigurationError as error:
+            self.fail(error.problems, passing=isinstance(error, AddressUnavailable))
+
+    def reload(self, *asker: tuple[Worker, int]) -> None:
+        """Start another generation, after the one that is being started. `asker` is told how that ended."""
+        self._asked += asker
+        if self.coming is not None or self._accepting is not None:
+            self._must_reload = True
+            return
+        self._supervisor.reloading()
+        self.start()
+
+    def look_at_files(self) -> None:
+        """Reload if that is wanted when a file has changed, and one has."""
+        if self.present is not None and self.present.settings.reload == "watch" and self._watching.has_changed():
+            log.info("reload: a file has changed")
+            self.reload()
+
+    def advanced(self, worker: Worker) -> None:
+        """A worker has everything it needs (`prepared`), or serves."""
+        generation = worker.generation
+        if generation is not self.coming:
+            if worker.state == "prepared":  # it replaces one that has died
+                worker.send({"do": "go"})
+        elif generation.are_all(worker.state):
+            if worker.state == "prepared":
+                generation.send({"do": "go"})
+            else:
+                self._take_over(generation)
+
+    def fail(self, problems: list[str], *, passing: bool = False) -> None:
+        """The coming generation cannot serve. The present one goes on; without one, that is the end."""
+        failed, self.coming = self.coming, None
+        if failed is not None:
+            failed.stop(0.0)
+        if self.present is None:
+            self.failure = (AddressUnavailable if passing else ConfigurationError)(problems)
+            return
+        self._listeners.keep(self.present.settings)
+        for problem in problems:
+            log.error("reload: %s", problem)
+        log.error("reload: nothing is changed, the configuration before stays in use")
+        self._reloaded(problems)
+
+    def closed(self, worker: Worker) -> None:
+        """A worker accepts no connection any more."""
+        if self._accepting is not None:
+            self._accepting.discard(worker)
+            self._finish()
+
+    def ended(self, worker: Worker, how: str) -> None:
+        """A worker's process has ended."""
+        self._asked = [each for each in self._asked if each[0] is not worker]
+        self.closed(worker)
+        if worker.generation is self.coming:
+            self.fail([f"a worker has ended at its start: {how}"])
+        if not worker.generation.workers and worker.generation is not self.present:
+            self.generations.remove(worker.generation)
+
+    def stop(self) -> None:
+        """End all generations for good."""
+        delay = self.present.settings.drain_delay if self.present is not None else 0.0
+        for generation in self.generations:
+            generation.stop(0.0 if generation is self.coming else delay)
+        self.present = self.coming = self._accepting = None
+        self.generations = [each for each in self.generations if each.workers]
+
+    def _take_over(self, coming: Generation) -> None:
+        """All workers of a generation serve: the one before lets its connections end."""
+        before, self.present, self.coming = self.present, coming, None
+        self._status.generation = coming.number
+        self._listeners.keep(coming.settings)
+        if before is None:
+            self._tell(str(coming.listeners["public"].at))
+            self._supervisor.ready(self._status.line())
+            return
+        for line in changes(before.settings, coming.settings):
+            log.info("reload: %s", line)
+        before.hand_over()
+        leaving = [each for each in self.generations if each is not coming]
+        for oldest in leaving[:-_MOST_LEAVING]:
+            oldest.stop(0.0)
+        self._accepting = set(before.workers)
+        self._finish()
+
+    def _finish(self) -> None:
+        """A reload is done when no worker of the generation before accepts a connection any more."""
+        if self._accepting is not None and not self._accepting:
+            self._accepting = None
+            log.info("reload: generation %d serves", self._status.generation)
+            self._reloaded([])
+
+    def _reloaded(self, problems: list[str]) -> None:
+        """A reload has ended, well without problems."""
+        self._status.note_reload(is_good=not problems)
+        for worker, number in self._asked:
+            worker.send({"do": "hear", "id": number, "content": problems})
+        self._asked.clear()
+        self._supervisor.ready(self._status.line())
+        if self._must_reload:
+            self._must_reload = False
+            self.reload()

@@ -1,0 +1,94 @@
+"""A stop: who is told, in which order, and who loses nothing."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+from aiohttp import ClientSession, web
+
+from tests.support.browser import Visitor
+from tests.support.processes import processes, told
+from tests.support.proxy import PATIENCE
+from tests.support.sessions import signed_in
+
+
+async def test_every_client_that_keeps_its_connection_is_told_before_it_is_closed(
+    tmp_path: Path, visitor: Visitor
+) -> None:
+    async with processes(tmp_path, drain_delay="1s", workers=2) as proxies, AsyncExitStack() as stack:
+        cookie = await signed_in(proxies.stage, visitor)
+        headers = {"Host": f"localhost:{proxies.stage.port}", "Cookie": cookie.removeprefix("Cookie: ")}
+        kept = [
+            await stack.enter_async_context(
+                ClientSession(connector=aiohttp.TCPConnector(limit=1), headers=headers)
+            )
+            for _ in range(50)
+        ]
+
+        async def ask(http: ClientSession) -> str | None:
+            async with http.post(f"{proxies.url}/echo", data=b"typed") as answer:
+                await answer.read()
+                assert answer.status == 200
+                return answer.headers.get("Connection")
+
+        assert set(await asyncio.gather(*map(ask, kept))) == {None}
+        proxies.process.terminate()
+        await proxies.says("stopping")
+        async with ClientSession() as http, http.get(f"http://{proxies.admin}/readyz") as ready:
+            assert ready.status == 503
+        assert set(await asyncio.gather(*map(ask, kept))) == {"close"}
+        assert await proxies.ended() == 0
+
+
+async def test_a_request_on_its_way_when_the_stop_comes_is_answered(tmp_path: Path, visitor: Visitor) -> None:
+    """An idle connection stays for a moment, because its next request may have been sent already."""
+    async with processes(tmp_path) as proxies:
+        cookie = await signed_in(proxies.stage, visitor)
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxies.stage.listens_on)
+        request = f"GET /echo HTTP/1.1\r\nHost: localhost:{proxies.stage.port}\r\n{cookie}\r\n\r\n".encode()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        proxies.process.terminate()
+        await proxies.says("stopping")
+        writer.write(request)
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nConnection: close\r\n" in answer
+        writer.close()
+        assert await proxies.ended() == 0
+
+
+async def test_an_idle_connection_does_not_hold_a_stop_up(tmp_path: Path) -> None:
+    async with processes(tmp_path, command=told(parent___OVERTIME=600.0)) as proxies:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxies.stage.listens_on)
+        await proxies.metrics()
+        proxies.process.terminate()
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        writer.close()
+        assert await proxies.ended() == 0
+
+
+async def test_a_request_that_takes_longer_than_drain_is_cut(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    tool = web.Application()
+    tool.router.add_get("/open", never)
+    access = {"allow": ["everyone"], "public": ["/open"]}
+    async with processes(tmp_path, tool=tool, access=access, drain="1s") as proxies:
+        asking = asyncio.create_task(proxies.stage.ask("/open"))
+        await asked.wait()
+        proxies.process.send_signal(signal.SIGTERM)
+        assert await proxies.ended() == 0
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
