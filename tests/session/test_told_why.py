@@ -1,12 +1,18 @@
 """A WebSocket is told why it ends: the session is over, or the proxy stops."""
 
+import asyncio
+import sys
 from contextlib import AsyncExitStack
 
+import pytest
 import websockets
 from aiohttp import WSMsgType, web
 from websockets.frames import Close
 
 from oauth_proxy.endings import SESSION_OVER, STOPPING
+from oauth_proxy.serving import running
+from oauth_proxy.settings import Listen
+from oauth_proxy.upstream import ends
 from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, Stage, on_stage
 from tests.support.sessions import signed_in
@@ -78,3 +84,37 @@ async def test_a_sign_out_tells_the_sockets_of_that_session_and_the_tool_and_a_s
             tool.told.clear()
         assert [await told(socket) for socket in going_on] == [Close(*STOPPING)] * 2
     assert sorted(tool.told) == [("open", *STOPPING), ("others", *STOPPING)]
+
+
+async def test_a_process_that_has_handed_over_ends_its_sockets_with_a_reason_after_the_frame_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ends, "FRAME_ENDS", 30.0)
+    has_begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def speak(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        assert request.transport is not None
+        request.transport.write(b"\x82\x05half")
+        has_begun.set()
+        await goes_on.wait()
+        request.transport.write(b"!")
+        await socket.receive()
+        return socket
+
+    tool = web.Application()
+    tool.add_routes([web.get("/open", speak)])
+    async with on_stage(tool=tool, access={"public": ["GET /open"]}) as stage:
+        settings = stage.settings.model_copy(update={"listen": Listen("127.0.0.1", 0)})
+        async with running(settings, sys.stderr, stage.clock) as up:
+            url = f"ws://localhost:{stage.port}/open"
+            socket = await websockets.connect(url, host="127.0.0.1", port=up.listen.port, proxy=None)
+            await has_begun.wait()
+            leaving = asyncio.create_task(up.hand_over(0.0))
+            await asyncio.sleep(0.2)
+            assert not leaving.done()
+            goes_on.set()
+            assert await socket.recv() == b"half!"
+            assert await told(socket) == Close(*STOPPING)
+            await leaving
