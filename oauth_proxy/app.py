@@ -16,6 +16,7 @@ from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.cookies import SealedCookie
+from oauth_proxy.endings import STOPPING
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
     BadRequest,
@@ -175,7 +176,8 @@ class Proxy:
         return self._failure(request, Refused(error), self.responses.refusal)
 
     def end_streams(self) -> None:
-        """Cancel WebSockets and event streams, because they do not end by themselves."""
+        """Close WebSockets and cancel event streams, because they do not end by themselves."""
+        self.upstreams.close_tunnels(STOPPING)
         self.open_exchanges.close()
 
     async def close(self) -> None:

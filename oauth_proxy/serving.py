@@ -18,6 +18,7 @@ from oauth_proxy.settings import Settings
 from oauth_proxy.sockets import Listener, opened
 from oauth_proxy.telemetry import AccessLog, snapshot
 from oauth_proxy.tool_api import ToolApi
+from oauth_proxy.upstream import ends
 
 DRAIN = 30.0
 """Seconds that requests in progress have to finish after a stop."""
@@ -68,6 +69,7 @@ class Running:
         closed()
         if not await self._services["public"].emptied(patience):
             self.proxy.end_streams()
+            await self._services["public"].emptied(ends.FRAME_ENDS + ends.ANSWER)
         await self._services["admin"].emptied(_ADMIN_PATIENCE)  # it may be told of this reload just now
 
     def _drain(self) -> None:

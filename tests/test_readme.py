@@ -22,7 +22,7 @@ from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse, schema
 from oauth_proxy.telemetry import Metrics
-from oauth_proxy.upstream import relay, whole
+from oauth_proxy.upstream import ends, relay, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
 from tests.support.browser import Visitor
@@ -280,6 +280,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
         ),
         "Requests sent before the last response, bodies in chunks that are slow to parse "
         f"(over {turns.SLOW * 1000:g} ms)": f"of all that wait, one every {turns.PAUSE * 1000:g} ms",
+        "Closing a WebSocket: the tool's frame under way; an answer to our Close frame": (
+            f"{ends.FRAME_ENDS:.0f} s; {ends.ANSWER:.0f} s"
+        ),
         "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import cast
 
 from oauth_proxy.bounded import Bounded
+from oauth_proxy.endings import SESSION_OVER, STOPPING
 from oauth_proxy.identity import Session
 
 _REMEMBERED = 65_536
@@ -69,16 +70,19 @@ class OpenExchanges:
         return self._held.get(session_id) or 0.0
 
     def sweep(self, is_over: Callable[[Session], bool]) -> None:
-        """Cancel all requests of sessions that are over. Call this about once a second."""
+        """Cancel all requests of sessions that are over. Call this about once a second.
+
+        A WebSocket is closed first, for up to three seconds, and may be cancelled more than once in that time.
+        """
         now, opened = self._clock(), self.sessions()
         for session in opened:
             self._held.keep(session.id, now)
         over = {session.id for session in opened if is_over(session)}
         for task, session in list(self._open.items()) if over else ():
             if session.id in over:
-                task.cancel("the session is over")
+                task.cancel(SESSION_OVER)
 
     def close(self) -> None:
         """Cancel every stream: none ends by itself, so a stop would wait for it in vain."""
         for task in list(self._streams):
-            task.cancel("the proxy stops")
+            task.cancel(STOPPING)

@@ -7,6 +7,7 @@ from sys import getsizeof
 from aiohttp import web
 
 from oauth_proxy.bounded import Weighed
+from oauth_proxy.endings import Ending
 from oauth_proxy.errors import BadRequest, NotFound
 from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
@@ -106,6 +107,14 @@ class Upstreams:
         added = [(b"Set-Cookie", value.encode("ascii")) for value in visit.set_cookies]
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         return ask, Outgoing(owner, request_target, lines, added, body)
+
+    def close_tunnels(self, ending: Ending) -> None:
+        """Close the WebSockets of all visitors, strangers' too, and each that is opened later. Returns at once.
+
+        Each is over within three seconds.
+        """
+        for route in self._routes:
+            route.upstream.close_tunnels(ending)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,7 +1,7 @@
-"""A WebSocket as two streams of bytes, once both sides have agreed to it (RFC 6455 4).
+"""Opens a WebSocket: both sides have to agree to it (RFC 6455 4); then it is two streams of bytes.
 
-The law: no frame is read here, so what the two agreed on (extensions, subprotocols) holds end to end. Neither side
-is read faster than the other takes it, and the end of either is the end of both.
+The law: what the two agreed on (extensions, subprotocols) holds end to end. Nothing but a WebSocket gets through:
+a 101 to any other protocol, or with a wrong Sec-WebSocket-Accept, is an error.
 """
 
 import asyncio
@@ -14,10 +14,9 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.reading import Reading
-from oauth_proxy.stall import StallWatch
-from oauth_proxy.turns import BULK, line
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
+from oauth_proxy.upstream.ends import Tunnel, Tunnels, TunnelSide
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.outgoing import Outgoing, request_head
 from oauth_proxy.upstream.pool import Pool
@@ -25,11 +24,11 @@ from oauth_proxy.upstream.relay import Forwarded, Lines, pass_on
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-_LAST_WORDS = 10.0
-"""Seconds in which one side may still send after the other has finished."""
 
 
-async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims) -> Forwarded:
+async def tunnel(
+    pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims, tunnels: Tunnels
+) -> Forwarded:
     """Open a WebSocket to the tool and forward it until it ends; see `Upstream.tunnel`."""
     accept = expected_accept(request)
     connection = await pool.connect_tunnel()
@@ -47,17 +46,18 @@ async def tunnel(pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claim
     except BaseException:
         connection.abort()
         raise
-    visitor, tool = request.transport, connection.transport
+    visitor = request.transport
     if visitor is None:
         connection.abort()
         return Forwarded(101, keep_alive=False)
+    joined = _join(request, visitor, connection, opening)
+    tunnels.add(joined)
+    del outgoing, head, added, accept, opening  # saves memory: thousands may be open and idle
     try:
-        over = _join(request, visitor, connection, opening)
-        del outgoing, head, added, accept, opening  # saves memory: thousands may be open and idle
-        await over
+        await joined.until_over()
     finally:
-        _let_go(tool)
-        _let_go(visitor)
+        tunnels.discard(joined)
+        joined.let_go()
     return Forwarded(101, keep_alive=False)
 
 
@@ -95,109 +95,20 @@ def _switching(head: Head, accept: bytes, added: Lines) -> bytes:
 
 def _join(
     request: web.BaseRequest, visitor: asyncio.Transport, connection: UpstreamConnection, opening: bytes
-) -> asyncio.Future[None]:
-    """Connect the two sockets; `opening` is the 101 for the client. The future ends when either side does."""
-    tool, early = connection.transport, cast(Reading, request.protocol).take_over()
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    silent: set[TunnelSide] = set()
-    full: set[asyncio.Transport] = set()
+) -> Tunnel:
+    """Connect the two sockets; `opening` is the 101 for the client."""
+    tool, from_visitor = connection.transport, cast(Reading, request.protocol).take_over()
+    tunnel = Tunnel(visitor, tool)
+    visitors = TunnelSide(request.protocol, tunnel, tunnel.visitor, tunnel.tool)
+    tools = TunnelSide(connection, tunnel, tunnel.tool, tunnel.visitor)
     visitor.pause_reading()  # so that reading starts again into a side's buffer
-    visitor.set_protocol(TunnelSide(request.protocol, visitor, tool, over, silent, full))
-    tool.set_protocol(TunnelSide(connection, tool, visitor, over, silent, full))
-    visitor.write(opening + connection.become_tunnel())
-    tool.write(early)
+    visitor.set_protocol(visitors)
+    tool.set_protocol(tools)
+    visitor.write(opening)
     visitor.resume_reading()
     tool.resume_reading()
-    return over
-
-
-def _let_go(transport: asyncio.Transport) -> None:
-    """Close once everything is sent; cut the connection if that takes too long."""
-    transport.close()
-    asyncio.get_running_loop().call_later(_LAST_WORDS, transport.abort)
-
-
-_buffer = memoryview(bytearray(BULK))
-"""One buffer for all tunnels: what is read into it is written at once. The loop's own is four times as large."""
-
-
-class TunnelSide(asyncio.BufferedProtocol):
-    """One end of a tunnel: whatever arrives here is sent on the `other` one.
-
-    `before` is the protocol the socket had until now. It is told when the socket is lost, so that its owner's
-    counts stay correct.
-    """
-
-    __slots__ = ("_before", "_full", "_other", "_over", "_own", "_silent", "_unread")
-
-    def __init__(
-        self,
-        before: asyncio.Protocol,
-        own: asyncio.Transport,
-        other: asyncio.Transport,
-        over: asyncio.Future[None],
-        silent: set["TunnelSide"],
-        full: set[asyncio.Transport],
-    ) -> None:
-        self._before = before
-        self._own = own
-        self._other = other
-        self._over = over
-        self._silent = silent
-        self._full = full
-        """The sides that must read before they are sent more."""
-        self._unread: StallWatch | None = None
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the buffer for the next bytes of this side."""
-        return _buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Forward what this side sent. After a full buffer, wait for a turn: the loop would read on for MiBs."""
-        if not self._over.done():
-            self._other.write(bytes(_buffer[:nbytes]))
-            if nbytes == BULK:
-                self._own.pause_reading()
-                line().join(self._read_on)
-
-    def _read_on(self) -> None:
-        if self._other not in self._full:
-            self._own.resume_reading()
-
-    def pause_writing(self) -> None:
-        """This side reads too slowly, so the other is paused. If it reads nothing for long, both end."""
-        self._unread = StallWatch()
-        self._unread.start(self._own)
-        self._full.add(self._own)
-        self._other.pause_reading()
-
-    def resume_writing(self) -> None:
-        """This side has read enough."""
-        self._stop_watching()
-        self._full.discard(self._own)
-        self._other.resume_reading()
-
-    def eof_received(self) -> bool:
-        """This side sends no more. The other may still finish for a while, unless it uses TLS."""
-        self._silent.add(self)
-        if len(self._silent) == 2 or not self._other.can_write_eof():
-            self._end()
-        elif not self._over.done():
-            self._other.write_eof()
-            asyncio.get_running_loop().call_later(_LAST_WORDS, self._end)
-        return self._own.can_write_eof()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """This side is lost. What it sent last is still forwarded."""
-        self._stop_watching()
-        self._end()
-        self._before.connection_lost(exc)
-
-    def _stop_watching(self) -> None:
-        if self._unread is not None:
-            self._unread.stop()
-            self._unread = None
-
-    def _end(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
+    if from_tool := connection.become_tunnel():
+        tools.forward(from_tool)
+    if from_visitor:
+        visitors.forward(from_visitor)
+    return tunnel

@@ -10,9 +10,11 @@ import ssl
 
 from aiohttp import web
 
+from oauth_proxy.endings import Ending
 from oauth_proxy.errors import BadRequest, HungUp
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
+from oauth_proxy.upstream.ends import Tunnels
 from oauth_proxy.upstream.outgoing import Body, Outgoing, request_head
 from oauth_proxy.upstream.pool import Address, Pool
 from oauth_proxy.upstream.relay import Forwarded, pass_on
@@ -58,6 +60,7 @@ class Upstream:
         self._claims = claims
         self._shares = Shares(limit, timeout)
         self._tunnel_shares = Shares(most_tunnels, 0)
+        self._tunnels = Tunnels()
         self._body_rate = body_rate
 
     async def forward(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
@@ -125,7 +128,9 @@ class Upstream:
             await asyncio.wait({sender})  # it must stop reading the body before aiohttp discards the rest
 
     async def tunnel(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
-        """Open a WebSocket to the tool and forward it; returns when it has ended. To end it, cancel this.
+        """Open a WebSocket to the tool and forward it; returns when it has ended.
+
+        Cancel this to cut it; with an Ending as the message, it is closed with a Close frame where it can be.
 
         Raises the errors of `forward`. A response other than 101 is forwarded as an ordinary one, and closes the
         client's connection.
@@ -133,9 +138,13 @@ class Upstream:
         if not self._tunnel_shares.take(outgoing.owner):
             await self._tunnel_shares.wait(outgoing.owner)
         try:
-            return await tunnel(self._pool, request, outgoing, self._claims)
+            return await tunnel(self._pool, request, outgoing, self._claims, self._tunnels)
         finally:
             self._tunnel_shares.give_back(outgoing.owner)
+
+    def close_tunnels(self, ending: Ending) -> None:
+        """Close every WebSocket, and each that is opened later. Returns at once."""
+        self._tunnels.close(ending)
 
     async def close(self) -> None:
         """Cut every connection to the tool."""

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-import trustme
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -82,16 +81,6 @@ async def test_the_tools_close_code_reaches_the_visitor() -> None:
         assert (visitor.close_code, visitor.close_reason) == (4001, "session over")
         await until(lambda: door.upstream.tunnels == 0 and len(door.answers) == 1)
         assert door.answers[0].status == 101
-
-
-@pytest.fixture
-def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server named localhost shows, and what believes it."""
-    authority = trustme.CA()
-    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("localhost").configure_cert(serving)
-    authority.configure_trust(trusting)
-    return serving, trusting
 
 
 async def test_messages_and_close_codes_cross_tls_on_both_sides(

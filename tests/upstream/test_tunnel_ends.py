@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from oauth_proxy.upstream.tunnel import TunnelSide
+from oauth_proxy.upstream.ends import Tunnel, TunnelSide
 from tests.support.tool import Door, Peer, Tool, a_stage, a_tool, until
 from tests.support.websocket import HANDSHAKE, SWITCH, switching
 
@@ -62,10 +62,10 @@ async def test_what_comes_for_an_end_that_is_closed_is_dropped() -> None:
         closed, _ = await loop.create_connection(asyncio.Protocol, address.host, address.port)
         closed.abort()
         await until(lambda: tool.connections == 1 and tool.open == 0)
-        over: asyncio.Future[None] = loop.create_future()
-        end = TunnelSide(asyncio.Protocol(), closed, closed, over, set(), set())
+        tunnel = Tunnel(closed, closed)
+        end = TunnelSide(asyncio.Protocol(), tunnel, tunnel.visitor, tunnel.tool)
         end.connection_lost(None)
-        assert over.done()
+        assert tunnel.is_over
         end.get_buffer(-1)[:4] = b"late"
         end.buffer_updated(4)
         end.eof_received()
