@@ -16,6 +16,7 @@ from oauth_proxy.errors import HungUp, ProxyError, UpstreamNonsense, UpstreamTim
 from oauth_proxy.turns import SLICE, Slices
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.outbox import Outbox
+from oauth_proxy.upstream.pieces import write_pieces
 from oauth_proxy.upstream.reader import ResponseReader
 
 HIGH_WATER = 131072
@@ -127,7 +128,7 @@ class UpstreamConnection(asyncio.Protocol):
         if len(pieces) == 1:
             self.transport.write(pieces[0])
         else:
-            self.transport.writelines(pieces)
+            write_pieces(self.transport, pieces)
 
     async def drain(self) -> None:
         """Wait until the tool has read enough. Raises UpstreamTimeout if it reads nothing for `timeout` s."""
