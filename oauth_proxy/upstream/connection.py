@@ -9,6 +9,7 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import cast
 
@@ -194,7 +195,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's has the methods only
         sock = transport.get_extra_info("socket")
         # An event stream has no deadline, so the system must detect that the tool has disappeared.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with suppress(OSError):  # macOS lets no option be set once the tool has reset the connection
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
