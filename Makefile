@@ -13,7 +13,7 @@ SDK := .venv-sdk
 E2E := .venv-e2e
 NEXT := .venv-next
 
-.PHONY: help demo test hostile fuzz check next e2e image sdk format lint types floors bench hostile-load soak lock clean
+.PHONY: help demo test hostile fuzz check pythons next e2e image sdk format lint types floors bench hostile-load soak lock clean
 # `make help` prints what stands behind ## and, in the line below, behind #:. Times are of two cores.
 help:  ## every target: what it does, what it needs, how long it takes
 #: needs nothing; takes no time
@@ -45,6 +45,10 @@ check: format lint types floors sdk  ## everything CI asks for: format, lint, ty
 	$(BIN)/coverage run -m pytest -n auto $(NO_SKIPS) $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+pythons: $(VENV)/dev.stamp  ## the tests that tell Pythons apart, on each Python of pyproject.toml that is found here
+#: needs them (PATH, pyenv, uv, or .ci/debian-python 3.14), 400 MB from PyPI; takes half a minute (ARGS="tests/upstream")
+	@$(BIN)/python -m tests.pythons $(ARGS)
 
 next:  ## the suite with the newest release of every dependency, whatever pyproject.toml and the lock admit
 #: needs 400 MB from PyPI in an environment of its own; takes a quarter of an hour (ARGS="tests/upstream": a part)
@@ -95,24 +99,24 @@ soak: $(VENV)/dev.stamp  ## mixed traffic against one process: what grows, what 
 #: needs nothing more, better a quiet machine; takes ten minutes, or as told
 	@$(BIN)/python -m tests.load.soak $(ARGS)
 
-lock:  ## resolve the dependencies again, with hashes, for every platform and Python we run on
-#: needs uv and PyPI; takes a minute (ARGS=--upgrade: newer releases, too)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
+lock: $(VENV)/dev.stamp  ## resolve the dependencies again, with hashes, for every platform and Python we run on
+#: needs PyPI; takes a minute (ARGS=--upgrade: newer releases, too)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		--extra redis -o requirements.txt pyproject.toml
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements-dev.txt --group fuzz --no-deps -o requirements-fuzz.txt
-	echo hatchling | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	echo hatchling | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements-dev.txt -o requirements-build.txt -
-	echo frameio | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	echo frameio | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		$(ARGS) -o requirements-sdk.txt -
-	echo streamlit | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+	echo streamlit | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate $(ARGS) -o requirements-e2e.txt -
 
 clean:  ## remove what was made: environments, caches, reports
 #: needs nothing; takes seconds
-	rm -rf .venv .venv-bench .venv-e2e .venv-next .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .pythons .venv .venv-3.* .venv-bench .venv-e2e .venv-next .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; PYTHON=… names another one")'

@@ -19,6 +19,8 @@ RESERVE = 256
 """Descriptors that no client gets. One turn of the loop may accept a whole backlog (128) before we count it."""
 MOST = 16_384
 """Upper limit of connections, however many descriptors there are: an idle one still takes some memory."""
+_ENOUGH = RESERVE + 2 * MOST
+"""Descriptors for MOST connections and for those to the tool."""
 _REMEMBERED = 4096
 """Addresses whose parse is cached: parsing takes a twentieth of the time of a new connection."""
 
@@ -31,13 +33,21 @@ class Guest(Protocol):
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the process's soft limit of open files to the hard limit; return the new limit."""
+    """Raise the process's soft limit of open files to the hard limit; return the new limit.
+
+    macOS starts a process with 256, names no hard limit, and grants less than that. There the limit becomes
+    what MOST connections need, or the largest half, quarter, … of it.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # some systems do not grant their own hard limit
-        return soft
-    return hard
+    wanted = hard
+    while wanted != soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            wanted = max(soft, wanted // 2 if 0 < wanted <= _ENOUGH else _ENOUGH)
+        else:
+            break
+    return wanted
 
 
 def bound(wanted: int | None, descriptors: int) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
+from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
@@ -50,5 +51,6 @@ def reset(transport: asyncio.WriteTransport) -> None:
     """Reset a connection, so that the peer cannot take this for the end of a body, and free its kernel buffers."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with suppress(OSError):  # macOS lets no option be set once the peer has reset the connection
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()

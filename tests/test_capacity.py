@@ -1,8 +1,10 @@
 """Who may come in, and who gives way: told without a socket."""
 
+import resource
+
 import pytest
 
-from oauth_proxy.capacity import MOST, Capacity, bound
+from oauth_proxy.capacity import MOST, Capacity, bound, raise_descriptor_limit
 
 
 class Guest:
@@ -101,6 +103,38 @@ def test_the_bound_leaves_descriptors_for_everything_else(caplog: pytest.LogCapt
     assert not caplog.text
     assert bound(500, 1024) == 384
     assert "limits.connections is more than 1024 open files allow: it is 384" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "most", "raised"),
+    [
+        (1024, 1_048_576, 1_048_576, 1_048_576),
+        (256, resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+        (256, resource.RLIM_INFINITY, 61_440, 33_024),  # macOS
+        (256, 2**63 - 1, 61_440, 33_024),  # macOS again: this is its RLIM_INFINITY
+        (256, resource.RLIM_INFINITY, 10_240, 8_256),
+        (256, 4096, 1024, 1024),
+        (256, 4096, 256, 256),
+        (50_000, 100_000, 50_000, 50_000),
+        (4096, 4096, 4096, 4096),
+    ],
+)
+def test_as_many_open_files_are_asked_for_as_the_system_grants(
+    soft: int, hard: int, most: int, raised: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that grants less than its hard limit: Linux, where the tests run, grants all of it."""
+    limits = (soft, hard)
+
+    def setrlimit(_: int, asked: tuple[int, int]) -> None:
+        nonlocal limits
+        assert asked[1] == hard, "the hard limit, once lowered, stays so"
+        if most != resource.RLIM_INFINITY and (asked[0] == resource.RLIM_INFINITY or asked[0] > most):
+            raise ValueError("current limit exceeds maximum limit")
+        limits = asked
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    assert raise_descriptor_limit() == limits[0] == raised
 
 
 def test_an_address_is_asked_about_once_however_often_somebody_comes_from_there() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import cast
 
@@ -16,6 +17,7 @@ from oauth_proxy.errors import HungUp, ProxyError, UpstreamNonsense, UpstreamTim
 from oauth_proxy.turns import SLICE, Slices
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.outbox import Outbox
+from oauth_proxy.upstream.pieces import write_pieces
 from oauth_proxy.upstream.reader import ResponseReader
 
 HIGH_WATER = 131072
@@ -127,7 +129,7 @@ class UpstreamConnection(asyncio.Protocol):
         if len(pieces) == 1:
             self.transport.write(pieces[0])
         else:
-            self.transport.writelines(pieces)
+            write_pieces(self.transport, pieces)
 
     async def drain(self) -> None:
         """Wait until the tool has read enough. Raises UpstreamTimeout if it reads nothing for `timeout` s."""
@@ -193,7 +195,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's has the methods only
         sock = transport.get_extra_info("socket")
         # An event stream has no deadline, so the system must detect that the tool has disappeared.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with suppress(OSError):  # macOS lets no option be set once the tool has reset the connection
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 

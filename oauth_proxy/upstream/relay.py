@@ -16,6 +16,7 @@ from oauth_proxy.stall import reset
 from oauth_proxy.upstream.claims import Claims, for_one_visitor
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.pieces import write_pieces
 
 Lines = Sequence[tuple[bytes, bytes]]
 
@@ -141,7 +142,7 @@ def _send(
     if size < _JOINED:
         transport.write(b"".join(out))
     else:
-        transport.writelines(out)
+        write_pieces(transport, out)
     return complete
 
 

@@ -134,7 +134,7 @@ async def test_the_login_needs_no_script(chromium: Browser, demo_url: str) -> No
 async def test_ctrl_c_ends_the_demo_and_all_it_started(chromium: Browser) -> None:
     with demo("v2") as running:
         children = running.children()
-        assert len(children) == 1
+        assert len(children) == 2, "the worker, and the cast"
         async with at_browser(chromium) as somebody:
             await somebody.arrive(f"{running.url}/")
         assert running.interrupt() == 0
@@ -144,7 +144,7 @@ async def test_ctrl_c_ends_the_demo_and_all_it_started(chromium: Browser) -> Non
 async def test_ctrl_c_ends_the_demo_and_all_it_started_though_its_page_is_open(chromium: Browser) -> None:
     with demo("v2") as running:
         children = running.children()
-        assert len(children) == 1
+        assert len(children) == 2, "the worker, and the cast"
         async with at_browser(chromium) as somebody:
             page = await somebody.arrive(f"{running.url}/")
             await expect(page.locator("#clock-status")).to_have_text("Connected. UTC.")
