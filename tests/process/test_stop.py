@@ -35,9 +35,7 @@ async def test_every_client_that_keeps_its_connection_is_told_before_it_is_close
 
         assert set(await asyncio.gather(*map(ask, kept))) == {None}
         proxies.process.terminate()
-        await proxies.says("stopping")
-        async with ClientSession() as http, http.get(f"http://{proxies.admin}/readyz") as ready:
-            assert ready.status == 503
+        await proxies.unready()
         assert set(await asyncio.gather(*map(ask, kept))) == {"close"}
         assert await proxies.ended() == 0
 
@@ -53,7 +51,7 @@ async def test_a_request_on_its_way_when_the_stop_comes_is_answered(tmp_path: Pa
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
         proxies.process.terminate()
-        await proxies.says("stopping")
+        await proxies.unready()
         writer.write(request)
         async with asyncio.timeout(PATIENCE):
             answer = await reader.read()

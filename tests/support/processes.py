@@ -99,6 +99,14 @@ class Proxies:
         lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in lines}
 
+    async def unready(self) -> None:
+        """Wait until /readyz says that it is stopping, as often as there are workers that may be asked."""
+        count = 0
+        async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as http:
+            while count < 8 * len(self.workers):
+                async with http.get(f"http://{self.admin}/readyz", headers={"Connection": "close"}) as ready:
+                    count = count + 1 if ready.status == 503 else 0
+
     async def listen_to(self) -> None:
         """Collect the log until the processes have closed it."""
         assert self.process.stdout is not None
