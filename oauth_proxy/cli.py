@@ -25,7 +25,17 @@ from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.memory import Bell
-from oauth_proxy.process import Forked, Given, Listeners, Parent, PrivateFolder, Supervisor, given_sockets, serve
+from oauth_proxy.process import (
+    Forked,
+    Given,
+    Listeners,
+    Parent,
+    PrivateFolder,
+    Supervisor,
+    given_sockets,
+    preload,
+    serve,
+)
 from oauth_proxy.settings import Loaded, effective, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
 
@@ -226,13 +236,21 @@ def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Seque
     """
     keep_freed_memory()
     environ = dict(os.environ)
-    with suppress(AttributeError):  # only CPython has this call
-        gc.freeze()  # the workers share what was imported: a collection would write to all of it
     supervisor = Supervisor(environ)
     listeners = Listeners([*given, *given_sockets(environ)])
     bell, since, private = Bell(), time.monotonic(), PrivateFolder(environ)
+
+    def prepared() -> Loaded:
+        loaded = read()
+        if loaded.settings.session.store == "cookie":
+            private.make()
+        preload(loaded.settings)
+        with suppress(AttributeError):  # only CPython has this call
+            gc.freeze()  # the workers share what exists now: a collection would write to all of it
+        return loaded
+
     try:
-        Parent(read, tell, listeners, supervisor).run()
+        Parent(prepared, tell, listeners, supervisor).run()
     except Forked as forked:
         settings = forked.generation.settings
         inherited = Inherited(

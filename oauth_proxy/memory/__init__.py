@@ -2,7 +2,7 @@
 
 from oauth_proxy.memory.bell import Bell
 from oauth_proxy.memory.memory import Memory, Note
-from oauth_proxy.memory.opening import memory_for
+from oauth_proxy.memory.opening import import_home, memory_for
 from oauth_proxy.memory.revocations import Revocation, Revocations
 
-__all__ = ["Bell", "Memory", "Note", "Revocation", "Revocations", "memory_for"]
+__all__ = ["Bell", "Memory", "Note", "Revocation", "Revocations", "import_home", "memory_for"]

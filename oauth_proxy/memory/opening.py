@@ -1,5 +1,7 @@
 """Creates the memory with the home that the settings name."""
 
+import importlib
+from contextlib import suppress
 from pathlib import Path
 
 from oauth_proxy.clock import Clock
@@ -26,6 +28,13 @@ def memory_for(settings: Settings, clock: Clock, private: Path | None = None, be
     sealer = Sealer(session.keys, "memory", limit=LARGEST)
     home = _home(settings, site, clock, private)
     return Memory(home, sealer, site, clock, session.lifetime, session.idle, bell or Bell())
+
+
+def import_home(settings: Settings) -> None:
+    """Import the home that workers with these settings use."""
+    name = "redis" if isinstance(settings.session.store, Redis) else "sqlite"
+    with suppress(ModuleNotFoundError):  # `memory_for` says which package is missing
+        importlib.import_module(f"oauth_proxy.memory.{name}")
 
 
 def _home(settings: Settings, site: str, clock: Clock, private: Path | None) -> Home:

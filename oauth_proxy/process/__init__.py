@@ -5,6 +5,16 @@ from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.parent import Parent
 from oauth_proxy.process.private import PrivateFolder
 from oauth_proxy.process.supervisor import Given, Supervisor, given_sockets
-from oauth_proxy.process.worker import serve
+from oauth_proxy.process.worker import preload, serve
 
-__all__ = ["Forked", "Given", "Listeners", "Parent", "PrivateFolder", "Supervisor", "given_sockets", "serve"]
+__all__ = [
+    "Forked",
+    "Given",
+    "Listeners",
+    "Parent",
+    "PrivateFolder",
+    "Supervisor",
+    "given_sockets",
+    "preload",
+    "serve",
+]

@@ -15,37 +15,48 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 a folder of our own is made in it, w
 
 
 class PrivateFolder:
-    """A folder that nobody else can read, in memory where the system has such a place.
-
-    Raises ConfigurationError if there is no place for it.
-    """
+    """A folder that nobody else can read, in memory where the system has such a place."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._path: Path | None = None
+        self._lock = -1
+
+    @property
+    def file(self) -> Path | None:
+        """The file in it; None before it is made."""
+        return self._path and self._path / "memory.db"
+
+    def make(self) -> None:
+        """Make it, if that is not done. Raises ConfigurationError if there is no place for it."""
+        if self._path is None:
+            self._path = self._made()
+            # The lock is held as long as a process of this proxy lives: so the next one knows what is left over.
+            self._lock = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _sweep(self._path.parent)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        if self._path is not None:
+            os.close(self._lock)
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def _made(self) -> Path:
+        environ = self._environ
         places = [*map(Path, filter(None, environ.get("RUNTIME_DIRECTORY", "").split(":"))), _IN_MEMORY]
         with suppress(FileNotFoundError):
             places.append(Path(tempfile.gettempdir()))
         for place in places:
             with suppress(OSError):
-                self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-                break
-        else:
-            where = ", ".join(map(str, places))
-            raise ConfigurationError(
-                [
-                    f"no folder can be made in {where}: the workers need one for what they share. "
-                    "Let one of them be writable, or set session.store"
-                ]
-            )
-        # The lock is held as long as a process of this proxy lives, so that the next one knows what is left over.
-        self._lock = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self.file = self._path / "memory.db"
-        _sweep(self._path.parent)
-
-    def remove(self) -> None:
-        """Remove it with all that is in it."""
-        os.close(self._lock)
-        shutil.rmtree(self._path, ignore_errors=True)
+                return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        where = ", ".join(map(str, places))
+        raise ConfigurationError(
+            [
+                f"no folder can be made in {where}: the workers need one for what they share. "
+                "Let one of them be writable, or set session.store"
+            ]
+        )
 
 
 def _sweep(place: Path) -> None:

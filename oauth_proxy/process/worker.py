@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.inherited import Inherited
+from oauth_proxy.memory import import_home
 from oauth_proxy.process.channel import LONGEST, Message, written
 from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings
@@ -96,6 +97,12 @@ class Line:
             return await asked
         finally:
             self._asked.pop(number, None)
+
+
+def preload(settings: Settings) -> None:
+    """Import what every worker uses, in the parent, so that they share its memory."""
+    loop_factory()
+    import_home(settings)
 
 
 def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: TextIO) -> int:

@@ -1,6 +1,7 @@
 """The access log: one line per request in the format of `logs`, but faster than the logging module."""
 
 import json
+import select
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -12,6 +13,8 @@ from oauth_proxy.telemetry.logs import printable, stamp
 from oauth_proxy.telemetry.metrics import Metrics
 
 _LOGGER = "oauth_proxy.access"
+PIPE_BUF = getattr(select, "PIPE_BUF", 512)
+"""Bytes that are written to a pipe in one piece (POSIX)."""
 
 
 class AccessLog:
@@ -46,8 +49,22 @@ class AccessLog:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         now, line = self._time(), self._line
+        lines: list[str] = []
+        size = 0
+        for each in waiting:
+            text = line(now, *each)
+            length = len(text) if text.isascii() else 4 * len(text)
+            if size + length > PIPE_BUF and lines:
+                self._write(lines)
+                lines, size = [], 0
+            lines.append(text)
+            size += length
+        self._write(lines)
+
+    def _write(self, lines: list[str]) -> None:
+        """Write these lines at once, and no more than a pipe takes as a whole: other workers write to it, too."""
         try:
-            self._stream.write("".join([line(now, *answered) for answered in waiting]))
+            self._stream.write("".join(lines))
             self._stream.flush()
         except OSError:
             pass  # the log's reader is gone, and there is no other place to report it
