@@ -28,6 +28,7 @@ from oauth_proxy.memory import Bell
 from oauth_proxy.process import Forked, Given, Listeners, Parent, PrivateFolder, Supervisor, given_sockets, serve
 from oauth_proxy.settings import Loaded, effective, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
+from oauth_proxy.tls import bare_context
 
 log = logging.getLogger("oauth_proxy")
 
@@ -230,7 +231,7 @@ def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Seque
         gc.freeze()  # the workers share what was imported: a collection would write to all of it
     supervisor = Supervisor(environ)
     listeners = Listeners([*given, *given_sockets(environ)])
-    bell, since, private = Bell(), time.monotonic(), PrivateFolder(environ)
+    bell, since, private, tls = Bell(), time.monotonic(), PrivateFolder(environ), bare_context()
     try:
         Parent(read, tell, listeners, supervisor).run()
     except Forked as forked:
@@ -238,6 +239,7 @@ def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Seque
         inherited = Inherited(
             forked.generation.listeners,
             bell=bell,
+            tls=tls,
             private=private.file,
             workers=settings.worker_count,
             since=since,
