@@ -10,6 +10,7 @@ certificate for their name. Processes that were forked with the same first conte
 import asyncio
 import logging
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +65,8 @@ class ServerTls:
                 raise ConfigurationError([f"tls: {pair}: {unusable}"]) from None
             self._tell(pair)
         self._choice = _Choice(self._pairs)
+        if not isinstance(sys.unraisablehook, WithoutNames):
+            sys.unraisablehook = WithoutNames(sys.unraisablehook)
 
     def look(self) -> None:
         """Read files that have changed. New handshakes get what they hold; connections that are open go on."""
@@ -168,3 +171,19 @@ def _state(path: Path) -> State:
 def _shown(names: Iterable[str]) -> str:
     first, more = [*names][:_MOST_SHOWN], len([*names]) - _MOST_SHOWN
     return ", ".join(first) + (f" and {more} more" if more > 0 else "") or "no name"
+
+
+class WithoutNames:
+    """An unraisablehook that keeps server names which are not ASCII off standard error; `told` gets the rest.
+
+    CPython ends such a handshake before our callback, and would write a traceback with the name for each.
+    """
+
+    def __init__(self, told: Callable[["sys.UnraisableHookArgs"], object]) -> None:
+        self._told = told
+
+    def __call__(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Called by Python for each error that nobody can catch."""
+        name = isinstance(unraisable.object, bytes) or "servername" in (unraisable.err_msg or "")
+        if not (name and isinstance(unraisable.exc_value, UnicodeDecodeError)):
+            self._told(unraisable)
