@@ -38,6 +38,7 @@ from oauth_proxy.process import (
 )
 from oauth_proxy.settings import Loaded, effective, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
+from oauth_proxy.tls import bare_context
 
 log = logging.getLogger("oauth_proxy")
 
@@ -238,7 +239,7 @@ def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Seque
     environ = dict(os.environ)
     supervisor = Supervisor(environ)
     listeners = Listeners([*given, *given_sockets(environ)])
-    bell, since, private = Bell(), time.monotonic(), PrivateFolder(environ)
+    bell, since, private, tls = Bell(), time.monotonic(), PrivateFolder(environ), bare_context()
 
     def prepared() -> Loaded:
         loaded = read()
@@ -256,6 +257,7 @@ def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Seque
         inherited = Inherited(
             forked.generation.listeners,
             bell=bell,
+            tls=tls,
             private=private.file,
             workers=settings.worker_count,
             since=since,

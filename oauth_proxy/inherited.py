@@ -1,5 +1,6 @@
 """What a worker has from its parent. It is made before the fork, so that all workers share it."""
 
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from oauth_proxy.memory import Bell
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.siblings import Alone, Siblings
 from oauth_proxy.sockets import Listener
+from oauth_proxy.tls import bare_context
 
 _FOR_TOOLS = 0o660
 """Mode of the tool API's Unix socket: its group may connect too. Its folder decides who can reach it."""
@@ -26,6 +28,8 @@ class Inherited:
     """By what is served there: `public`, `admin` and perhaps `tool_api`."""
     siblings: Siblings = field(default_factory=Alone)
     bell: Bell = field(default_factory=Bell)
+    tls: ssl.SSLContext = field(default_factory=bare_context)
+    """Has the keys of session tickets, so that a visitor's TLS session is resumed at every worker."""
     private: Path | None = None
     """The file of the memory that ends with the proxy."""
     workers: int = 1

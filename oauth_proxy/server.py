@@ -14,10 +14,8 @@ from aiohttp import web
 
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.client_connection import Answered, ClientConnection, Handler, Refusal
-from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.handshakes import Arrival, Handshakes
 from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
-from oauth_proxy.settings import Tls
 from oauth_proxy.sockets import Listener
 
 HEAD_DEADLINE = 60.0
@@ -124,28 +122,21 @@ class Service:
 
 
 async def service(
-    stack: AsyncExitStack, handler: web.Server, listener: Listener, tls: Tls | None = None, *, drain: float = 0.1
+    stack: AsyncExitStack,
+    handler: web.Server,
+    listener: Listener,
+    tls: ssl.SSLContext | None = None,
+    *,
+    drain: float = 0.1,
 ) -> Service:
     """Prepare to serve at `listener` until `stack` closes; then requests in progress get `drain` seconds.
 
-    Raises ConfigurationError for a certificate that cannot be used.
+    `tls` is the context of its handshakes.
     """
     runner = web.ServerRunner(handler, shutdown_timeout=drain, handle_signals=False)
     await runner.setup()
     if tls is not None and isinstance(handler, Server):
-        handler.handshakes = Handshakes(_context(tls), HEAD_DEADLINE)
+        handler.handshakes = Handshakes(tls, HEAD_DEADLINE)
         stack.callback(handler.handshakes.cut)
     stack.push_async_callback(runner.cleanup)
     return Service(handler, runner, listener)
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs the server more than the client
-    context.num_tickets = 1  # one ticket serves the next connection; a second costs a twentieth of a handshake
-    try:
-        context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError([f"tls: {tls.cert} and {tls.key}: {error}"]) from None
-    return context

@@ -17,6 +17,7 @@ from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.settings import Settings
 from oauth_proxy.sockets import Listener, opened
 from oauth_proxy.telemetry import AccessLog, snapshot
+from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
 
@@ -130,7 +131,11 @@ async def _served(
     if settings.tool_api:
         api = ToolApi(proxy.handles, proxy.clock.date)
         services["tool_api"] = await tool_api.service(stack, api, at["tool_api"])
-    services["public"] = await server.service(stack, public, at["public"], settings.tls, drain=_LAST)
+    tls = ServerTls(settings.tls, inherited.tls, system.wall) if settings.tls else None
+    if tls:
+        stack.callback(asyncio.create_task(tls.forever()).cancel)
+    context = tls.context if tls else None
+    services["public"] = await server.service(stack, public, at["public"], context, drain=_LAST)
     up = Running(proxy, services)
     await inherited.may_serve()
     for each in services.values():

@@ -219,7 +219,7 @@ async def test_the_proxy_serves_https_with_the_certificate_it_is_given(visitor: 
 
 async def test_a_certificate_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("not a certificate")
-    with pytest.raises(ConfigurationError, match="tls:"):
+    with pytest.raises(ConfigurationError, match="the file holds no certificate in PEM"):
         async with on_stage(tls={"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "cert.pem")}):
             pass
 

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 300
 ROOMS_OF = {
     "click": {"cli"},
-    "cryptography": {"seal"},
+    "cryptography": {"certificates", "seal"},
     "httptools": {"upstream"},
     "jinja2": {"pages", "demo"},
     "multidict": {"demo"},  # aiohttp's own mapping
@@ -37,7 +37,7 @@ ROOMS_OF = {
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
     *("errors", "clock", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
-    *("access", "oauth", "cookies", "webhooks", "commands", "bounded"),
+    *("access", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates"),
 }
 """Rooms that never wait and never see a socket."""
 NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "cases", "htmlcov", "dist"}

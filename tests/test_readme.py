@@ -156,10 +156,13 @@ def test_the_readmes_first_configuration_needs_no_other() -> None:
 def test_every_key_is_documented_and_no_other() -> None:
     document = schema()
 
+    def resolved(node: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = document["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        return found
+
     def keys(node: dict[str, Any], above: str) -> Iterator[str]:
-        if "$ref" in node:
-            node = document["$defs"][node["$ref"].rpartition("/")[2]]
-        for each in [node, *node.get("anyOf", [])]:
+        node = resolved(node)
+        for each in [node, *map(resolved, node.get("anyOf", []))]:
             for name, value in each.get("properties", {}).items():
                 below = list(keys(value, f"{above}{name}."))
                 yield from below or [above + name]

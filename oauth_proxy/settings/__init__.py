@@ -17,11 +17,12 @@ from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS
 from oauth_proxy.settings.listeners import Listen
 from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
-from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, Tls, ToolApi, UpstreamSettings
+from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.session import Cookie, Session
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
+from oauth_proxy.settings.tls import Tls
 
 __all__ = [
     "DEFAULT_HEADERS",

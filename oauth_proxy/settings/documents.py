@@ -38,7 +38,9 @@ public_url: https://review.example.com
 # Where the proxy listens: host:port, or unix:/run/oauth-proxy.sock.
 #listen: 127.0.0.1:4180
 
-# Serve https here, where nothing in front of the proxy does: tls: {cert: tls.crt, key: tls.key}
+# Serve https here, where nothing in front of the proxy does: tls: {cert: tls.crt, key: tls.key}, or a list, from
+# which the host that visitors ask for chooses. Files that change are read again. With min_version: 1.3, TLS 1.2 is
+# refused.
 
 # @APP@
 frameio:
@@ -138,6 +140,9 @@ def schema() -> dict[str, Any]:
     models = document["$defs"]
     url = models["UpstreamSettings"]["properties"]["url"]
     models["UpstreamSettings"] = {"anyOf": [url, models["UpstreamSettings"]]}
+    tls = document["properties"]["tls"]
+    several = {key: tls.pop(key) for key in ("type", "items", "minItems")}
+    tls["anyOf"] = [several["items"], several]
     for model in ("Session", "Webhook"):
         secret = models[model]["properties"]["secret"]
         secrets = {key: secret.pop(key) for key in ("type", "items", "minItems", "maxItems")}

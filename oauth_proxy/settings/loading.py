@@ -132,7 +132,8 @@ def _problems(source: Source, error: ValidationError) -> list[Problem]:
     """A problem for each of pydantic's errors, except those that are reported already."""
     details = [
         detail
-        for detail in error.errors(include_url=False)
+        for each in error.errors(include_url=False)
+        for detail in [ErrorDetails(**{**each, "loc": _as_written(source, each["loc"])})]
         if not _is_reported(source, detail["loc"]) and not _is_consequence(detail)
     ]
     misspelt = {
@@ -178,6 +179,15 @@ def _refused(detail: ErrorDetails) -> Refused:
         words = re.findall(r"'([^']*)'", context["expected"])
         return Refused(f"this must be {one_of(words)}", nearest(value, words))
     return Refused(f"one value is wanted here, not {kind(value)}")
+
+
+def _as_written(source: Source, key_path: KeyPath) -> KeyPath:
+    """The key path as the file has it: where a list is wanted, one entry may stand without one."""
+    written: KeyPath = ()
+    for step in key_path:
+        if step != 0 or (*written, step) in source.values:
+            written = (*written, step)
+    return written
 
 
 def _is_unknown_key(detail: ErrorDetails) -> bool:

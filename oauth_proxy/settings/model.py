@@ -20,7 +20,7 @@ from oauth_proxy.settings.addresses import (
     parse_webhook_path,
     require_different_paths,
 )
-from oauth_proxy.settings.fields import File, Folder, FromText, Section
+from oauth_proxy.settings.fields import Folder, FromText, Section
 from oauth_proxy.settings.frameio import Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, HANDLE_HEADER, Headers, any_has
 from oauth_proxy.settings.listeners import Listen, Listener, LocalListener, require_different
@@ -28,6 +28,7 @@ from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.processors import processors
 from oauth_proxy.settings.scalars import Connections, Delay, Duration, Flag, Rate, Workers
 from oauth_proxy.settings.session import Session
+from oauth_proxy.settings.tls import TlsList
 
 _DRAIN_AT_RELOAD, _DRAIN_AT_STOP = 3600.0, 30.0
 
@@ -36,15 +37,6 @@ def _parse_shown_name(text: str) -> str:
     if not text.isprintable() or len(text) > 80:
         raise Refused("the name is one line of at most 80 characters")
     return text
-
-
-class Tls(Section):
-    """Serve https ourselves, with these files; without `tls`, whatever stands in front does."""
-
-    cert: File
-    """The certificate and its chain, PEM. A relative path begins at the folder of this file."""
-    key: File
-    """The private key, PEM."""
 
 
 class UpstreamSettings(Section):
@@ -113,7 +105,9 @@ class Settings(Section):
     """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
     workers: Workers = 1
     """How many processes serve, or auto: one for each processor that the proxy may use."""
-    tls: Tls | None = None
+    tls: TlsList | None = None
+    """{cert: …, key: …} to serve https ourselves, or a list of them: the host that visitors name chooses, and the
+    first is for all other names. Files that change are read again."""
     frameio: Frameio
     session: Session
     upstreams: Annotated[

@@ -1,9 +1,12 @@
 """Notes on valid settings, which `oauth-proxy check` prints: risks and limits that the operator should know."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from oauth_proxy.certificates import Certificate, Unusable, read_certificate
 from oauth_proxy.settings.access import Everyone
 from oauth_proxy.settings.addresses import is_loopback
 from oauth_proxy.settings.headers import any_has
@@ -19,7 +22,13 @@ _SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S10
 
 def notes(settings: Settings, today: date) -> list[str]:
     """The notes on these settings, one sentence each; none of them is an error."""
-    return [*_login(settings, today), *_visitors(settings), *_store(settings.session.store), *_addresses(settings)]
+    return [
+        *_login(settings, today),
+        *_visitors(settings),
+        *_store(settings.session.store),
+        *_addresses(settings),
+        *_certificates(settings, today),
+    ]
 
 
 def _login(settings: Settings, today: date) -> Iterator[str]:
@@ -95,6 +104,26 @@ def _addresses(settings: Settings) -> Iterator[str]:
     for prefix, upstream in settings.upstreams.items():
         if _is_plain_http(str(upstream.url)):
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
+
+
+def _certificates(settings: Settings, today: date) -> Iterator[str]:
+    certificates: dict[Path, Certificate] = {}
+    for each in settings.tls or ():
+        with suppress(Unusable):  # it was usable when the settings were read: the file has just changed
+            certificates[each.cert] = read_certificate(each.cert)
+    first_with: dict[str, Path] = {}
+    for path, certificate in certificates.items():
+        if certificate.ends.date() < today:
+            yield f"The certificate in {path} has expired on {certificate.ends:%-d %B %Y}: browsers refuse it."
+        elif certificate.begins.date() > today:
+            begins = f"{certificate.begins:%-d %B %Y}"
+            yield f"The certificate in {path} is not valid before {begins}: browsers refuse it."
+        for name in certificate.names:
+            if (first := first_with.setdefault(name, path)) != path:
+                yield f"{name} stands in {path} too: who asks for it gets the first one, {first}."
+    host = urlsplit(settings.public_url).hostname or ""
+    if certificates and settings.secure and not any(each.covers(host) for each in certificates.values()):
+        yield f"No certificate of tls is for {host}, the host of public_url: browsers refuse it."
 
 
 def _is_plain_http(url: str) -> bool:

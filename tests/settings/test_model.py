@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, ToolApi, effective
+from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, Tls, ToolApi, effective
+from tests.support.certificates import Authority
 from tests.support.configuration import KEY, PARTS, file, problem, problems, read
 
 
@@ -53,7 +54,7 @@ def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> No
 EVERY_KEY = f"""\
 public_url: https://review.example.com
 listen: unix:/run/oauth-proxy.sock
-tls: {{cert: tls.crt, key: tls.key}}
+tls: [{{cert: tls.crt, key: tls.key, min_version: 1.3}}, {{cert: other.crt, key: other.key}}]
 frameio:
   api: v2
   client_id: an-app
@@ -95,8 +96,8 @@ pages: {{name: Review room, templates: pages}}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with everything that EVERY_KEY names."""
-    (tmp_path / "tls.crt").touch()
-    (tmp_path / "tls.key").touch()
+    Authority().write(tmp_path / "tls", "review.example.com")
+    Authority().write(tmp_path / "other", "other.example.com")
     (tmp_path / "pages").mkdir()
     return tmp_path
 
@@ -104,8 +105,10 @@ def folder(tmp_path: Path) -> Path:
 def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     settings = read(EVERY_KEY, folder=folder)
     assert settings.listen.path == "/run/oauth-proxy.sock"
-    assert settings.tls is not None
-    assert (settings.tls.cert, settings.tls.key) == (folder / "tls.crt", folder / "tls.key")
+    assert settings.tls == (
+        Tls.model_construct(cert=folder / "tls.crt", key=folder / "tls.key", min_version="1.3"),
+        Tls.model_construct(cert=folder / "other.crt", key=folder / "other.key"),
+    )
     assert settings.frameio.scopes == ("offline", "account.read", "asset.read")
     assert settings.frameio.revoke_url == "https://staging.example.com/oauth2/revoke"
     assert [len(key) for key in settings.session.keys] == [32, 32]
@@ -387,8 +390,8 @@ def test_a_path_that_the_system_cannot_even_look_at_is_told_and_not_raised(tmp_p
     assert problems(file(extra=f"pages: {{templates: {'x' * 300}}}"), folder=tmp_path) == [
         "6:20: the folder cannot be read: file name too long"
     ]
-    assert problems(file(extra="tls: {cert: /dev/null, key: /dev/null/x}")) == [
-        "6:29: the file cannot be read: not a directory"
+    assert problems(file(extra="tls: {cert: /dev/null/x, key: /dev/null/x}")) == [
+        f"6:{column}: the file cannot be read: not a directory" for column in (13, 31)
     ]
 
 
