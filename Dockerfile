@@ -2,9 +2,9 @@
 # The configuration is mounted, readable by user 10001 (or by whoever --user names):
 # docker run -p 4180:4180 -v ./config.yaml:/etc/oauth-proxy/config.yaml:ro --env-file secrets.env --stop-timeout 60 oauth-proxy
 
-# 3.11 is the Python that the tests run with. Another BASE needs the same, in the same place, with the machine's
+# The newest Python that `make pythons` runs. Another BASE needs the same, in the same place, with the machine's
 # certificates and libstdc++, but no shell; the BUILDER needs pip, a shell, and strip or apt-get.
-ARG BASE=python:3.11-slim
+ARG BASE=python:3.14-slim
 ARG BUILDER=${BASE}
 FROM ${BUILDER} AS build
 WORKDIR /src

@@ -17,6 +17,8 @@ import yaml
 from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, reading, server, turns
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
+from oauth_proxy.memory import sqlite
+from oauth_proxy.process import crew, succession
 from oauth_proxy.process.status import Status
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
@@ -281,6 +283,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "All of these that are held at a time": (
             f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
         ),
+        "What workers share without a store, in memory": f"{sqlite.MOST_BYTES >> 20} MiB",
+        "Sign of life of a worker": f"{crew.SILENCE:.0f} s",
+        "Workers of earlier configurations, after reloads": f"{succession.MOST_LEAVING} generations",
         "Requests sent before the last response, bodies in chunks that are slow to parse "
         f"(over {turns.SLOW * 1000:g} ms)": f"of all that wait, one every {turns.PAUSE * 1000:g} ms",
         "Closing a WebSocket: the tool's frame under way; an answer to our Close frame": (

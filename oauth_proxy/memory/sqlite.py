@@ -49,6 +49,9 @@ DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :sta
 _CLEAN = "DELETE FROM record WHERE key IN (SELECT key FROM record WHERE expires <= ? LIMIT ?)"
 _CLEAN_LEASES = "DELETE FROM turn WHERE until <= ?"
 _MOST_CLEANED = 5000
+MOST_BYTES = 96 * 1024 * 1024
+"""Bytes of a file that lies in memory. Strangers can fill it with attempts to log in."""
+_EVICT = "DELETE FROM record WHERE key IN (SELECT key FROM record ORDER BY expires LIMIT ?)"
 
 
 class SqliteHome:
@@ -213,6 +216,9 @@ class SqliteHome:
             file.execute(_CLEAN_LEASES, (time.monotonic(),))
             if file.execute(_CLEAN, (now, _MOST_CLEANED)).rowcount < _MOST_CLEANED:
                 self._clean_at = now + _CLEAN_EVERY
+        if not self.lasting and _bytes_of(file) > MOST_BYTES:
+            # What expires next goes first: attempts live for minutes, what is known of sessions for days.
+            file.execute(_EVICT, (_MOST_CLEANED,))
 
     def _full(self, key: str) -> str:
         return f"{self._site}:{key}"
@@ -221,3 +227,11 @@ class SqliteHome:
         now = self._clock()
         values = {"key": self._full(record.key), "at": record.at, "sealed": record.sealed}
         return {**values, "expires": now + record.lasts, "now": now}
+
+
+def _bytes_of(file: sqlite3.Connection) -> int:
+    """The bytes in use. Pages that were freed are used again before the file grows."""
+    [size], [pages], [free] = (
+        file.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count", "freelist_count")
+    )
+    return int(size * (pages - free))

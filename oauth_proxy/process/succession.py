@@ -16,7 +16,7 @@ from oauth_proxy.settings import Loaded, changes
 
 log = logging.getLogger(__name__)
 
-_MOST_LEAVING = 16
+MOST_LEAVING = 16
 """Generations that may still have streams open; of more, the oldest are cut."""
 
 
@@ -148,7 +148,7 @@ class Succession:
             log.info("reload: %s", line)
         before.hand_over()
         leaving = [each for each in self.generations if each is not coming]
-        for oldest in leaving[:-_MOST_LEAVING]:
+        for oldest in leaving[:-MOST_LEAVING]:
             oldest.stop(0.0)
         self._accepting = set(before.workers)
         self._finish()
