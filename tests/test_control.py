@@ -29,10 +29,11 @@ from tests.support.command import said
 from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
 from tests.support.redis import needs_redis, redis_server
 from tests.support.sessions import signed_in
+from tests.support.units import NOW
 from tests.test_admin import Desk, channel, end, listening, posted
 
 SITE = "http://localhost:4180"
-JO = Seen("u-jo", "jo@studio.example.com", 1_800_000_000.0, 1_800_000_600.5, 2)
+JO = Seen("u-jo", "jo@studio.example.com", NOW, NOW + 600.5, 2)
 UNCERTAIN = "It is not certain that anybody was signed out."
 
 Said = tuple[int, str, str]

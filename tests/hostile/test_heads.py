@@ -21,9 +21,9 @@ from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from tests.hostile.test_smuggling import PYTHON_PARSER
 from tests.support.proxy import RawAnswer
-from tests.support.raw_http import PATIENCE, TOOL_BYTES, Login, Wire, answers
+from tests.support.raw_http import TOOL_BYTES, Login, Wire, answers
 from tests.support.tool import until
-from tests.support.units import KIB, MIB
+from tests.support.units import KIB, MIB, PATIENCE
 
 STRANGERS = 20
 LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"

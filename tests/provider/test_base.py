@@ -25,8 +25,8 @@ from oauth_proxy.oauth import Attempt
 from oauth_proxy.provider import calls
 from tests.support.provider import SECRET, STATE, Memberships, answering, asking
 from tests.support.proxy import free_port
+from tests.support.units import NOW
 
-NOW = 1_800_000_000.0
 HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")
 
 CALLS = ("exchange", "refresh", "profile", "revoke")

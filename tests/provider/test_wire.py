@@ -13,8 +13,8 @@ from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
 from tests.support.provider import CALLBACK, SECRET, STATE, answering, asking
 from tests.support.proxy import Clock
+from tests.support.units import NOW
 
-NOW = 1_800_000_000.0
 HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")
 
 

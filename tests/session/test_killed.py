@@ -15,7 +15,8 @@ from tests.session.test_restarts import STORES
 from tests.support.command import started
 from tests.support.crowd import Member, crowd
 from tests.support.login import SECRET
-from tests.support.proxy import PATIENCE, Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.units import PATIENCE
 
 PEOPLE, LIFETIME = 200, 3
 AT_ONCE = PEOPLE // 8

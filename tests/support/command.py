@@ -14,7 +14,8 @@ import yaml
 from click.testing import CliRunner
 
 from oauth_proxy.cli import main
-from tests.support.proxy import PATIENCE, a_secret
+from tests.support.proxy import a_secret
+from tests.support.units import PATIENCE
 
 COMMAND = [sys.executable, "-m", "oauth_proxy"]
 AS_NOBODY = (

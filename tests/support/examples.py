@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.proxy import PATIENCE
+from tests.support.units import PATIENCE
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 

@@ -22,7 +22,8 @@ from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings, parse
 from tests.support.browser import Visitor
-from tests.support.proxy import PATIENCE, Clock, a_secret, free_port, serving, settings_tree
+from tests.support.proxy import Clock, a_secret, free_port, serving, settings_tree
+from tests.support.units import PATIENCE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

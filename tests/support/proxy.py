@@ -22,9 +22,7 @@ from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.serving import running
 from oauth_proxy.settings import Listen, Settings, ToolApi, parse
-
-PATIENCE = 60.0
-"""Seconds after which a test that waits has failed."""
+from tests.support.units import NOW, PATIENCE
 
 PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 """What fetch() says of itself."""
@@ -40,7 +38,7 @@ class Clock:
     The proxy's machine may have a clock that is `wrong` by some seconds, which can be set at any time.
     """
 
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
+    def __init__(self, now: float = NOW) -> None:
         self.now = now
         self.wrong = 0.0
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.proxy import PATIENCE, RawAnswer, free_port
+from tests.support.proxy import RawAnswer, free_port
+from tests.support.units import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("facts.py")
