@@ -9,9 +9,9 @@ import pytest
 from oauth_proxy.errors import TooManyAtOnce
 from oauth_proxy.upstream import outgoing as request_module
 from oauth_proxy.upstream.shares import Shares
+from tests.support.messages import OK
 from tests.support.tool import Door, Peer, Tool, a_stage, until
 
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 HANDSHAKE = (
     b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Owner: greedy\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
