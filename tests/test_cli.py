@@ -19,9 +19,10 @@ from oauth_proxy import __version__, cli
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.process.worker import loop_factory
 from tests.support.command import APP, said, said_here, written
+from tests.support.places import CONFIG
 
 COMMANDS = ("run", "reload", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
-SCHEMA = Path(__file__).parents[1] / "config" / "schema.json"
+SCHEMA = CONFIG / "schema.json"
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, None])

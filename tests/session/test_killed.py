@@ -14,8 +14,7 @@ from aiohttp import web
 from tests.session.test_restarts import STORES
 from tests.support.command import started
 from tests.support.crowd import Member, crowd
-from tests.support.login import SECRET
-from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.proxy import SECRET, Clock, Stage, free_port, on_stage, settings_tree
 from tests.support.units import PATIENCE
 
 PEOPLE, LIFETIME = 200, 3

@@ -24,6 +24,12 @@ from oauth_proxy.serving import running
 from oauth_proxy.settings import Listen, Settings, ToolApi, parse
 from tests.support.units import NOW, PATIENCE
 
+SECRET = "an-emulated-secret/with:odd+%41characters"
+"""Of the app at the emulated Frame.io."""
+
+STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
+"""Lets in the people of one domain; the Editor is one of them, the Guest is not."""
+
 PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 """What fetch() says of itself."""
 
@@ -210,7 +216,7 @@ def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 async def on_stage(
     *,
     api: Api = "v2",
-    client_secret: str | None = "an-emulated-secret/with:odd+%41characters",
+    client_secret: str | None = SECRET,
     tool: web.Application | None = None,
     clock: Clock | None = None,
     frameio: Mapping[str, Any] | None = None,
