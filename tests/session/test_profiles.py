@@ -37,7 +37,7 @@ async def test_five_of_five_who_wait_for_a_refresh_whose_profile_call_fails_reac
         for _ in range(20):  # nobody asks for anything meanwhile
             stage.clock.advance(1)
             await stage.proxy.look()
-            await stage.proxy.refresher._profile_reads.close()
+            await stage.proxy.refresher.close()
         assert stage.frameio.calls["me"] == asked + 1, "by itself, and once it is known no more"
         assert (await stage.ask("/", cookie)).status == 403
         assert refreshes(stage) == 1
@@ -56,7 +56,7 @@ async def test_a_profile_that_never_comes_holds_up_nobody_for_longer_than_a_mome
             bearer(await stage.ask("/echo", cookie))
         assert refreshes(stage) == 1
         stage.frameio.faults.clear()
-        await stage.proxy.refresher._profile_reads.close()
+        await stage.proxy.refresher.close()
         assert (await stage.ask("/echo", cookie)).status == 403
 
 
