@@ -9,6 +9,12 @@ BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys
 # In CI a skipped test is a failed one.
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
+# Half the time of a test is spent waiting, for a process, a browser or the end of a pause: three share two cores. Each
+# takes a part of the suite as it stands (worksteal), so what a module shares, a browser or a demo, is started once,
+# and who is done early takes from the others.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+
 SDK := .venv-sdk
 E2E := .venv-e2e
 NEXT := .venv-next
@@ -29,11 +35,11 @@ demo: $(VENV)/run.stamp  ## the proxy, an emulated Frame.io and a small tool; pr
 
 test: $(VENV)/dev.stamp  ## the whole test suite
 #: needs what .ci/run installs, or skips those tests; takes a quarter of an hour (ARGS="tests/session": a part)
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
 
 hostile: $(VENV)/dev.stamp  ## the attacks of docs/hostile.md alone: what was tried, and what got through
 #: needs the same as make test; takes minutes
-	$(BIN)/python -m pytest -n auto -q -p tests.tally tests/hostile $(ARGS)
+	$(BIN)/python $(PYTEST) -q -p tests.tally tests/hostile $(ARGS)
 
 fuzz: $(VENV)/fuzz.stamp  ## any bytes for whatever reads what others send (ARGS="--seconds 60"; finds are kept as tests)
 #: needs nothing more (hypothesis, where PyPI has no atheris for this Python); takes three minutes, or as told
@@ -42,7 +48,7 @@ fuzz: $(VENV)/fuzz.stamp  ## any bytes for whatever reads what others send (ARGS
 check: format lint types floors sdk  ## everything CI asks for: format, lint, types, import floors, tests with coverage
 #: needs the same as make test (CI=true: a skipped test fails); takes a quarter of an hour
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto $(NO_SKIPS) $(ARGS)
+	$(BIN)/coverage run $(PYTEST) $(NO_SKIPS) $(ARGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -57,7 +63,7 @@ next:  ## the suite with the newest release of every dependency, whatever pyproj
 	$(NEXT)/bin/pip install -q --upgrade -r $(NEXT)/newest.txt
 	$(NEXT)/bin/pip install -q --no-deps --no-build-isolation -e .
 	$(NEXT)/bin/pip list
-	$(NEXT)/bin/python -m pytest -n auto $(ARGS)
+	$(NEXT)/bin/python $(PYTEST) $(ARGS)
 
 sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
 #: needs 50 MB more from PyPI, once; takes a minute then, no time later

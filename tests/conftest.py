@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage, release_ports
+from tests.support.templates import compiled_once
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("no deadline", deadline=None)
@@ -17,6 +18,13 @@ settings.load_profile("no deadline")
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates() -> Iterator[None]:
+    """The same few templates are not compiled for each of a thousand stages."""
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.pages import Pages
 from tests.support.browser import NAVIGATING, Visitor
-from tests.support.proxy import PATIENCE, RawAnswer, Stage, free_port, on_stage
+from tests.support.proxy import RawAnswer, Stage, free_port, on_stage
+from tests.support.units import PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 import tomllib
 
 from tests.hostile.test_table import missing, named_in
-from tests.test_house import ROOT
+from tests.support.places import ROOT
 from tests.test_readme import named, table
 
 PAGE = ROOT / "docs" / "architecture.md"

@@ -17,8 +17,8 @@ from bench.table import Results, Target, number, table
 from bench.visitor import first_button
 from oauth_proxy.demo.people import EDITOR, REVIEWER, App
 from oauth_proxy.demo.signin import page
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 WRK = """Running 2s test @ http://127.0.0.1:8080/small
   1 threads and 32 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev

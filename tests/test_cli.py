@@ -18,15 +18,16 @@ from click.testing import CliRunner
 from oauth_proxy import __version__, cli
 from oauth_proxy.demo.launch import NotStartedError, launched
 from oauth_proxy.process.worker import loop_factory
-from tests.support.command import APP, said, written
+from tests.support.command import APP, said, said_here, written
+from tests.support.places import CONFIG
 
 COMMANDS = ("run", "reload", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
-SCHEMA = Path(__file__).parents[1] / "config" / "schema.json"
+SCHEMA = CONFIG / "schema.json"
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, None])
 def test_every_command_explains_itself(command: str | None) -> None:
-    done = said(*filter(None, [command]), "--help")
+    done = said_here(*filter(None, [command]), "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -55,7 +56,7 @@ def test_the_version_is_told() -> None:
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_a_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    done = said(*arguments, folder=tmp_path)
+    done = said_here(*arguments, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
     assert not list(tmp_path.iterdir())
@@ -80,7 +81,7 @@ def test_every_problem_of_a_file_is_a_line_with_its_place(command: str, tmp_path
 def test_check_shows_what_is_in_effect_and_no_secret(tmp_path: Path) -> None:
     file = written(tmp_path)
     secret = yaml.safe_load(file.read_text())["session"]["secret"]
-    done = said("check", file)
+    done = said_here("check", file)
     assert done.returncode == 0
     assert yaml.safe_load(done.stdout)["session"]["lifetime"] == "7d"
     for each in (secret, base64.b64decode(secret).hex(), "the-client-secret"):
@@ -88,32 +89,32 @@ def test_check_shows_what_is_in_effect_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_check_says_what_is_known_of_the_end_of_v2(tmp_path: Path) -> None:
-    done = said("check", written(tmp_path))
+    done = said_here("check", written(tmp_path))
     assert done.stderr.startswith("note: ")
     assert "1 December 2026" in done.stderr
 
 
 @pytest.mark.parametrize("api", ["v2", "v4"])
 def test_the_file_that_init_writes_is_private_and_good_once_the_app_is_known(api: str, tmp_path: Path) -> None:
-    done = said("init", "--api", api, folder=tmp_path)
+    done = said_here("init", "--api", api, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     file = tmp_path / "oauth-proxy.yaml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    named = set(re.findall(r"environment variable (\w+) is not set", said("check", file).stderr))
+    named = set(re.findall(r"environment variable (\w+) is not set", said_here("check", file).stderr))
     assert named == set(APP)
-    assert yaml.safe_load(said("check", file, environ=APP).stdout)["frameio"]["api"] == api
+    assert yaml.safe_load(said_here("check", file, environ=APP).stdout)["frameio"]["api"] == api
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("mine")
-    done = said("init", file)
+    done = said_here("init", file)
     assert (done.returncode, file.read_text()) == (2, "mine")
     assert done.stderr == f"{file} is there already; nothing was written\n"
 
 
 def test_secret_prints_32_random_bytes_another_time_others() -> None:
-    first, second = said("secret").stdout, said("secret").stdout
+    first, second = said_here("secret").stdout, said_here("secret").stdout
     assert first != second
     assert len(base64.b64decode(first, validate=False)) == 32
     assert first.count("\n") == 1
@@ -130,7 +131,7 @@ def test_schema_prints_the_committed_one_even_where_nothing_but_ascii_can_be_pri
     "whom", [[], ["--user", ""], ["--user", "jo@studio.example.com", "--all"], ["--user", "j" * 321]]
 )
 def test_revoke_is_told_whom_exactly_once(whom: list[str], tmp_path: Path) -> None:
-    done = said("revoke", written(tmp_path), *whom)
+    done = said_here("revoke", written(tmp_path), *whom)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--user" in done.stderr.splitlines()[-1]
 

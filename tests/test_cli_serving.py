@@ -14,7 +14,8 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.command import COMMAND, ended, said, started, written
-from tests.support.proxy import PATIENCE, free_port, serving
+from tests.support.proxy import free_port, serving
+from tests.support.units import PATIENCE
 
 
 @pytest.mark.parametrize("admin", ["0.0.0.0:PORT", "unix:FOLDER/admin.sock"])

@@ -10,17 +10,8 @@ from oauth_proxy.demo.faults import RETRY_AFTER, Fault
 from oauth_proxy.demo.people import EDITOR, Api, App
 from oauth_proxy.provider import calls
 from tests.support.browser import Visitor
-from tests.support.login import (
-    SECRET,
-    at_the_door,
-    attempts,
-    complaints,
-    nothing_leaked,
-    query,
-    session_cookie,
-    way_on,
-)
-from tests.support.proxy import Stage, on_stage
+from tests.support.login import at_the_door, attempts, complaints, nothing_leaked, query, session_cookie, way_on
+from tests.support.proxy import SECRET, Stage, on_stage
 
 APPS: list[tuple[Api, str | None]] = [("v2", SECRET), ("v2", None), ("v4", SECRET), ("v4", None)]
 

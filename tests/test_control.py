@@ -25,14 +25,15 @@ from oauth_proxy.memory import outside
 from oauth_proxy.settings import Settings, parse
 from tests.session.test_ended import refused, until
 from tests.support.browser import Visitor
-from tests.support.command import said
+from tests.support.command import said_here
 from tests.support.proxy import Clock, Stage, free_port, on_stage, settings_tree
 from tests.support.redis import needs_redis, redis_server
 from tests.support.sessions import signed_in
+from tests.support.units import NOW
 from tests.test_admin import Desk, channel, end, listening, posted
 
 SITE = "http://localhost:4180"
-JO = Seen("u-jo", "jo@studio.example.com", 1_800_000_000.0, 1_800_000_600.5, 2)
+JO = Seen("u-jo", "jo@studio.example.com", NOW, NOW + 600.5, 2)
 UNCERTAIN = "It is not certain that anybody was signed out."
 
 Said = tuple[int, str, str]
@@ -60,7 +61,7 @@ def file_of(stage: Stage, folder: Path) -> Path:
 
 async def command(*arguments: str | Path) -> Said:
     """What the command ends with and says."""
-    done = await asyncio.to_thread(said, *arguments)
+    done = await asyncio.to_thread(said_here, *arguments)
     return done.returncode, done.stdout, done.stderr
 
 

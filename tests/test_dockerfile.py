@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from oauth_proxy import __version__
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 SITE_PACKAGES = Path(yaml.__file__).parents[1]
 Instruction = tuple[str, str]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_house import ROOT, tracked
+from tests.support.places import ROOT
+from tests.test_house import tracked
 
 DECISIONS = ROOT / "docs" / "decisions"
 DOCUMENTS = [path for path in tracked() if path.suffix == ".md"]

@@ -15,8 +15,8 @@ import oauth_proxy
 from oauth_proxy import settings
 from oauth_proxy.upstream.routes import Upstreams
 from tests import newest
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 300
 ROOMS_OF = {

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from oauth_proxy import oauth
 from oauth_proxy.errors import ConsentRefused, LoginRefused, ProviderUnavailable, ProxyError
 from oauth_proxy.oauth import Attempt, Client
+from tests.support.provider import STATE
+from tests.support.units import NOW
 
-NOW = 1_800_000_000.0
-STATE = "a-state-nobody-can-guess"
 WITH_SECRET = Client(
     "studio", "https://review.example.com/oauth2/callback", ("offline", "account.read"), "s3cret/+%"
 )

@@ -17,8 +17,8 @@ from oauth_proxy.errors import (
     ProxyError,
 )
 from oauth_proxy.identity import Tokens
+from tests.support.units import NOW
 
-NOW = 1_800_000_000.0
 TOKEN = "SECRET." + "t" * 60
 REFRESH = "SECRET." + "r" * 60
 HELD = Tokens("old-access", NOW - 3600, NOW, "old-refresh", "account.read")

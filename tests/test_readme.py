@@ -29,9 +29,9 @@ from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
 from tests.support.browser import Visitor
 from tests.support.command import started
+from tests.support.places import ROOT
 from tests.support.proxy import Stage, a_secret, free_port
 
-ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 STRUCK = ROOT / "docs" / "struck-headers.md"

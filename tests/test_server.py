@@ -10,7 +10,8 @@ from oauth_proxy.client_connection import ClientConnection, Handler, Refusal
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.server import Server
-from tests.support.proxy import PATIENCE, serving
+from tests.support.proxy import serving
+from tests.support.units import PATIENCE
 
 
 def unheard(request: web.BaseRequest, outcome: Outcome, seconds: float) -> None:

@@ -19,8 +19,8 @@ from oauth_proxy import server, sockets
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Listen
 from oauth_proxy.sockets import Listener, opened
-from tests.support.proxy import PATIENCE
 from tests.support.tool import until
+from tests.support.units import PATIENCE
 
 
 def unix_socket(at: Listen) -> "closing[Listener]":

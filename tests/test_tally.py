@@ -1,6 +1,6 @@
-from pathlib import Path
-
 import pytest
+
+from tests.support.places import ROOT
 
 pytest_plugins = ["pytester"]
 
@@ -30,7 +30,7 @@ REDIRECTS = """
 def test_each_form_that_was_played_is_counted_in_its_table(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: list[str]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\nasyncio_default_fixture_loop_scope = "function"')
     pytester.makepyfile(**{"hostile/test_access_options": SIGNING_IN, "hostile/test_redirects": REDIRECTS})
     result = pytester.runpytest_subprocess("-p", "tests.tally", *processes)

@@ -20,8 +20,9 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Tls
 from tests.support.certificates import Authority, Visit, replace_link
 from tests.support.command import started, written
-from tests.support.proxy import PATIENCE, Stage, free_port, on_stage
+from tests.support.proxy import Stage, free_port, on_stage
 from tests.support.tool import until
+from tests.support.units import PATIENCE
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 

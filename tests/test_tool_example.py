@@ -11,10 +11,10 @@ import websockets
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import Visitor
 from tests.support.examples import EXAMPLES, example
-from tests.support.proxy import PATIENCE, free_port
+from tests.support.proxy import free_port
 from tests.support.sessions import refreshes
 from tests.support.tool_api import with_tool_api, works
-from tests.support.units import HOUR
+from tests.support.units import HOUR, PATIENCE
 
 
 @pytest.mark.parametrize("by", ["port", "socket"])

@@ -1,13 +1,10 @@
 """Frame.io's own calls, through the whole proxy: signed ones reach the tool as they came, others never do."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,9 +14,8 @@ from tests.support.browser import NAVIGATION, Visitor
 from tests.support.login import complaints
 from tests.support.proxy import RawAnswer, Stage, on_stage
 from tests.support.units import MIB
+from tests.support.webhooks import HOOKS, SECRET, signature, signed_lines
 
-SECRET = "a-signing-secret-of-frame-io"
-HOOKS: dict[str, Any] = {"/hooks/frameio": {"secret": SECRET}}
 BODY = b'{"type":"file.ready",  "resource": {"id":"\xc3\xa9"}}\r\n\x00\xff'
 
 
@@ -42,18 +38,8 @@ async def stage() -> AsyncIterator[Stage]:
         yield stage
 
 
-def signature(body: bytes, timestamp: str, secret: str = SECRET) -> str:
-    """By the recipe in Frame.io's documentation."""
-    message = b"v0:" + timestamp.encode() + b":" + body
-    return "v0=" + hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
-
-
 def signed(stage: Stage, body: bytes = BODY, *, age: float = 0, secret: str = SECRET) -> list[str]:
-    timestamp = str(int(stage.clock.now - age))
-    return [
-        f"X-Frameio-Signature: {signature(body, timestamp, secret)}",
-        f"X-Frameio-Request-Timestamp: {timestamp}",
-    ]
+    return signed_lines(body, stage.clock.now - age, secret)
 
 
 async def call(stage: Stage, *lines: str, path: str = "/hooks/frameio", body: bytes = BODY) -> RawAnswer:

@@ -8,8 +8,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.support.chromium import PATIENCE, AtBrowser, at_browser
+from tests.support.chromium import AtBrowser, at_browser
 from tests.support.demo import demo
+from tests.support.units import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
@@ -38,7 +39,7 @@ def executable() -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium(executable: Path) -> AsyncIterator[Browser]:
     """A browser for a module's tests, each of which takes a profile of its own in it."""
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=1000 * PATIENCE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser

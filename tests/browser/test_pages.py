@@ -9,13 +9,12 @@ from playwright.async_api import Browser, ViewportSize, expect
 
 from oauth_proxy.demo.people import EDITOR, GUEST
 from tests.support.chromium import AtBrowser, at_browser, choose, press, see
-from tests.support.proxy import Stage, on_stage
+from tests.support.proxy import STUDIO, Stage, on_stage
 from tests.support.readability import assert_readable, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 SCREENS = {"phone": ViewportSize(width=390, height=844), "desktop": ViewportSize(width=1280, height=800)}
-STUDIO_ONLY = {"allow": [{"email": "*@studio.example.com"}]}
 BEHIND = {"/": "TOOL", "/frameio/": {"url": "FRAMEIO", "host": "upstream"}, "/render/": "http://127.0.0.1:1"}
 
 
@@ -24,7 +23,7 @@ async def studio(chromium: Browser, **options: Any) -> AsyncIterator[tuple[Stage
     """A proxy that lets in the studio's people only, and somebody at a browser. The browser goes first."""
     pages = {"name": "Studio review"}
     async with (
-        on_stage(access=STUDIO_ONLY, upstreams=BEHIND, pages=pages) as stage,
+        on_stage(access=STUDIO, upstreams=BEHIND, pages=pages) as stage,
         at_browser(chromium, **options) as somebody,
     ):
         yield stage, somebody

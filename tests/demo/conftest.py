@@ -16,6 +16,7 @@ from yarl import URL
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import App
 from tests.support.browser import Visitor
+from tests.support.units import NOW
 
 REDIRECT = "https://tool.studio.example.com/oauth2/callback"
 SECRET_APP = App("secret-app", "s3cret/with:odd+%41", (REDIRECT,))
@@ -30,7 +31,7 @@ class Clock:
     """Seconds that pass only when told to."""
 
     def __init__(self) -> None:
-        self.now = 1_800_000_000.0
+        self.now = NOW
 
     def __call__(self) -> float:
         return self.now

@@ -1,19 +1,18 @@
 """The Streamlit app of docs/tool-api.md at a real browser: its button works when the handshake's token is dead."""
 
-from pathlib import Path
-
 import pytest
 from playwright.async_api import expect
 
 from oauth_proxy.demo.people import EDITOR
 from tests.support.chromium import AtBrowser
 from tests.support.examples import EXAMPLES, example
+from tests.support.places import ROOT
 from tests.support.proxy import free_port
 from tests.support.sessions import refreshes
 from tests.support.tool_api import with_tool_api, works
 from tests.support.units import HOUR
 
-STREAMLIT = Path(__file__).parents[2] / ".venv-e2e/bin/streamlit"
+STREAMLIT = ROOT / ".venv-e2e/bin/streamlit"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 

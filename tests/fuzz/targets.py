@@ -30,8 +30,8 @@ from oauth_proxy.upstream.outgoing import header_lines
 from oauth_proxy.upstream.reader import ResponseReader
 from oauth_proxy.webhooks import Webhooks
 from tests.hostile.test_redirects import lands_at
+from tests.support.units import NOW
 
-NOW = 1_800_000_000.0
 HOST = "review.example.com"
 SITE = Site(f"https://{HOST}")
 SEALER = Sealer([bytes(32), b"1" * 32], "session")

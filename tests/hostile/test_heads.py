@@ -11,7 +11,6 @@ import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -20,10 +19,11 @@ from oauth_proxy.outcomes import Outcome
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from tests.hostile.test_smuggling import PYTHON_PARSER
+from tests.support.places import ROOT
 from tests.support.proxy import RawAnswer
-from tests.support.raw_http import PATIENCE, TOOL_BYTES, Login, Wire, answers
+from tests.support.raw_http import TOOL_BYTES, Login, Wire, answers
 from tests.support.tool import until
-from tests.support.units import KIB, MIB
+from tests.support.units import KIB, MIB, PATIENCE
 
 STRANGERS = 20
 LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
@@ -35,7 +35,7 @@ GARBAGE = b"\x00nonsense\r\n\r\n" * 20_000
 async def test_the_parser_in_python_holds_no_more() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,
-        cwd=Path(__file__).parents[2], env={**os.environ, PYTHON_PARSER: "1"},
+        cwd=ROOT, env={**os.environ, PYTHON_PARSER: "1"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await process.communicate()

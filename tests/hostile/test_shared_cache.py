@@ -9,7 +9,8 @@ import pytest
 from tests.support.browser import Visitor
 from tests.support.front_proxies import nginx
 from tests.support.proxy import RawAnswer, free_port
-from tests.support.raw_http import PATIENCE, TOOL_BYTES, Login, Wire, saying, wired
+from tests.support.raw_http import TOOL_BYTES, Login, Wire, saying, wired
+from tests.support.units import PATIENCE
 
 # Set-Cookie is ignored as one reads it everywhere: else nginx stores no answer that has one.
 SITE = """

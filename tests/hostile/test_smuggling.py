@@ -7,12 +7,12 @@ import asyncio
 import os
 import re
 import sys
-from pathlib import Path
 
 import pytest
 from aiohttp import http_parser
 
 from tests.support.browser import NAVIGATING
+from tests.support.places import ROOT
 from tests.support.proxy import RawAnswer
 from tests.support.raw_http import TOOL_BYTES, Login, Wire, answers, location
 from tests.tally import tried
@@ -45,7 +45,7 @@ def test_the_parser_is_the_one_that_was_asked_for() -> None:
 async def test_the_parser_in_python_is_as_strict() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", __file__,
-        cwd=Path(__file__).parents[2], env={**os.environ, PYTHON_PARSER: "1"},
+        cwd=ROOT, env={**os.environ, PYTHON_PARSER: "1"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await process.communicate()

@@ -4,7 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+from tests.support.places import TESTS
+
 PAGE = (TESTS.parent / "docs" / "hostile.md").read_text("utf-8")
 
 

@@ -19,9 +19,9 @@ from oauth_proxy import handshakes, server, stall
 from tests.hostile.test_heads import all_of, counted, sent, strangers
 from tests.hostile.test_unread import is_open
 from tests.support.proxy import free_port
-from tests.support.raw_http import PATIENCE, TOOL_BYTES, Wire, saying, wired
+from tests.support.raw_http import TOOL_BYTES, Wire, saying, wired
 from tests.support.tool import until
-from tests.support.units import KIB
+from tests.support.units import KIB, PATIENCE
 
 FEW = 16
 

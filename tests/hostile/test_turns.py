@@ -12,8 +12,8 @@ from oauth_proxy import turns
 from oauth_proxy.turns import SLICE, line
 from tests.hostile.test_heads import sent, strangers
 from tests.support.proxy import RawAnswer
-from tests.support.raw_http import HANDSHAKE, PATIENCE, Heard, Wire, chunked_body, saying
-from tests.support.units import MIB
+from tests.support.raw_http import HANDSHAKE, Heard, Wire, chunked_body, saying
+from tests.support.units import MIB, PATIENCE
 
 TINY = b"1\r\nx\r\n"
 STRANGERS = 20

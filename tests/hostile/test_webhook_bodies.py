@@ -1,8 +1,6 @@
 """Calls at a webhook's path that look signed until their last byte: what is held of them has a bound."""
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -14,29 +12,22 @@ from tests.support.proxy import RawAnswer
 from tests.support.raw_http import TOOL_BYTES, Wire, wired
 from tests.support.tool import until
 from tests.support.units import MIB
+from tests.support.webhooks import HOOKS, signed_lines
 from tests.tally import tried
 
-SECRET = "a-signing-secret-of-frame-io"
 STRANGERS = 40
 
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
     """A proxy with a webhook, behind another one, which says whose address a call comes from."""
-    hooks = {"/hooks/frameio": {"secret": SECRET}}
-    async with wired(webhooks=hooks, trusted_proxies=["127.0.0.1"]) as plain:
+    async with wired(webhooks=HOOKS, trusted_proxies=["127.0.0.1"]) as plain:
         yield plain
 
 
 def lines(wire: Wire, body: bytes, address: str = "192.0.2.1") -> list[str]:
     """What Frame.io sends with this body."""
-    timestamp = str(int(wire.stage.clock.now))
-    digest = hmac.new(SECRET.encode(), b"v0:" + timestamp.encode() + b":" + body, hashlib.sha256).hexdigest()
-    return [
-        f"X-Frameio-Signature: v0={digest}",
-        f"X-Frameio-Request-Timestamp: {timestamp}",
-        f"X-Forwarded-For: {address}",
-    ]
+    return [*signed_lines(body, wire.stage.clock.now), f"X-Forwarded-For: {address}"]
 
 
 def bodies(wire: Wire) -> WholeBodies:

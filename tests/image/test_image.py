@@ -17,7 +17,8 @@ from oauth_proxy.demo.people import EDITOR, App
 from oauth_proxy.demo.tool import tool
 from tests.support.browser import Visitor
 from tests.support.command import ended
-from tests.support.image import ENVIRONMENT, ROOT, Container, Image, ToolFailed, built, needs_tools, swift
+from tests.support.image import ENVIRONMENT, Container, Image, ToolFailed, built, needs_tools, swift
+from tests.support.places import ROOT
 from tests.support.proxy import a_secret, free_port, serving, settings_tree
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]

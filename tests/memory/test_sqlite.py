@@ -19,8 +19,8 @@ from oauth_proxy.memory.home import Record
 from tests.memory.test_homes import listed, news
 from tests.support.login import complaints
 from tests.support.memories import a_session, processes
-from tests.support.proxy import PATIENCE
 from tests.support.stores import Place, a_place
+from tests.support.units import PATIENCE
 
 pytestmark = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 

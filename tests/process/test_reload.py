@@ -14,9 +14,10 @@ from aiohttp import ClientSession
 from tests.support.browser import NAVIGATION, Visitor
 from tests.support.command import said
 from tests.support.processes import Proxies, processes
-from tests.support.proxy import PATIENCE, a_secret, free_port
+from tests.support.proxy import a_secret, free_port
 from tests.support.sessions import signed_in
 from tests.support.tool import until
+from tests.support.units import PATIENCE
 
 SERVES = "serves"
 """In the log's line of a reload that went well."""

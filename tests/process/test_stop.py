@@ -10,8 +10,8 @@ from aiohttp import ClientSession, web
 
 from tests.support.browser import Visitor
 from tests.support.processes import processes, told
-from tests.support.proxy import PATIENCE
 from tests.support.sessions import signed_in
+from tests.support.units import PATIENCE
 
 
 async def test_every_client_that_keeps_its_connection_is_told_before_it_is_closed(

@@ -12,9 +12,9 @@ from aiohttp import ClientResponse, ClientSession
 
 from tests.support.browser import NAVIGATION, Visitor
 from tests.support.processes import Proxies, processes, told, worker_of
-from tests.support.proxy import PATIENCE
 from tests.support.sessions import refreshes, signed_in
 from tests.support.tool import until
+from tests.support.units import PATIENCE
 
 
 def line(cookie: str) -> dict[str, str]:

@@ -20,14 +20,10 @@ from oauth_proxy.errors import (
     ProviderUnavailable,
     ProxyError,
 )
-from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt
 from oauth_proxy.provider import calls
-from tests.support.provider import SECRET, STATE, Memberships, answering, asking
-from tests.support.proxy import free_port
-
-NOW = 1_800_000_000.0
-HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")
+from tests.support.provider import HELD, STATE, Memberships, answering, asking
+from tests.support.proxy import SECRET, free_port
 
 CALLS = ("exchange", "refresh", "profile", "revoke")
 ENDPOINTS = {

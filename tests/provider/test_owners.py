@@ -24,8 +24,7 @@ from oauth_proxy.provider import shares
 from oauth_proxy.provider.calls import LONGEST_PATIENCE
 from oauth_proxy.provider.shares import Shares
 from tests.support.provider import STATE, Memberships, answering, asking
-
-NOW = 1_800_000_000.0
+from tests.support.units import NOW
 
 
 def held(token: str) -> Tokens:

@@ -11,11 +11,9 @@ from oauth_proxy.errors import GrantEnded, ProviderUnavailable
 from oauth_proxy.identity import Tokens
 from oauth_proxy.oauth import Attempt, Client
 from oauth_proxy.provider import APIS, Provider
-from tests.support.provider import CALLBACK, SECRET, STATE, answering, asking
-from tests.support.proxy import Clock
-
-NOW = 1_800_000_000.0
-HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")
+from tests.support.provider import CALLBACK, HELD, STATE, answering, asking
+from tests.support.proxy import SECRET, Clock
+from tests.support.units import NOW
 
 
 async def test_a_secret_app_authenticates_by_basic_and_never_in_the_body() -> None:

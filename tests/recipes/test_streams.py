@@ -9,7 +9,8 @@ from aiohttp import WSServerHandshakeError, web
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
 from tests.support.front_proxies import Scene
-from tests.support.proxy import PATIENCE, PROGRAM
+from tests.support.proxy import PROGRAM
+from tests.support.units import PATIENCE
 
 MEGABYTE = bytes(range(256)) * 4096
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from oauth_proxy.cookies import MOST_PIECES
-from tests.support.front_proxies import CONFIG
+from tests.support.places import CONFIG
 
 FILE = CONFIG / "traefik-forward-auth.yaml"
 ROUTER = {"entryPoints", "rule", "priority", "middlewares", "service", "tls"}

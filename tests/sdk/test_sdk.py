@@ -15,12 +15,12 @@ import pytest
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import EDITOR, App
 from tests.support.browser import Visitor
+from tests.support.places import ROOT
+from tests.support.provider import CALLBACK
 from tests.support.proxy import Clock, on_stage, serving
 
-ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-sdk/bin/python"
 PROGRAM = Path(__file__).with_name("program.py")
-CALLBACK = "http://localhost:4180/oauth2/callback"
 
 pytestmark = pytest.mark.skipif(
     not PYTHON.exists(), reason="Frame.io's SDK has an environment of its own: make sdk makes it"

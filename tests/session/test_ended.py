@@ -10,9 +10,9 @@ from aiohttp import ClientPayloadError
 
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import Visitor
-from tests.support.proxy import PATIENCE, Stage
+from tests.support.proxy import Stage
 from tests.support.sessions import signed_in
-from tests.support.units import DAY
+from tests.support.units import DAY, PATIENCE
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -12,13 +12,11 @@ from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.session.test_ended import closes
 from tests.support.browser import Visitor
-from tests.support.proxy import PATIENCE, Stage, replica
+from tests.support.proxy import STUDIO, Stage, replica
 from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.tool_api import asked, handle_of, received, token, with_tool_api, works
-from tests.support.units import DAY, HOUR
+from tests.support.units import DAY, HOUR, PATIENCE
 from tests.test_admin import end, told
-
-STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
 
 
 @pytest.fixture

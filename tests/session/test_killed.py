@@ -6,7 +6,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,8 +14,8 @@ from aiohttp import web
 from tests.session.test_restarts import STORES
 from tests.support.command import started
 from tests.support.crowd import Member, crowd
-from tests.support.login import SECRET
-from tests.support.proxy import PATIENCE, Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.proxy import SECRET, Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.units import PATIENCE
 
 PEOPLE, LIFETIME = 200, 3
 AT_ONCE = PEOPLE // 8
@@ -49,15 +48,21 @@ class Storm:
     def __init__(self, stage: Stage, people: list[Member]) -> None:
         self.lost: set[str] = set()
         self.served = 0
-        self.refreshed = refreshes_of(stage)
         self._answered: dict[str, float] = {}
         self._stage = stage
+        self._begun = stage.clock()
         self._people = people
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def rage(self) -> None:
         """Until cancelled."""
         await asyncio.gather(*(self._ask_on(number, each) for number, each in enumerate(self._people)))
+
+    @property
+    def refreshed(self) -> dict[str, float]:
+        """Whom Frame.io has refreshed since the storm began, by id, and when it did so last."""
+        issued = {each.person_id: each.access_expires - LIFETIME for each in self._stage.frameio.grants}
+        return {person: at for person, at in issued.items() if at > self._begun}
 
     async def height(self) -> None:
         """Returns while refreshes are under way, once everybody has been refreshed and served."""
@@ -88,28 +93,12 @@ class Storm:
     async def _ask(self, member: Member) -> int | None:
         with suppress(OSError, IndexError, ValueError):  # the proxy is not there, or was killed in the middle
             answer = await member.ask(self._stage)
-            self._answered[member.person.id] = time.monotonic()
+            self._answered[member.person.id] = self._stage.clock()
             self.served += answer.status == 200
             if answer.status == 401:
                 self.lost.add(member.person.id)
             return answer.status
         return None
-
-
-def refreshes_of(stage: Stage) -> dict[str, float]:
-    """When Frame.io last gave somebody new tokens, from now on."""
-    refreshed, grants = dict[str, float](), stage.frameio._grants["v2"]
-    refresh = grants.refresh
-
-    def recording(token: str, client_id: str, scope: str | None) -> dict[str, Any]:
-        answer = refresh(token, client_id, scope)
-        grant = grants.holder(token)
-        assert grant is not None
-        refreshed[grant.person_id] = time.monotonic()
-        return answer
-
-    grants.refresh = recording  # type: ignore[method-assign] # told from outside
-    return refreshed
 
 
 def file_of(stage: Stage, folder: Path, store: str, port: int) -> Path:

@@ -67,7 +67,7 @@ async def lived_through(trouble: Trouble) -> None:
                 faults.plan(endpoint, fault, trouble.times)
         stage.clock.advance(HOUR - trouble.left)
         await asked_for_a_while(stage, cookie, trouble)
-        await stage.proxy.refresher._renewals.close()
+        await stage.proxy.refresher.close()
         faults.clear()
         stage.clock.advance(61)
         await asyncio.sleep(trouble.refresh_takes)  # what was given up on is done all the same

@@ -12,17 +12,12 @@ from aiohttp import web
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import Visitor
-from tests.support.proxy import PATIENCE, WANTED, Stage, on_stage, replica
+from tests.support.proxy import WANTED, Stage, on_stage, replica
+from tests.support.raw_http import HANDSHAKE
 from tests.support.sessions import signed_in
 from tests.support.tool import until
-from tests.support.units import HOUR
+from tests.support.units import HOUR, PATIENCE
 
-HANDSHAKE = [
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-]
 EXCHANGES: dict[str, tuple[str, list[str]]] = {
     "event stream that accepts anything": ("GET /drip", ["Accept: */*"]),
     "event stream": ("GET /drip", ["Accept: text/event-stream"]),

@@ -1,7 +1,6 @@
 """Who somebody is, read after each refresh and on a clock of its own, and what happens when that fails."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -9,11 +8,10 @@ from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import Visitor
 from tests.support.crowd import Alive, living_only
-from tests.support.proxy import on_stage
+from tests.support.proxy import STUDIO, on_stage
 from tests.support.sessions import bearer, refreshes, signed_in
 from tests.support.units import HOUR
 
-STUDIO: dict[str, Any] = {"access": {"allow": [{"email": "*@studio.example.com"}]}}
 FAILURES = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.HTML, Fault.NOT_AN_OBJECT]
 
 
@@ -23,7 +21,7 @@ async def test_five_of_five_who_wait_for_a_refresh_whose_profile_call_fails_reac
     visitor: Visitor, fault: Fault, left: int
 ) -> None:
     alive = Alive()
-    async with on_stage(tool=living_only(alive), **STUDIO) as stage:
+    async with on_stage(tool=living_only(alive), access=STUDIO) as stage:
         alive.stage = stage
         cookie = await signed_in(stage, visitor)
         stage.frameio.faults.plan("me", fault)
@@ -39,7 +37,7 @@ async def test_five_of_five_who_wait_for_a_refresh_whose_profile_call_fails_reac
         for _ in range(20):  # nobody asks for anything meanwhile
             stage.clock.advance(1)
             await stage.proxy.look()
-            await stage.proxy.refresher._profile_reads.close()
+            await stage.proxy.refresher.close()
         assert stage.frameio.calls["me"] == asked + 1, "by itself, and once it is known no more"
         assert (await stage.ask("/", cookie)).status == 403
         assert refreshes(stage) == 1
@@ -49,7 +47,7 @@ async def test_a_profile_that_never_comes_holds_up_nobody_for_longer_than_a_mome
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oauth_proxy.session.flights.PATIENCE", 0.05)
-    async with on_stage(**STUDIO) as stage:
+    async with on_stage(access=STUDIO) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
         stage.frameio.faults.plan("me", Fault.HANG)
@@ -58,12 +56,12 @@ async def test_a_profile_that_never_comes_holds_up_nobody_for_longer_than_a_mome
             bearer(await stage.ask("/echo", cookie))
         assert refreshes(stage) == 1
         stage.frameio.faults.clear()
-        await stage.proxy.refresher._profile_reads.close()
+        await stage.proxy.refresher.close()
         assert (await stage.ask("/echo", cookie)).status == 403
 
 
 async def test_a_demotion_counts_after_an_hour_without_any_refresh(visitor: Visitor) -> None:
-    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, **STUDIO) as stage:
+    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, access=STUDIO) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
         asked = stage.frameio.calls["me"]
@@ -89,7 +87,7 @@ async def test_access_recheck_says_how_often_and_is_asked_with_the_present_token
 
 
 async def test_a_recheck_that_fails_leaves_who_they_were_and_is_repeated(visitor: Visitor) -> None:
-    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, **STUDIO) as stage:
+    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, access=STUDIO) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
         stage.frameio.faults.plan("me", Fault.SERVER_ERROR, 1)

@@ -8,12 +8,10 @@ from aiohttp import web
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import complaints, query
-from tests.support.proxy import WANTED, Stage, on_stage, serving
+from tests.support.proxy import STUDIO, WANTED, Stage, on_stage, serving
 from tests.support.sessions import bearer, signed_in
 from tests.support.tool import until
 from tests.support.units import HOUR
-
-STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
 
 
 class Revocations:

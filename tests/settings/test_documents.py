@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -11,8 +10,8 @@ from pydantic import BaseModel
 
 from oauth_proxy.settings import Frameio, Session, Webhook, effective, load, schema, template
 from tests.support.configuration import KEY, file, read
+from tests.support.places import CONFIG
 
-CONFIG = Path(__file__).parents[2] / "config"
 ENVIRON = {"FRAMEIO_CLIENT_ID": "an-app", "FRAMEIO_CLIENT_SECRET": "a-secret", "OAUTH_PROXY_SECRET": KEY}
 DEMO = {
     "DEMO_PUBLIC_URL": "http://127.0.0.1:4180",

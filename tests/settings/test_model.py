@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, Tls, ToolApi, effective
 from tests.support.certificates import Authority
-from tests.support.configuration import KEY, PARTS, file, problem, problems, read
+from tests.support.configuration import KEY, PARTS, TOOL_API, file, problem, problems, read
 
 
 def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> None:
@@ -433,9 +433,6 @@ def test_the_tool_api_answers_no_other_machine(listen: str, suggestion: str) -> 
 def test_one_socket_is_not_two_listeners() -> None:
     listeners = "admin: {listen: unix:/run/a.sock}\ntool_api: {listen: unix:/run/a.sock}"
     assert problems(file(extra=listeners)) == ["7:11: tool_api.listen is admin.listen; the two must differ"]
-
-
-TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"
 
 
 def test_a_tool_that_may_ask_for_tokens_is_told_its_visitors_handle() -> None:

@@ -5,10 +5,9 @@ from datetime import date
 import pytest
 
 from oauth_proxy.settings import notes
-from tests.support.configuration import KEY, file, read
+from tests.support.configuration import KEY, TOOL_API, file, read
 
 TODAY = date(2026, 11, 23)
-TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"
 QUIET = {
     "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
     "access": 'access: {allow: [{email: "*@example.com"}]}',

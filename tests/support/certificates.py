@@ -8,7 +8,7 @@ from typing import cast
 
 import trustme
 
-from tests.support.proxy import PATIENCE
+from tests.support.units import PATIENCE
 
 
 class Authority:

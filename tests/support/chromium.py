@@ -9,9 +9,7 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError, expect
 
 from oauth_proxy.demo.people import EDITOR, Person
-
-PATIENCE = 20_000
-"""Milliseconds after which a browser that waits has failed."""
+from tests.support.units import PATIENCE
 
 
 class AtBrowser:
@@ -24,7 +22,7 @@ class AtBrowser:
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
         self.complaints: list[str] = []
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(1000 * PATIENCE)
         context.on("console", self._hear)
         context.on("weberror", self._hear_of)
 

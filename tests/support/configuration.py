@@ -12,6 +12,8 @@ from oauth_proxy.settings import Settings, parse
 
 KEY = base64.b64encode(hashlib.sha256(b"a session secret for tests").digest()).decode("ascii")
 
+TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"
+
 PARTS = {
     "public_url": "public_url: https://review.example.com",
     "frameio": "frameio: {api: v4, client_id: an-app}",

@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from oauth_proxy.demo.people import Api
-
-PATIENCE = 20.0
-"""Seconds after which a demo that does not end has failed."""
+from tests.support.units import PATIENCE
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.proxy import PATIENCE
+from tests.support.places import ROOT
+from tests.support.units import PATIENCE
 
-EXAMPLES = Path(__file__).parents[2] / "docs/examples"
+EXAMPLES = ROOT / "docs/examples"
 
 
 @asynccontextmanager

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.support.command import started
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "opt/oauth-proxy"
 """Where the proxy and its packages lie in the image."""
 CONFIGURATION = "/etc/oauth-proxy/config.yaml"

@@ -11,9 +11,8 @@ from aiohttp import ClientResponse
 
 from oauth_proxy.telemetry import JsonFormatter, TextFormatter
 from tests.support.browser import Visitor
-from tests.support.proxy import Stage
+from tests.support.proxy import SECRET, Stage
 
-SECRET = "an-emulated-secret/with:odd+%41characters"
 COOKIE = "oauth_proxy"
 BUTTON = re.compile(r'<a class="button" href="([^"]+)">')
 

@@ -9,8 +9,9 @@ from oauth_proxy.memory import Bell, Memory
 from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.memory import LARGEST
 from oauth_proxy.seal import Sealer
-from tests.support.proxy import PATIENCE, Clock
+from tests.support.proxy import Clock
 from tests.support.stores import SITE, WEEK, Place
+from tests.support.units import PATIENCE
 
 KEY = bytes(32)
 

@@ -17,8 +17,8 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from tests.support.login import SECRET
-from tests.support.proxy import PATIENCE, Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.proxy import SECRET, Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.units import PATIENCE
 
 
 class MachineClock(Clock):

@@ -17,11 +17,12 @@ from oauth_proxy.provider import APIS, Provider
 from oauth_proxy.provider import Memberships as AskedAbout
 from oauth_proxy.settings import DEFAULT_SCOPES
 from tests.support.browser import Visitor
-from tests.support.proxy import Clock, serving
+from tests.support.proxy import SECRET, Clock, serving
+from tests.support.units import NOW
 
-SECRET = "an-emulated-secret/with:odd+%41characters"
 CALLBACK = "http://localhost:4180/oauth2/callback"
 STATE = "a-state-nobody-can-guess"
+HELD = Tokens("held-access-token", NOW, NOW + 3600, "held-refresh-token", "account.read offline")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

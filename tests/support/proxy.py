@@ -22,9 +22,13 @@ from oauth_proxy.demo.people import Api, App
 from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.serving import running
 from oauth_proxy.settings import Listen, Settings, ToolApi, parse
+from tests.support.units import NOW, PATIENCE
 
-PATIENCE = 60.0
-"""Seconds after which a test that waits has failed."""
+SECRET = "an-emulated-secret/with:odd+%41characters"
+"""Of the app at the emulated Frame.io."""
+
+STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
+"""Lets in the people of one domain; the Editor is one of them, the Guest is not."""
 
 PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 """What fetch() says of itself."""
@@ -40,7 +44,7 @@ class Clock:
     The proxy's machine may have a clock that is `wrong` by some seconds, which can be set at any time.
     """
 
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
+    def __init__(self, now: float = NOW) -> None:
         self.now = now
         self.wrong = 0.0
 
@@ -212,7 +216,7 @@ def _merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 async def on_stage(
     *,
     api: Api = "v2",
-    client_secret: str | None = "an-emulated-secret/with:odd+%41characters",
+    client_secret: str | None = SECRET,
     tool: web.Application | None = None,
     clock: Clock | None = None,
     frameio: Mapping[str, Any] | None = None,

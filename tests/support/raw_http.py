@@ -13,6 +13,7 @@ from yarl import URL
 from oauth_proxy.demo.people import App
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
+from tests.support.units import PATIENCE
 
 HANDSHAKE = [
     "Upgrade: websocket",
@@ -23,8 +24,6 @@ HANDSHAKE = [
 PUBLIC = ["GET /healthz", "/assets/*", "POST /hook"]
 TOOL_BYTES = b"TOOL-BYTES"
 """In every answer of the tool."""
-PATIENCE = 20.0
-"""Seconds after which a test that waits has failed."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Whether people can read a page, with their eyes or a screen reader; and its picture, to be looked at."""
 
-from pathlib import Path
-
 from playwright.async_api import Page, expect
 
-PICTURES = Path(__file__).parents[2] / "artifacts" / "screenshots"
+from tests.support.places import ROOT
+
+PICTURES = ROOT / "artifacts" / "screenshots"
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 LEAST_TARGET = 24  # CSS pixels, WCAG 2.2, 2.5.8

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.proxy import PATIENCE, free_port
+from tests.support.proxy import free_port
+from tests.support.units import PATIENCE
 
 BINARY = Path("/usr/bin/redis-server")
 

@@ -19,8 +19,9 @@ from oauth_proxy.memory.process import ProcessHome
 from oauth_proxy.memory.redis import RedisHome
 from oauth_proxy.memory.sqlite import SqliteHome
 from oauth_proxy.settings import Redis, Sqlite, parse_store
-from tests.support.proxy import PATIENCE, Clock, free_port
+from tests.support.proxy import Clock, free_port
 from tests.support.redis import BINARY, RedisServer, redis_server
+from tests.support.units import PATIENCE
 
 SITE = "oauth-proxy:review.example.com:__Host-session"
 WEEK = 7 * 86_400.0

@@ -18,10 +18,9 @@ from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.outgoing import Outgoing, header_lines
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.upstream import Upstream
+from tests.support.units import PATIENCE
 
 CLAIMS = Claims(Cookies("oauth_proxy", secure=True))
-PATIENCE = 30.0
-"""Seconds after which a test that waits has failed."""
 _FRAMING = {b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"}
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from tests.support.proxy import PATIENCE, RawAnswer, Stage, free_port, on_stage
+from tests.support.proxy import RawAnswer, Stage, free_port, on_stage
+from tests.support.units import PATIENCE
 
 HANDLE = "X-OAuth-Proxy-Handle"
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.proxy import PATIENCE, RawAnswer, free_port
+from tests.support.places import ROOT
+from tests.support.proxy import RawAnswer, free_port
+from tests.support.units import PATIENCE
 
-ROOT = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("facts.py")
 MODULE = "tests.support.facts"
 APACHE_MODULES = "/usr/lib/apache2/modules"

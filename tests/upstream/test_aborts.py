@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.support.messages import GET_MORE
 from tests.support.tool import Door, Peer, Play, Tool, a_stage, until
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 1000000\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
@@ -25,7 +25,7 @@ async def nothing_is_left(tool: Tool, door: Door) -> None:
     assert door.upstream.waiting == door.upstream.tunnels == 0
 
 
-@pytest.mark.parametrize("request_bytes", [GET, POST, POST + b"half"])
+@pytest.mark.parametrize("request_bytes", [GET_MORE, POST, POST + b"half"])
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200", HEAD, HEAD + b"half"])
 @pytest.mark.parametrize("by_reset", [True, False])
 async def test_a_visitor_who_leaves_takes_the_exchange_along(
@@ -52,7 +52,7 @@ async def test_a_visitor_who_leaves_while_the_tool_is_being_connected() -> None:
     async with a_stage(saying_then_waiting(b"")) as (tool, door):
         visitors = [await door.visitor() for _ in range(20)]
         for visitor in visitors:
-            await visitor.send(GET)
+            await visitor.send(GET_MORE)
         await until(lambda: tool.connections > 0)
         for visitor in visitors:
             visitor.hang_up()
@@ -67,7 +67,7 @@ async def test_a_thousand_aborted_downloads_leave_no_connection() -> None:
 
     async def download(door: Door) -> None:
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         await visitor.exactly(50_000)
         visitor.hang_up()
 
@@ -92,7 +92,7 @@ async def test_a_visitor_who_does_not_read_holds_little_and_then_leaves() -> Non
 
     async with a_stage(play) as (tool, door):
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         await visitor.head()
         held = -1
         while held != sent or not held:  # until nothing moves any more
@@ -108,7 +108,7 @@ async def test_cancelling_handlers_ends_their_exchanges() -> None:
     async with a_stage(saying_then_waiting(HEAD + b"half")) as (tool, door):
         visitors = [await door.visitor() for _ in range(5)]
         for visitor in visitors:
-            await visitor.send(GET)
+            await visitor.send(GET_MORE)
             await visitor.until(b"half")
         for task in list(door.tasks):
             task.cancel()
@@ -122,7 +122,7 @@ async def test_cancelling_handlers_ends_their_exchanges() -> None:
 async def test_closing_the_upstream_ends_every_exchange() -> None:
     async with a_stage(saying_then_waiting(HEAD + b"half")) as (tool, door):
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         await visitor.until(b"half")
         await door.upstream.close()
         with pytest.raises(ConnectionResetError):

@@ -7,17 +7,14 @@ import pytest
 
 from oauth_proxy.errors import UpstreamNonsense, UpstreamUnreachable
 from oauth_proxy.upstream import relay as response_module
+from tests.support.messages import CHUNKED, GET, GET_MORE, OK_LINE
 from tests.support.tool import Peer, Tool, a_stage, until
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        OK + b"Content-Length: 10\r\n\r\nhalf",
+        OK_LINE + b"Content-Length: 10\r\n\r\nhalf",
         CHUNKED + b"4\r\nhalf\r\n",
         CHUNKED + b"8\r\nhalf",
         CHUNKED + b"4\r\nhalf\r\n0\r\n",
@@ -62,7 +59,7 @@ async def test_nonsense_in_the_middle_of_a_body_cuts_the_visitor_off() -> None:
 
     async with a_stage(play) as (tool, door):
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         await visitor.until(b"half")
         go.set()
         with pytest.raises(ConnectionResetError):
@@ -71,7 +68,9 @@ async def test_nonsense_in_the_middle_of_a_body_cuts_the_visitor_off() -> None:
         await visitor.close()
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 20", OK + b"Content-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 20", OK_LINE + b"Content-Le", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
 @pytest.mark.parametrize("by_reset", [True, False])
 async def test_a_tool_that_hangs_up_before_its_answer_is_502(answer: bytes, by_reset: bool) -> None:
     async def play(tool: Tool, peer: Peer) -> None:
@@ -82,7 +81,7 @@ async def test_a_tool_that_hangs_up_before_its_answer_is_502(answer: bytes, by_r
             peer.hang_up()
 
     async with a_stage(play) as (tool, door):
-        answer = await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = await door.ask(GET)
         assert answer.startswith(b"HTTP/1.1 502 ")
         assert len(door.errors) == tool.connections == 1
         assert isinstance(door.errors[0], UpstreamUnreachable)
@@ -96,13 +95,13 @@ async def test_a_visitor_who_takes_nothing_is_cut_off(
 
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
-        await peer.send(OK + b"Content-Length: 134217728\r\n\r\n")
+        await peer.send(OK_LINE + b"Content-Length: 134217728\r\n\r\n")
         await peer.send(bytes(134_217_728))
 
     async with a_stage(play) as (tool, door):
         visitor = await door.visitor()
         with caplog.at_level(logging.WARNING, logger="oauth_proxy"):
-            await visitor.send(GET)
+            await visitor.send(GET_MORE)
             await until(lambda: tool.connections == 1 and tool.open == 0 and not door.tasks)
         assert "took nothing" in caplog.text
         with pytest.raises(ConnectionResetError):

@@ -6,10 +6,8 @@ import pytest
 
 from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.pool import Pool
+from tests.support.messages import OK, POST
 from tests.support.tool import Peer, Tool, a_stage, a_tool, until
-
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
 
 async def test_a_tool_that_refuses_early_is_heard_and_the_rest_is_not_sent() -> None:

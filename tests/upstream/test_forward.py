@@ -6,10 +6,8 @@ import pytest
 
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.upstream.outgoing import header_lines, request_head
+from tests.support.messages import GET, OK
 from tests.support.tool import Peer, Tool, a_stage, saying, until
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 
 
 async def test_a_request_reaches_the_tool_byte_for_byte() -> None:

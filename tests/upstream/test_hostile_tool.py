@@ -6,12 +6,8 @@ import pytest
 
 from oauth_proxy.errors import UpstreamNonsense
 from oauth_proxy.upstream.pool import Pool
+from tests.support.messages import CHUNKED, GET, GET_MORE, KIND, OK_LINE
 from tests.support.tool import Peer, Play, Tool, a_stage, a_tool, until
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-KIND = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nkind"
-OK = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 MALFORMED = {
     "not HTTP": b"SSH-2.0-EVIL\r\n",
@@ -32,39 +28,41 @@ MALFORMED = {
     "DEL in the reason": b"HTTP/1.1 200 EVIL\x7f\r\nContent-Length: 0\r\n\r\n",
     "CR in the reason": b"HTTP/1.1 200 EVIL\rX-Split: 1\r\nContent-Length: 0\r\n\r\n",
     "LF after the status line": b"HTTP/1.1 200 EVIL\nContent-Length: 0\r\n\r\n",
-    "LF after a field": OK + b"X-EVIL: 1\nContent-Length: 0\r\n\r\n",
-    "LF for the empty line": OK + b"X-EVIL: 1\r\nContent-Length: 0\r\n\n",
+    "LF after a field": OK_LINE + b"X-EVIL: 1\nContent-Length: 0\r\n\r\n",
+    "LF for the empty line": OK_LINE + b"X-EVIL: 1\r\nContent-Length: 0\r\n\n",
     "LF everywhere": b"HTTP/1.1 200 OK\nX-EVIL: 1\nContent-Length: 0\n\n",
-    "NUL in a value": OK + b"X-EVIL: a\0b\r\nContent-Length: 0\r\n\r\n",
-    "ESC in a value": OK + b"X-EVIL: a\x1bb\r\nContent-Length: 0\r\n\r\n",
-    "CR in a value": OK + b"X-EVIL: a\rSet-Cookie: b\r\nContent-Length: 0\r\n\r\n",
-    "NUL in a name": OK + b"X-\0EVIL: a\r\nContent-Length: 0\r\n\r\n",
-    "space in a name": OK + b"X EVIL: a\r\nContent-Length: 0\r\n\r\n",
-    "space before the colon": OK + b"X-EVIL : a\r\nContent-Length: 0\r\n\r\n",
-    "space before the first field": OK + b" X-EVIL: a\r\nContent-Length: 0\r\n\r\n",
-    "a folded line": OK + b"X-EVIL: a\r\n b\r\nContent-Length: 0\r\n\r\n",
-    "a line folded with a tab": OK + b"X-EVIL: a\r\n\tb\r\nContent-Length: 0\r\n\r\n",
-    "no colon": OK + b"EVIL\r\nContent-Length: 0\r\n\r\n",
-    "no name": OK + b": EVIL\r\nContent-Length: 0\r\n\r\n",
-    "two lengths that differ": OK + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nEVIL!",
-    "two lengths that agree": OK + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nEVIL",
-    "a list of lengths": OK + b"Content-Length: 4, 4\r\n\r\nEVIL",
-    "a length with a sign": OK + b"Content-Length: +4\r\n\r\nEVIL",
-    "a negative length": OK + b"Content-Length: -4\r\n\r\nEVIL",
-    "a length in hexadecimal": OK + b"Content-Length: 0x4\r\n\r\nEVIL",
-    "a length in Arabic digits": OK + "Content-Length: ٤\r\n\r\nEVIL".encode(),
-    "an empty length": OK + b"Content-Length:\r\n\r\nEVIL",
-    "a length beyond 64 bits": OK + b"Content-Length: 18446744073709551617\r\n\r\nEVIL",
-    "length and chunks": OK + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
-    "chunks and length": OK + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "NUL in a value": OK_LINE + b"X-EVIL: a\0b\r\nContent-Length: 0\r\n\r\n",
+    "ESC in a value": OK_LINE + b"X-EVIL: a\x1bb\r\nContent-Length: 0\r\n\r\n",
+    "CR in a value": OK_LINE + b"X-EVIL: a\rSet-Cookie: b\r\nContent-Length: 0\r\n\r\n",
+    "NUL in a name": OK_LINE + b"X-\0EVIL: a\r\nContent-Length: 0\r\n\r\n",
+    "space in a name": OK_LINE + b"X EVIL: a\r\nContent-Length: 0\r\n\r\n",
+    "space before the colon": OK_LINE + b"X-EVIL : a\r\nContent-Length: 0\r\n\r\n",
+    "space before the first field": OK_LINE + b" X-EVIL: a\r\nContent-Length: 0\r\n\r\n",
+    "a folded line": OK_LINE + b"X-EVIL: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "a line folded with a tab": OK_LINE + b"X-EVIL: a\r\n\tb\r\nContent-Length: 0\r\n\r\n",
+    "no colon": OK_LINE + b"EVIL\r\nContent-Length: 0\r\n\r\n",
+    "no name": OK_LINE + b": EVIL\r\nContent-Length: 0\r\n\r\n",
+    "two lengths that differ": OK_LINE + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nEVIL!",
+    "two lengths that agree": OK_LINE + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nEVIL",
+    "a list of lengths": OK_LINE + b"Content-Length: 4, 4\r\n\r\nEVIL",
+    "a length with a sign": OK_LINE + b"Content-Length: +4\r\n\r\nEVIL",
+    "a negative length": OK_LINE + b"Content-Length: -4\r\n\r\nEVIL",
+    "a length in hexadecimal": OK_LINE + b"Content-Length: 0x4\r\n\r\nEVIL",
+    "a length in Arabic digits": OK_LINE + "Content-Length: ٤\r\n\r\nEVIL".encode(),
+    "an empty length": OK_LINE + b"Content-Length:\r\n\r\nEVIL",
+    "a length beyond 64 bits": OK_LINE + b"Content-Length: 18446744073709551617\r\n\r\nEVIL",
+    "length and chunks": OK_LINE
+    + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunks and length": OK_LINE
+    + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
     "chunks in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
-    "chunked twice": OK
+    "chunked twice": OK_LINE
     + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
-    "chunked, chunked": OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
-    "gzip, chunked": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
-    "chunked, identity": OK + b"Transfer-Encoding: chunked, identity\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
-    "identity": OK + b"Transfer-Encoding: identity\r\n\r\nEVIL",
-    "xchunked": OK + b"Transfer-Encoding: xchunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunked, chunked": OK_LINE + b"Transfer-Encoding: chunked, chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "gzip, chunked": OK_LINE + b"Transfer-Encoding: gzip, chunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "chunked, identity": OK_LINE + b"Transfer-Encoding: chunked, identity\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
+    "identity": OK_LINE + b"Transfer-Encoding: identity\r\n\r\nEVIL",
+    "xchunked": OK_LINE + b"Transfer-Encoding: xchunked\r\n\r\n4\r\nEVIL\r\n0\r\n\r\n",
     "chunk size with a sign": CHUNKED + b"+4\r\nEVIL\r\n0\r\n\r\n",
     "negative chunk size": CHUNKED + b"-4\r\nEVIL\r\n0\r\n\r\n",
     "chunk size with 0x": CHUNKED + b"0x4\r\nEVIL\r\n0\r\n\r\n",
@@ -80,9 +78,9 @@ MALFORMED = {
     "101 without an upgrade": b"HTTP/1.1 101 EVIL\r\n\r\nEVIL",
     "an interim answer with a body": b"HTTP/1.1 100 Go\r\nContent-Length: 4\r\n\r\nEVIL" + KIND,
     "interim answers without end": b"HTTP/1.1 102 EVIL\r\n\r\n" * 40 + KIND,
-    "a head of too many bytes": OK + b"X-EVIL: " + b"a" * 70000 + b"\r\nContent-Length: 0\r\n\r\n",
-    "a name without end": OK + b"a" * 70000,
-    "a head of too many lines": OK + b"X-EVIL: 1\r\n" * 300 + b"Content-Length: 0\r\n\r\n",
+    "a head of too many bytes": OK_LINE + b"X-EVIL: " + b"a" * 70000 + b"\r\nContent-Length: 0\r\n\r\n",
+    "a name without end": OK_LINE + b"a" * 70000,
+    "a head of too many lines": OK_LINE + b"X-EVIL: 1\r\n" * 300 + b"Content-Length: 0\r\n\r\n",
 }
 
 
@@ -105,20 +103,20 @@ def once(answer: bytes) -> Play:
 async def test_a_malformed_answer_is_502_and_its_connection_dropped(answer: bytes) -> None:
     async with a_stage(once(answer)) as (tool, door):
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         refusal = await visitor.head()
         assert refusal.startswith(b"HTTP/1.1 502 ")
         assert b"EVIL" not in refusal
         assert await visitor.exactly(16) == b"UpstreamNonsense"
         await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         assert await visitor.exactly(len(KIND)) == KIND
         assert [type(error) for error in door.errors] == [UpstreamNonsense]
         assert tool.connections == 2
         await visitor.close()
 
 
-@pytest.mark.parametrize("cut", [1, 20, len(OK) + 5])
+@pytest.mark.parametrize("cut", [1, 20, len(OK_LINE) + 5])
 @pytest.mark.parametrize("answer", [MALFORMED["LF after a field"], MALFORMED["length and chunks"]])
 async def test_malformed_in_two_pieces_is_malformed(answer: bytes, cut: int) -> None:
     async def play(tool: Tool, peer: Peer) -> None:
@@ -130,7 +128,7 @@ async def test_malformed_in_two_pieces_is_malformed(answer: bytes, cut: int) -> 
 
     async with a_stage(play) as (_, door):
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         assert (await visitor.head()).startswith(b"HTTP/1.1 502 ")
         await visitor.close()
 
@@ -162,7 +160,7 @@ async def test_bytes_behind_an_answer_are_nobodys(request_method: bytes, answer:
         assert not door.errors
 
 
-@pytest.mark.parametrize("answer", [OK + b"Content-Length: 8\r\n\r\nha", CHUNKED + b"2\r\nha\r\n"])
+@pytest.mark.parametrize("answer", [OK_LINE + b"Content-Length: 8\r\n\r\nha", CHUNKED + b"2\r\nha\r\n"])
 async def test_bytes_behind_a_streamed_answer_are_nobodys(answer: bytes) -> None:
     go = asyncio.Event()
     rest = b"lf and more" if b"Length" in answer else b"6\r\nlf and\r\n0\r\n\r\n"
@@ -177,7 +175,7 @@ async def test_bytes_behind_a_streamed_answer_are_nobodys(answer: bytes) -> None
 
     async with a_stage(play) as (tool, door):
         visitor = await door.visitor()
-        await visitor.send(GET)
+        await visitor.send(GET_MORE)
         await visitor.head()
         await visitor.until(b"ha")
         go.set()
@@ -199,12 +197,12 @@ async def test_bytes_on_an_idle_connection_end_it() -> None:
         await peer.rest()
 
     async with a_stage(play) as (tool, door):
-        await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        await door.ask(GET)
         assert door.upstream.idle_connections == 1
         speak.set()
         await until(lambda: tool.open == 0 and door.upstream.open_connections == 0)
         assert door.upstream.idle_connections == 0
-        answer = await door.ask(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = await door.ask(GET)
         assert answer.endswith(b"kind")
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from oauth_proxy.upstream import pool as pool_module
 from oauth_proxy.upstream.pool import Pool
+from tests.support.messages import GET, KIND
 from tests.support.tool import Peer, Tool, a_stage, a_tool, saying, until
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-KIND = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nkind"
 STRAY = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 4\r\n\r\nEVIL"
 ROUNDS = 20
 

@@ -5,10 +5,8 @@ import asyncio
 import pytest
 
 from oauth_proxy.upstream.pool import Pool
+from tests.support.messages import GET, OK
 from tests.support.tool import Peer, Tool, a_stage, a_tool, saying, until
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 
 
 @pytest.mark.parametrize(

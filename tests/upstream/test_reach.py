@@ -10,10 +10,8 @@ import trustme
 
 from oauth_proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.pool import Address, Pool
+from tests.support.messages import GET, OK
 from tests.support.tool import Peer, Tool, a_door, a_stage, a_tool, saying, until
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 
 
 async def test_the_system_watches_over_connections_that_may_be_silent() -> None:

@@ -7,10 +7,8 @@ import pytest
 from oauth_proxy.errors import BadRequest, RequestTooSlow
 from oauth_proxy.upstream import outgoing as request_module
 from oauth_proxy.upstream.pool import Address
+from tests.support.messages import OK, POST
 from tests.support.tool import Peer, Play, Tool, a_door, a_stage, saying, until
-
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
 
 def reading(size: int) -> Play:

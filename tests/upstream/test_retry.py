@@ -2,10 +2,8 @@
 
 import pytest
 
+from tests.support.messages import GET, OK
 from tests.support.tool import Peer, Play, Tool, a_stage
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
 
 
 def dying(after: int) -> Play:

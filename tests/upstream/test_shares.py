@@ -9,13 +9,11 @@ import pytest
 from oauth_proxy.errors import TooManyAtOnce
 from oauth_proxy.upstream import outgoing as request_module
 from oauth_proxy.upstream.shares import Shares
+from tests.support.messages import OK
 from tests.support.tool import Door, Peer, Tool, a_stage, until
+from tests.support.websocket import HANDSHAKE
 
-OK = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nhi"
-HANDSHAKE = (
-    b"GET /slow HTTP/1.1\r\nHost: a\r\nX-Owner: greedy\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
+TUNNEL = HANDSHAKE.replace(b"GET /ws", b"GET /slow").replace(b"Host: a", b"Host: a\r\nX-Owner: greedy")
 SHARE = 8
 
 
@@ -102,11 +100,11 @@ async def test_nothing_is_kept_of_visitors_who_have_nothing_under_way() -> None:
 
 async def test_a_visitor_has_a_share_of_the_websockets_and_beyond_it_is_told_at_once() -> None:
     async with a_stage(as_they_are_told, most_tunnels=2 * SHARE) as (tool, door), AsyncExitStack() as stack:
-        await asking(door, stack, HANDSHAKE, SHARE)
+        await asking(door, stack, TUNNEL, SHARE)
         await until(lambda: tool.open == SHARE)
-        [beyond] = await asking(door, stack, HANDSHAKE, 1)
+        [beyond] = await asking(door, stack, TUNNEL, 1)
         assert (await beyond.head()).startswith(b"HTTP/1.1 429 ")
-        [other] = await asking(door, stack, HANDSHAKE.replace(b"greedy", b"other"), 1)
+        [other] = await asking(door, stack, TUNNEL.replace(b"greedy", b"other"), 1)
         await until(lambda: tool.open == SHARE + 1)
         assert (await door.ask(get(b"greedy"))).endswith(b"hi"), "requests are counted apart"
         other.hang_up()
