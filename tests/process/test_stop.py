@@ -8,9 +8,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import ClientSession, web
 
+from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
 from tests.support.processes import processes, told
-from tests.support.sessions import signed_in
+from tests.support.sessions import new_cookie_line, signed_in
 from tests.support.units import PATIENCE
 
 
@@ -90,3 +91,37 @@ async def test_a_request_that_takes_longer_than_drain_is_cut(tmp_path: Path) -> 
         assert await proxies.ended() == 0
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_a_websocket_is_told_that_the_proxy_goes_away(tmp_path: Path, visitor: Visitor) -> None:
+    async with processes(tmp_path, workers=2) as proxies, ClientSession() as http:
+        cookie = await signed_in(proxies.stage, visitor)
+        site = f"localhost:{proxies.stage.port}"
+        headers = {"Host": site, "Cookie": cookie.removeprefix("Cookie: "), "Origin": f"http://{site}"}
+        async with http.ws_connect(f"{proxies.url}/clock", headers=headers) as socket:
+            await socket.receive_str()
+            proxies.process.terminate()
+            async with asyncio.timeout(PATIENCE):
+                while (message := await socket.receive()).type == aiohttp.WSMsgType.TEXT:
+                    continue
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
+        assert await proxies.ended() == 0
+
+
+async def test_a_refresh_under_way_is_finished_before_the_end(tmp_path: Path, visitor: Visitor) -> None:
+    async with processes(tmp_path, frameio={"access_lifetime": 2}) as proxies:
+        stage = proxies.stage
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.set_access_lifetime(3600)
+        await asyncio.sleep(2)
+        stage.frameio.faults.plan("token:refresh_token", Fault.HANG)
+        asking = asyncio.create_task(stage.ask("/echo", cookie))
+        async with asyncio.timeout(PATIENCE):
+            await stage.frameio.faults.hanging(1)
+        proxies.process.terminate()
+        await proxies.unready()
+        stage.frameio.faults.clear()
+        answer = await asking
+        assert answer.status == 200
+        assert new_cookie_line(answer) != cookie
+        assert await proxies.ended() == 0
