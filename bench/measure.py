@@ -62,7 +62,7 @@ def _fields(stat: str) -> list[str]:
 
 
 def memory(status: str, what: str) -> int:
-    """Bytes of memory in the text of /proc/PID/status: `VmRSS` now, or `VmHWM` at the peak."""
+    """Bytes of memory in /proc/PID/status (`VmRSS` now, `VmHWM` at the peak) or smaps_rollup (`Pss`, …)."""
     found = re.search(rf"^{what}:\s+(\d+) kB$", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0  # a process that is about to end has none
 

@@ -71,6 +71,8 @@ class Place:
     folder: Path
     tls: Certificate | None = None
     """What it shows who speaks TLS; None where it speaks none."""
+    workers: int = 1
+    """How many processes serve, where a proxy is told; those written in Go use every core that they have."""
 
     @property
     def public_url(self) -> str:
@@ -105,6 +107,7 @@ def ours(world: World, place: Place, *, access_log: bool = False) -> list[str]:
     tree: dict[str, Any] = {
         "public_url": place.public_url,
         "listen": f"127.0.0.1:{place.port}",
+        "workers": place.workers,
         "frameio": {
             "api": "v2",
             "client_id": frameio.CLIENT_ID,
@@ -156,17 +159,18 @@ def nginx(world: World, place: Place) -> list[str]:
             location / {{ proxy_pass http://tool; }}
             location /live/ {{ proxy_pass http://live; }}
         }}""",
+        place.workers,
     )
 
 
-def nginx_command(folder: Path, inside_http: str) -> list[str]:
-    """nginx with one worker, everything it writes in `folder`."""
+def nginx_command(folder: Path, inside_http: str, workers: int = 1) -> list[str]:
+    """nginx with so many workers, everything it writes in `folder`."""
     temporary = "\n".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     path = folder / "nginx.conf"
     path.write_text(
-        f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
+        f"""daemon off; worker_processes {workers}; pid {folder}/nginx.pid; error_log stderr crit;
         worker_rlimit_nofile 16384;
         events {{ worker_connections 8192; }}
         http {{

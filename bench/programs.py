@@ -16,6 +16,7 @@ from bench.measure import cpu_ticks, memory, parent
 
 PROXY_CORE, OTHER_CORE = 0, 1
 """The proxy has one core for itself; upstream and load generator share the other one."""
+ALL_CORES = f"{PROXY_CORE},{OTHER_CORE}"
 PATIENCE = 30.0  # seconds
 TICK: int = os.sysconf("SC_CLK_TCK")
 
@@ -34,7 +35,7 @@ def free_port() -> int:
 
 
 class Program:
-    """A program and its children, pinned to `core`; a context manager that has it listening on `port`.
+    """A program and its children, pinned to `core`, or several; a context manager that has it listening on `port`.
 
     `cold_start` is how many seconds passed from its start to the first connection accepted.
     """
@@ -44,7 +45,7 @@ class Program:
         command: Sequence[str],
         *,
         port: int,
-        core: int,
+        core: int | str,
         log: Path,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -93,9 +94,24 @@ class Program:
         """Seconds of CPU time that it and its children have used."""
         return sum(cpu_ticks(_read(pid, "stat")) for pid in self._family()) / TICK
 
-    def memory(self, what: str = "VmRSS") -> int:
-        """Bytes of memory of it and its children together: now, or `VmHWM`, the peak since `forget_peak`."""
-        return sum(memory(_read(pid, "status"), what) for pid in self._family())
+    def memory(self) -> int:
+        """Bytes of memory of it and its children together; what several of them share counts once."""
+        return sum(memory(_read(pid, "smaps_rollup"), "Pss") for pid in self._family())
+
+    def peak(self) -> int:
+        """The most bytes since `forget_peak`."""
+        status = [_read(pid, "status") for pid in self._family()]
+        shared = sum(memory(each, "VmRSS") for each in status) - self.memory()
+        return sum(memory(each, "VmHWM") for each in status) - shared
+
+    def own(self) -> int:
+        """Bytes of the first process that no child shares."""
+        told = _read(self._process.pid, "smaps_rollup")
+        return sum(memory(told, f"Private_{kind}") for kind in ("Clean", "Dirty"))
+
+    def reload(self) -> None:
+        """Let it read its configuration again."""
+        os.kill(self._process.pid, signal.SIGHUP)
 
     def forget_peak(self) -> None:
         """Let the peak begin at what is used now."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -13,8 +14,9 @@ from pathlib import Path
 from bench import mix, sockets
 from bench.measure import Sample, parse_wrk
 from bench.peers import LOGGING, OURS, Peer, World
-from bench.programs import OTHER_CORE
+from bench.programs import ALL_CORES, OTHER_CORE
 from bench.stage import GIB, MIB, Column, entered
+from bench.table import RELOADS, WHOLE, WORKERS
 from bench.visitor import Visitor
 
 POST, MIX = (Path(__file__).with_name(name) for name in ("post.lua", "mix.lua"))
@@ -22,6 +24,7 @@ CLOSE = ("Connection: close",)
 IDLE_SOCKETS, TALKING_SOCKETS = 1000, 32
 LATE = 200  # requests at expiry
 SHORT = 3.0  # seconds of an access token's life, where its end is waited for
+_BETWEEN = 2.0  # seconds from one reload to the next
 VISITORS = 8  # who log in at the same time
 
 
@@ -55,6 +58,7 @@ def _wrk(
     connections: int,
     lines: Sequence[str] = (),
     script: Sequence[Path] = (),
+    cores: int | str = OTHER_CORE,
 ) -> Sample:
     """What wrk measures, with these header `lines`; `script` is a Lua script and what it is told."""
     program = column.program
@@ -62,7 +66,7 @@ def _wrk(
     command = [
         "taskset",
         "-c",
-        str(OTHER_CORE),
+        str(cores),
         "wrk",
         "-t1",
         f"-c{connections}",
@@ -85,7 +89,7 @@ def _wrk(
         "p50 ms": load.p50 * 1000,
         "p99 ms": load.p99 * 1000,
         "CPU s per 1,000": used / load.requests * 1000,
-        "peak MiB": program.memory("VmHWM") / MIB,
+        "peak MiB": program.peak() / MIB,
     }
 
 
@@ -139,7 +143,7 @@ def _gibibyte(column: Column, seconds: float, *, move: Callable[[Column, str, in
     return {
         "MiB/s": GIB / MIB / took,
         "CPU s": program.cpu() - before,
-        "growth MiB": (program.memory("VmHWM") - idle) / MIB,
+        "growth MiB": (program.peak() - idle) / MIB,
     }
 
 
@@ -162,6 +166,41 @@ def _echo(column: Column, seconds: float) -> Sample:
     count = sockets.echoes(column, "/live/ws", TALKING_SOCKETS, seconds)
     used = column.program.cpu() - before
     return {"echoes/s": count / seconds, "CPU s per 1,000": used / count * 1000}
+
+
+def _whole_machine(column: Column, seconds: float) -> Sample:
+    """As many workers as there are cores; load generator and upstream have the same cores."""
+    with column.whole_machine() as whole:
+        return _wrk(whole, seconds, path="/small", connections=64, cores=ALL_CORES)
+
+
+def _workers(column: Column, seconds: float) -> Sample:
+    """One worker, then four: what each further one takes while it serves, and what the parent has of its own."""
+    taken, own = [], 0
+    for workers in (1, 4):
+        with column.whole_machine(workers) as whole:
+            _wrk(whole, seconds, path="/small", connections=64, cores=ALL_CORES)
+            taken.append(whole.program.memory())
+            own = whole.program.own()
+    return {"MiB of each further one": (taken[1] - taken[0]) / 3 / MIB, "MiB of the parent's own": own / MIB}
+
+
+def _reloads(column: Column, seconds: float) -> Sample:
+    """Ten reloads under load; wrk fails where a request is lost."""
+    with column.whole_machine() as whole:
+        load = partial(_wrk, whole, path="/small", connections=50, cores=ALL_CORES)
+        quiet = load(seconds=max(5.0, seconds))
+        reloading = threading.Thread(target=_reload, args=(whole, 10))
+        reloading.start()
+        during = load(seconds=10 * _BETWEEN)
+        reloading.join()
+    return {"p99 ms": during["p99 ms"], "p99 to quiet": during["p99 ms"] / quiet["p99 ms"], "lost": 0.0}
+
+
+def _reload(column: Column, times: int) -> None:
+    for _ in range(times):
+        column.program.reload()
+        time.sleep(_BETWEEN * 0.9)
 
 
 def _logins(column: Column, seconds: float) -> Sample:
@@ -222,6 +261,9 @@ ROWS = (
     Row("1 GiB upload", partial(_gibibyte, move=sockets.upload, path="/live/upload")),
     Row("WebSocket echo, 32 connections", _echo),
     Row("a fresh process, then 1,000 idle WebSockets", _fresh_process, proxies_only=True),
+    Row(WHOLE, _whole_machine, proxies_only=True),
+    Row(WORKERS, _workers, ours_only=True),
+    Row(RELOADS, _reloads, ours_only=True),
     Row("small GET, access log on", _logged, ours_only=True),
     Row("logins, 8 browsers", _logins, ours_only=True),
     Row("200 requests at expiry", _expiry, ours_only=True),

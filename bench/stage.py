@@ -15,9 +15,10 @@ from yarl import URL
 
 from bench import peers
 from bench.peers import NGINX, OURS, PEERS, Certificate, Peer, Place, World
-from bench.programs import OTHER_CORE, PROXY_CORE, NotStartedError, Program, free_port
+from bench.programs import ALL_CORES, OTHER_CORE, PROXY_CORE, NotStartedError, Program, free_port
 from bench.visitor import Visitor
 
+MACHINE = len(ALL_CORES.split(","))
 MIB, GIB = 1 << 20, 1 << 30
 SITE = tuple(f"site-{number}" for number in range(14))
 """Styles, scripts and fonts that every page of a site has."""
@@ -66,6 +67,14 @@ class Column:
         if self.peer is None:
             raise ValueError("the upstream is started once")
         with running(self.peer, self.world, self.public, free_port(), self.tls) as program:
+            yield replace(self, program=program)
+
+    @contextmanager
+    def whole_machine(self, workers: int = MACHINE) -> Iterator["Column"]:
+        """The same proxy in as many processes as it is told, on all cores."""
+        if self.peer is None:
+            raise ValueError("the upstream is started once")
+        with running(self.peer, self.world, self.public, free_port(), self.tls, workers=workers) as program:
             yield replace(self, program=program)
 
 
@@ -133,14 +142,19 @@ def entered(peer: Peer, world: World, *, tls: bool = False, access_lifetime: flo
 
 
 @contextmanager
-def running(peer: Peer, world: World, public: int, port: int, tls: Certificate | None = None) -> Iterator[Program]:
-    """A new process of that proxy on `port`; its visitors are told of the port `public`."""
+def running(
+    peer: Peer, world: World, public: int, port: int, tls: Certificate | None = None, *, workers: int | None = None
+) -> Iterator[Program]:
+    """A new process of that proxy on `port`; its visitors are told of the port `public`.
+
+    With a number of `workers` it has all cores, else one.
+    """
     folder = world.folder / f"{peer.name}-{next(_folders)}"
     folder.mkdir()
-    command = peer.launch(world, Place(port, public, folder, tls))
-    program = Program(
-        command, port=port, core=PROXY_CORE, log=folder / "log", environ=bytecode(world) | dict(peer.environ)
-    )
+    command = peer.launch(world, Place(port, public, folder, tls, workers or 1))
+    core = ALL_CORES if workers else PROXY_CORE
+    environ = bytecode(world) | dict(peer.environ)
+    program = Program(command, port=port, core=core, log=folder / "log", environ=environ)
     with program:
         yield program
 

@@ -119,6 +119,9 @@ class Target:
 SMALL = "small GET, 32 connections"
 FRESH = "a fresh process, then 1,000 idle WebSockets"
 RIVALS = ("oauth2-proxy", "Caddy")
+WHOLE = "whole machine, small GET, 64 connections"
+WORKERS = "workers, small GET, 64 connections"
+RELOADS = "ten reloads, small GET, 50 connections"
 TARGETS = (
     Target("small GET requests/s, to ClientSession", SMALL, "requests/s", 2.2, column="ClientSession"),
     Target("small GET requests/s, to oauth2-proxy", SMALL, "requests/s", 2.0, column="oauth2-proxy"),
@@ -138,6 +141,12 @@ TARGETS = (
     Target("idle WebSocket, KiB", FRESH, "KiB each", at_most=16.0),
     Target("cold start to listening, s", FRESH, "cold start s", at_most=0.5),
     Target("CPU with the access log, to none", "small GET, access log on", "CPU to none", at_most=1.1),
+    Target("whole machine, requests/s, to oauth2-proxy", WHOLE, "requests/s", 4.0, column="oauth2-proxy"),
+    Target("whole machine, requests/s, to Caddy", WHOLE, "requests/s", 1.7, column="Caddy"),
+    Target("a further worker, MiB", WORKERS, "MiB of each further one", at_most=20.0),
+    Target("the parent, MiB of its own", WORKERS, "MiB of the parent's own", at_most=12.0),
+    Target("p99 during ten reloads, to quiet", RELOADS, "p99 to quiet", at_most=3.0),
+    Target("requests lost in ten reloads", RELOADS, "lost", at_most=0.0),
     Target("token calls for 200 requests at expiry", "200 requests at expiry", "token calls", at_most=1.0),
 )
 
