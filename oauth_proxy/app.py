@@ -68,7 +68,8 @@ class Proxy:
         self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
         if self.memory.lasting:  # the memory of this proxy alone is no store of the operators'
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
-        access = Access(settings.access.allow, settings.access.public)
+        self._access = access = Access(settings.access.allow, settings.access.public)
+        self._sealing_key = keys[0]
         self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
         self.bearers = bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
         self.open_exchanges = OpenExchanges(clock)
@@ -174,6 +175,15 @@ class Proxy:
         """Respond to bytes that could not be parsed as a request."""
         self._introduce(request)
         return self._failure(request, Refused(error), self.responses.refusal)
+
+    def obey(self, newer: Settings) -> None:
+        """Let nobody in, and keep nothing open, that newer settings do not: other processes serve with them.
+
+        What this process has open may go on for long. Without the key that sealed its sessions, all have ended.
+        """
+        is_valid = self._sealing_key in newer.session.keys
+        self._access.become(Access(newer.access.allow if is_valid else (), newer.access.public))
+        self.watch.sweep()
 
     def end_streams(self) -> None:
         """Close WebSockets and cancel event streams, because they do not end by themselves."""

@@ -57,16 +57,18 @@ class Running:
             public.close_idle()
             await public.emptied(patience - _IDLE_GRACE)
 
-    async def hand_over(self, patience: float, closed: Callable[[], None]) -> None:
-        """End because another process accepts connections now: what is open may go on for `patience` seconds.
+    async def hand_over(self, patience: float, closed: Callable[[], None], newer: Settings) -> None:
+        """End because other processes accept connections now: what is open may go on for `patience` seconds.
 
-        `closed` is called when no connection is accepted any more.
+        `closed` is called when no connection is accepted any more. Whom the `newer` settings refuse is refused
+        here, too.
 
         No connection is closed in the middle of a request or where the next may be on its way: each ends after its
         next response, or after it was idle for as long as any may be.
         """
         self._drain()
         await self._stop_accepting(*self._services)
+        self.proxy.obey(newer)
         closed()
         if not await self._services["public"].emptied(patience):
             self.proxy.end_streams()

@@ -74,8 +74,12 @@ class Watch:
         Returns why the store could not be written (it will be later); None if it was.
         """
         told = await self._memory.end_user(user)
-        self._open_exchanges.sweep(self._is_over)
+        self.sweep()
         return None if told else self._memory.trouble
+
+    def sweep(self) -> None:
+        """Cancel the requests of sessions that are over, now."""
+        self._open_exchanges.sweep(self._is_over)
 
     async def seen(self) -> list[Seen]:
         """The sessions that are known, with their users."""

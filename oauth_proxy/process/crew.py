@@ -5,9 +5,11 @@ The law: whoever forks here keeps nothing of the parent's but what it serves wit
 
 import logging
 import os
+import pickle
 import signal
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -133,9 +135,10 @@ class Generation:
         for worker in self.workers:
             worker.send(message)
 
-    def hand_over(self) -> None:
-        """Another generation serves: these workers accept nobody, and end when what they have open has ended."""
-        self._leave({"do": "hand_over", "patience": self.settings.drain_at_reload})
+    def hand_over(self, newer: Settings) -> None:
+        """A generation with `newer` settings serves: these workers accept nobody, and end with what is open."""
+        settings = b64encode(pickle.dumps(newer)).decode()
+        self._leave({"do": "hand_over", "patience": self.settings.drain_at_reload, "settings": settings})
 
     def stop(self, delay: float) -> None:
         """End for good, after `delay` seconds in which nobody new should come."""

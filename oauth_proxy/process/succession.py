@@ -146,7 +146,7 @@ class Succession:
             return
         for line in changes(before.settings, coming.settings):
             log.info("reload: %s", line)
-        before.hand_over()
+        before.hand_over(coming.settings)
         leaving = [each for each in self.generations if each is not coming]
         for oldest in leaving[:-MOST_LEAVING]:
             oldest.stop(0.0)

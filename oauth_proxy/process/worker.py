@@ -8,9 +8,11 @@ import gc
 import json
 import logging
 import os
+import pickle
 import shutil
 import signal
 import socket
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -199,7 +201,8 @@ def _ending(
                 ending.cancel()
             return asyncio.create_task(up.stop(message["delay"], message["patience"]))
         case "hand_over" if ending is None:
-            return asyncio.create_task(up.hand_over(message["patience"], lambda: line.say("closed")))
+            newer: Settings = pickle.loads(b64decode(message["settings"]))  # noqa: S301 the parent's, over its own socket
+            return asyncio.create_task(up.hand_over(message["patience"], lambda: line.say("closed"), newer))
     return ending
 
 

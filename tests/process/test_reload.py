@@ -231,3 +231,31 @@ async def test_the_oldest_streams_end_when_drain_is_over(tmp_path: Path, visitor
                 with suppress(aiohttp.ClientError):
                     await feed.content.read()
         await until(lambda: len(proxies.workers) == 1)
+
+
+@pytest.mark.parametrize("change", ["a rule", "the secret"])
+async def test_whom_the_new_file_refuses_keeps_nothing_open_and_gets_nothing_more(
+    change: str, tmp_path: Path, visitor: Visitor
+) -> None:
+    """What was open at the reload goes on in the processes of before, which know the old file."""
+    async with processes(tmp_path) as proxies, ClientSession() as http:
+        cookie = await signed_in(proxies.stage, visitor)
+        site = f"localhost:{proxies.stage.port}"
+        headers = {"Host": site, "Cookie": cookie.removeprefix("Cookie: ")}
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxies.stage.listens_on)
+        async with http.ws_connect(
+            f"{proxies.url}/clock", headers={**headers, "Origin": f"http://{site}"}
+        ) as socket:
+            await socket.receive_str()
+            if change == "a rule":
+                proxies.write(access={"allow": [{"email": "nobody@example.com"}]})
+            else:
+                proxies.write(session={"secret": a_secret()})
+            await proxies.reloaded(SERVES)
+            async with asyncio.timeout(PATIENCE):
+                while (message := await socket.receive()).type == aiohttp.WSMsgType.TEXT:
+                    continue
+            assert message.data == 4401
+            writer.write(f"GET /echo HTTP/1.1\r\nHost: {site}\r\n{cookie}\r\n\r\n".encode())
+            assert (await reader.readline()).split()[1] in (b"401", b"403")
+        writer.close()
