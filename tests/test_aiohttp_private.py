@@ -42,9 +42,12 @@ REPLACED = {
         *("connection_made", "connection_lost", "data_received", "eof_received"),  # asyncio's
         *("pause_writing", "resume_writing"),
     },
-    Request: set(),
+    Request: {
+        *("body_exists", "content", "headers", "keep_alive", "method", "protocol"),
+        *("raw_path", "remote", "transport", "version"),
+    },
     Forwarded: {"prepared", "status", "body_length", "keep_alive", "force_close"},
-    Server: set(),
+    Server: {"connection_made"},
 }
 """Names of aiohttp's in whose place our classes put something else, all of them meant."""
 
@@ -156,16 +159,16 @@ async def constructor(name: str) -> None:
     same(name, parameters(web.BaseRequest.__init__)[:7] == expected, f"it takes {', '.join(expected)}")
     connection = a_connection()
     [(head, body)], *_ = connection.parse(GET)
-    request = connection.request_for(Request, head, body)
-    seen = (
-        request.method,
-        request.raw_path,
-        request.version,
-        request.content,
-        request.protocol,
-        request.keep_alive,
+    request = Request(head, body, connection)
+    task: Any = None
+    whole = web.BaseRequest(
+        head, body, connection, StreamWriter(connection, connection.loop), task, connection.loop
     )
-    same(name, seen == ("GET", "/", HttpVersion11, body, connection, True), "a request is what was sent")
+    for each in REPLACED[Request] - {"remote"}:
+        same(name, getattr(request, each) == getattr(whole, each), f"{each} is what we say at once")
+    same(name, (request.path, request.query_string) == ("/", ""), "the rest is there once it is asked for")
+    same(name, isinstance(request.writer, StreamWriter), "the rest is there once it is asked for")
+    same(name, not hasattr(request, "what nobody has"), "what nobody has is not there")
 
 
 async def message(name: str) -> None:
