@@ -4,7 +4,7 @@ The law: a name of this kind is one line of the table below and one check in tes
 fails with an explanation when a release of aiohttp changes it. pyproject.toml admits only the releases checked.
 
 RequestHandler._parser: we parse when we can answer, and nothing after an error. Without it: unbounded memory.
-RequestHandler.start: one task answers all requests of a connection. Without it: a task for each, more CPU time.
+RequestHandler.start, .connection_made: one task for a connection. Without them: one for each request, slower.
 RequestHandler.close, .shutdown, .force_close: web.Server ends connections by them. Without them: no drain.
 RequestHandler.pause_reading, .resume_reading: a body's reader pauses the socket. Without them: unbounded bodies.
 BaseRequest.__init__: what few requests need is made when it is asked for. Without it: for each, more CPU time.
@@ -16,7 +16,7 @@ LineTooLong.args: the bound that a line exceeds. Without it: 431, not 414, for a
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpProcessingError, RawRequestMessage, StreamWriter
@@ -36,11 +36,12 @@ BODY_ERRORS = (web.RequestPayloadError, HttpProcessingError)
 class Protocol(web.RequestHandler):
     """aiohttp's side of a client connection: it owns the transport. The subclass reads requests and responds."""
 
-    __slots__ = ("address", "is_body_full", "is_draining", "is_held", "loop", "task")
+    __slots__ = ("_server", "address", "is_body_full", "is_draining", "is_held", "loop", "task")
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
         self.loop: asyncio.AbstractEventLoop = kwargs["loop"]
+        self._server: web.Server = server
         self.task: asyncio.Task[Any] | None = None
         """The task that handles the requests; None before it begins and after it has ended."""
         self.address = ""
@@ -53,8 +54,24 @@ class Protocol(web.RequestHandler):
         """The present response is the last one of this connection."""
 
     async def start(self) -> None:
-        """Handle the requests of this connection; aiohttp runs this in a task when the connection is made."""
+        """Handle the requests of this connection, in a task of its own."""
         raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Do what aiohttp does, without two options of the socket.
+
+        The event loop has set TCP_NODELAY. An event stream or a WebSocket sets SO_KEEPALIVE: whoever waits for
+        anything else has a deadline. To set both here takes a tenth of a connection with a small request.
+        """
+        self.transport = cast(asyncio.Transport, transport)
+        self._server.connection_made(self, self.transport)
+        self.task = self.loop.create_task(self.start())
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Do what aiohttp does, and cancel the task."""
+        super().connection_lost(exc)
+        if self.task is not None:
+            self.task.cancel()
 
     def parse(self, data: bytes) -> tuple[list[tuple[Head, StreamReader]], bool, bytes]:
         """Parse `data`. With no data, parse what the parser has kept.

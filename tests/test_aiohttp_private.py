@@ -38,6 +38,7 @@ REPLACED = {
             "pause_reading",
             "resume_reading",
             "_parser",
+            "transport",
         ),  # of the table
         *("connection_made", "connection_lost", "data_received", "eof_received"),  # asyncio's
         *("pause_writing", "resume_writing"),
@@ -47,7 +48,7 @@ REPLACED = {
         *("raw_path", "remote", "transport", "version"),
     },
     Forwarded: {"prepared", "status", "body_length", "keep_alive", "force_close"},
-    Server: {"connection_made"},
+    Server: {"connection_lost", "connection_made"},
 }
 """Names of aiohttp's in whose place our classes put something else, all of them meant."""
 
@@ -101,6 +102,12 @@ async def parser(name: str) -> None:
     same(name, connection.is_over, "it is None once the connection is lost")
 
 
+def slots() -> set[str]:
+    """What aiohttp keeps of a connection."""
+    every = {slot for each in web.RequestHandler.__mro__ for slot in getattr(each, "__slots__", ())}
+    return every - {"_drain_waiter", "_connection_lost", "access_logger"}  # not always set
+
+
 async def start(name: str) -> None:
     same(name, inspect.iscoroutinefunction(web.RequestHandler.start), "it is a coroutine function")
     same(name, parameters(web.RequestHandler.start) == ["self"], "it takes nothing")
@@ -114,9 +121,12 @@ async def start(name: str) -> None:
 
     connection = a_connection()
     connection.__class__ = Begins
+    before = {slot: getattr(connection, slot) for slot in slots()}
     web.RequestHandler.connection_made(connection, asyncio.Transport())
     async with asyncio.timeout(5):
         await began.wait()
+    changed = {slot for slot, value in before.items() if getattr(connection, slot) is not value}
+    same(name, changed == {"transport", "_task_handler"}, "connection_made() sets no more than we do")
 
 
 async def ends(name: str) -> None:
@@ -210,7 +220,7 @@ async def bounds(name: str) -> None:
 
 CHECKS: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
     "RequestHandler._parser": parser,
-    "RequestHandler.start": start,
+    "RequestHandler.start, .connection_made": start,
     "RequestHandler.close, .shutdown, .force_close": ends,
     "RequestHandler.pause_reading, .resume_reading": pauses,
     "BaseRequest.__init__": constructor,

@@ -12,7 +12,7 @@ from email.utils import formatdate
 
 from aiohttp import HttpVersion11, web
 
-from oauth_proxy.stall import reset
+from oauth_proxy.stall import keep_alive, reset
 from oauth_proxy.upstream.claims import Claims, for_one_visitor
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.head import Head
@@ -110,6 +110,8 @@ async def _stream(
 ) -> None:
     """Send the head, and the body as it arrives, no faster than the client reads it."""
     transport, protocol = request.transport, request.protocol
+    if transport is not None and connection.response_head().event_stream:
+        keep_alive(transport)
     while transport is not None and not transport.is_closing():
         if _send(transport, connection, response, opening, chunked=chunked):
             return
