@@ -4,10 +4,10 @@ The law: a name of this kind is one line of the table below and one check in tes
 fails with an explanation when a release of aiohttp changes it. pyproject.toml admits only the releases checked.
 
 RequestHandler._parser: we parse when we can answer, and nothing after an error. Without it: unbounded memory.
-RequestHandler.start: one task answers all requests of a connection. Without it: a task for each, more CPU time.
+RequestHandler.start, .connection_made: one task for a connection. Without them: one for each request, slower.
 RequestHandler.close, .shutdown, .force_close: web.Server ends connections by them. Without them: no drain.
 RequestHandler.pause_reading, .resume_reading: a body's reader pauses the socket. Without them: unbounded bodies.
-BaseRequest.__init__: our request has attributes of its own. Without it: a second object for each request.
+BaseRequest.__init__: what few requests need is made when it is asked for. Without it: for each, more CPU time.
 RawRequestMessage: a request's head; it is copied to answer in our version. Without it: no head, and no version.
 ERROR: the head of a request that could not be read. Without it: no log line and no page for it.
 StreamWriter: it writes our own responses. Without it: no response.
@@ -16,30 +16,36 @@ LineTooLong.args: the bound that a line exceeds. Without it: 431, not 414, for a
 """
 
 import asyncio
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http import HttpProcessingError, RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import ERROR
 
 Head = RawRequestMessage
 """A request's method, target, version and header lines."""
+NO_HEAD = ERROR
+"""Stands for a head that could not be read."""
 NotHttp = HttpProcessingError
 """The bytes received are not a valid request or body."""
 BODY_ERRORS = (web.RequestPayloadError, HttpProcessingError)
 """A body cannot be read. aiohttp's two parsers (C and Python) raise different errors."""
 
-R = TypeVar("R", bound=web.BaseRequest)
-
 
 class Protocol(web.RequestHandler):
     """aiohttp's side of a client connection: it owns the transport. The subclass reads requests and responds."""
 
-    __slots__ = ("is_body_full", "is_draining", "is_held")
+    __slots__ = ("_server", "address", "is_body_full", "is_draining", "is_held", "loop", "task")
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, **kwargs)
+        self.loop: asyncio.AbstractEventLoop = kwargs["loop"]
+        self._server: web.Server = server
+        self.task: asyncio.Task[Any] | None = None
+        """The task that handles the requests; None before it begins and after it has ended."""
+        self.address = ""
+        """The peer's address; empty for a Unix socket."""
         self.is_body_full = False
         """The reader of a body has asked to pause the socket."""
         self.is_held = False
@@ -48,8 +54,24 @@ class Protocol(web.RequestHandler):
         """The present response is the last one of this connection."""
 
     async def start(self) -> None:
-        """Handle the requests of this connection; aiohttp runs this in a task when the connection is made."""
+        """Handle the requests of this connection, in a task of its own."""
         raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Do what aiohttp does, without two options of the socket.
+
+        The event loop has set TCP_NODELAY. An event stream or a WebSocket sets SO_KEEPALIVE: whoever waits for
+        anything else has a deadline. To set both here takes a tenth of a connection with a small request.
+        """
+        self.transport = cast(asyncio.Transport, transport)
+        self._server.connection_made(self, self.transport)
+        self.task = self.loop.create_task(self.start())
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Do what aiohttp does, and cancel the task."""
+        super().connection_lost(exc)
+        if self.task is not None:
+            self.task.cancel()
 
     def parse(self, data: bytes) -> tuple[list[tuple[Head, StreamReader]], bool, bytes]:
         """Parse `data`. With no data, parse what the parser has kept.
@@ -78,17 +100,9 @@ class Protocol(web.RequestHandler):
         if self._parser is not None:
             self._parser.set_upgraded(False)
 
-    def request_for(self, kind: type[R], head: Head | None, body: StreamReader) -> R:
-        """Make the request for `head`; None stands for a request that could not be read."""
-        loop = asyncio.get_running_loop()
-        # No task: ours keeps the error that cancelled it, which refers to the request. Both would stay in memory
-        # until a full garbage collection.
-        task: Any = None
-        return kind(ERROR if head is None else head, body, self, StreamWriter(self, loop), task, loop)
-
     async def taken(self) -> None:
         """Wait until the client has read enough of what was written."""
-        await StreamWriter(self, asyncio.get_running_loop()).drain()
+        await StreamWriter(self, self.loop).drain()
 
     def hold(self) -> None:
         """Pause the socket."""
@@ -116,9 +130,62 @@ class Protocol(web.RequestHandler):
                 self.hold()
 
 
+class LightRequest(web.BaseRequest):
+    """aiohttp's request, of which only what is needed to forward it is there at once.
+
+    The rest is made when somebody asks for it: a response of our own does, one of the tool's does not.
+    """
+
+    __slots__ = (
+        *("body_exists", "content", "headers", "lines", "method", "protocol"),
+        *("raw_path", "remote", "version", "_head", "_may_stay"),
+    )
+
+    def __init__(self, head: Head, body: StreamReader, protocol: Protocol) -> None:
+        self._head: Head | None = head
+        self.lines: tuple[tuple[bytes, bytes], ...] = tuple(head.raw_headers)
+        """The header lines as they were sent."""
+        self.method: str = head.method
+        self.raw_path: str = head.path
+        self.version: HttpVersion = head.version
+        self.headers = head.headers
+        self._may_stay: bool = not head.should_close
+        self.content = body
+        self.body_exists: bool = body is not EMPTY_PAYLOAD
+        self.protocol: Protocol = protocol
+        self.remote: str = protocol.address
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow on this connection: the client wants it, and we are not stopping."""
+        return self._may_stay and not self.protocol.is_draining
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The client's connection; None once it is lost."""
+        return self.protocol.transport
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            head, protocol = self._head, self.protocol
+            if head is None:
+                raise AttributeError(name)
+            self._head = None
+            # No task: ours keeps the error that cancelled it, which refers to the request. Both would stay in
+            # memory until a full garbage collection.
+            super().__init__(
+                head, self.content, protocol, StreamWriter(protocol, protocol.loop), None, protocol.loop
+            )
+            return getattr(self, name)
+
+
 def as_http1(head: Head) -> Head:
     """Return the head, with its version replaced by HTTP/1.1 unless that is 1.0 or 1.1 (RFC 9110 2.5)."""
-    return head if head.version in (HttpVersion11, HttpVersion10) else head._replace(version=HttpVersion11)
+    version = head.version
+    if version is HttpVersion11:  # to compare two versions takes forty times as long
+        return head
+    return head if version in (HttpVersion11, HttpVersion10) else head._replace(version=HttpVersion11)
 
 
 def bound_of(error: NotHttp) -> int | None:

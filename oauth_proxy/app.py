@@ -199,11 +199,9 @@ class Proxy:
         await self.memory.close()
 
     def _introduce(self, request: Request) -> None:
-        request.fields = self._header_cache.read(
-            tuple(request.raw_headers)
-        )  # not a tuple if the bytes were no request
+        request.fields = self._header_cache.read(request.lines)
         request.request_id = next(self._request_ids)
-        request.chain = self._peers.chain(request.remote or "", request.fields)
+        request.chain = self._peers.chain(request.remote, request.fields)
 
     def _checked(self, request: Request) -> Target:
         """Check the request, and return its target. Raises BadRequest, MethodNotAllowed or Misdirected."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from aiohttp import StreamReader, web
 
-from oauth_proxy.aiohttp_private import Head, as_http1
+from oauth_proxy.aiohttp_private import NO_HEAD, Head, as_http1
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.errors import BadRequest, VersionNotSupported
 from oauth_proxy.outcomes import Outcome
@@ -40,7 +40,7 @@ class ClientConnection(Reading):
 
     __slots__ = (
         *("_answered", "_capacity", "_end", "_ends_at", "_handler", "_idle"),
-        *("_refusal", "_task", "_timer", "_unread"),
+        *("_refusal", "_timer", "_unread"),
     )
 
     def __init__(
@@ -66,8 +66,6 @@ class ClientConnection(Reading):
         self._ends_at = 0.0
         """The loop's time by which the next request must have arrived."""
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None
-        """The task that handles the requests."""
 
     async def start(self) -> None:
         """Handle one request after another, all in this task.
@@ -75,8 +73,8 @@ class ClientConnection(Reading):
         aiohttp's own version starts a task per request, so that every handler has its own context variables. Our
         handlers use none, and a task costs more than a tenth of the time of a small request.
         """
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        loop = self.loop
+        self.task = asyncio.current_task()
         try:
             while not self._is_closing:
                 self._ends_at = loop.time() + self._idle
@@ -94,7 +92,7 @@ class ClientConnection(Reading):
         except Exception as error:  # noqa: BLE001 - the response failed: all that is left is to log
             log.warning("a connection failed: %s", type(error).__name__)
         finally:
-            self._task = None
+            self.task = None
             if self.transport is not None:
                 self._unread.start(self.transport)
                 self.transport.close()
@@ -110,7 +108,7 @@ class ClientConnection(Reading):
             spoken = as_http1(head)
             if spoken is not head:
                 refused = VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
-        request = self.request_for(Request, spoken, body)
+        request = Request(spoken or NO_HEAD, body, self)
         is_lost = False
         try:
             outcome = await self._handler(request) if refused is None else self._refusal(request, refused)
@@ -171,7 +169,7 @@ class ClientConnection(Reading):
         A request in progress gets `timeout` seconds to finish. Then its body is ended, and it gets as many again.
         """
         self.close()
-        task = self._task
+        task = self.task
         if task is not None:
             await asyncio.wait({task}, timeout=timeout)
             self._body.set_exception(asyncio.CancelledError())
@@ -187,8 +185,10 @@ class ClientConnection(Reading):
     def admit(self, transport: asyncio.BaseTransport) -> bool:
         """Return whether there is room for the client at the other end of `transport`."""
         peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.address = peer[0]
         self._end = cast(asyncio.Transport, transport).abort  # uvloop's has the methods only
-        return self._capacity.admit(self, peer[0] if isinstance(peer, tuple) else "")
+        return self._capacity.admit(self, self.address)
 
     def on_giving_way(self, end: Callable[[], None]) -> None:
         """Set the function that ends the connection while the TLS handshake is still in progress."""

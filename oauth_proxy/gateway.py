@@ -57,8 +57,8 @@ class Gateway:
         visit = self._visitors.cached(received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
-        else:  # a signed-in browser repeats its header lines; a stranger's are never cached
-            request.fields.remember()
+        elif received.line or not request.fields.is_remembered:
+            request.fields.remember()  # a signed-in browser repeats its lines; a stranger's are never cached
             self._cookies.remember(received)
         session = visit.session
         if session is None:
@@ -67,7 +67,7 @@ class Gateway:
             back = self._site.back_to(target)
             return self._responses.not_allowed(request, self._visitors.refuse(visit, received), back)
         # Every request, not only a stream, must end when its session ends.
-        task = self._open_exchanges.enter(session, stream=request.fields.for_stream)
+        task = self._open_exchanges.enter(session, stream=request.fields.for_stream, task=request.protocol.task)
         try:
             ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
             return Outcome(await ask(request, outgoing), "tool", session.identity.id)

@@ -228,7 +228,7 @@ class TrustedProxies:
         what stands left of it.
         """
         chain = [peer] if peer else []
-        if not self.trusts(peer):
+        if not self._trusted or not self.trusts(peer):
             return chain
         believed = b",".join(sent[b"x-forwarded-for"]).decode("latin-1").rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
         for hop in reversed([hop.strip() for hop in believed if hop.strip()]):

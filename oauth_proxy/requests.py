@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import cast
 
-from aiohttp import web
-
-from oauth_proxy.aiohttp_private import Protocol
+from oauth_proxy.aiohttp_private import LightRequest
 from oauth_proxy.bounded import Weighed
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 
@@ -71,7 +68,7 @@ def _weight(lines: Sequence[Line], sent: RequestHeaders) -> int:
     return 500 + 270 * len(lines) + sent.size + rewritten
 
 
-class Request(web.BaseRequest):
+class Request(LightRequest):
     """aiohttp's request, with what is read from it once, before it is handled."""
 
     fields = RequestHeaders(())
@@ -79,11 +76,6 @@ class Request(web.BaseRequest):
     request_id = ""
     chain: Sequence[str] = ()
     """The addresses from the client's to the nearest peer's, as far as they are trusted."""
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether another request may follow on this connection: the client wants it, and we are not stopping."""
-        return not cast(Protocol, self.protocol).is_draining and super().keep_alive
 
     @property
     def client(self) -> str:

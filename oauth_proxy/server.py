@@ -70,6 +70,14 @@ class Server(web.Server):
         if self._is_draining:
             cast(ClientConnection, handler).is_draining = True
 
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """A connection is lost. It counts as open until its task has ended, so that a stop waits for that."""
+        task = cast(ClientConnection, handler).task
+        if task is None:
+            super().connection_lost(handler, exc)
+        else:
+            task.add_done_callback(lambda _: super(Server, self).connection_lost(handler, exc))
+
     def __call__(self) -> web.RequestHandler:
         """Return the protocol for a new connection."""
         connection = ClientConnection(self, **self._ours, **self._limits)

@@ -47,6 +47,14 @@ class StallWatch:
             reset(transport)
 
 
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Let the system ask, every now and then, whether the peer of a silent connection is still there."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):  # macOS lets no option be set once the peer has reset the connection
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
 def reset(transport: asyncio.WriteTransport) -> None:
     """Reset a connection, so that the peer cannot take this for the end of a body, and free its kernel buffers."""
     sock = transport.get_extra_info("socket")

@@ -53,6 +53,12 @@ def line() -> Line:
     return found
 
 
+def wake(waiter: asyncio.Future[None]) -> None:
+    """End the future, unless it has ended: whoever waits for it goes on in a later turn."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 async def wait_for_turn() -> None:
     """Wait in the line of the running event loop."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

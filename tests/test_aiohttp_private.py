@@ -38,13 +38,17 @@ REPLACED = {
             "pause_reading",
             "resume_reading",
             "_parser",
+            "transport",
         ),  # of the table
         *("connection_made", "connection_lost", "data_received", "eof_received"),  # asyncio's
         *("pause_writing", "resume_writing"),
     },
-    Request: set(),
+    Request: {
+        *("body_exists", "content", "headers", "keep_alive", "method", "protocol"),
+        *("raw_path", "remote", "transport", "version"),
+    },
     Forwarded: {"prepared", "status", "body_length", "keep_alive", "force_close"},
-    Server: set(),
+    Server: {"connection_lost", "connection_made"},
 }
 """Names of aiohttp's in whose place our classes put something else, all of them meant."""
 
@@ -98,6 +102,12 @@ async def parser(name: str) -> None:
     same(name, connection.is_over, "it is None once the connection is lost")
 
 
+def slots() -> set[str]:
+    """What aiohttp keeps of a connection."""
+    every = {slot for each in web.RequestHandler.__mro__ for slot in getattr(each, "__slots__", ())}
+    return every - {"_drain_waiter", "_connection_lost", "access_logger"}  # not always set
+
+
 async def start(name: str) -> None:
     same(name, inspect.iscoroutinefunction(web.RequestHandler.start), "it is a coroutine function")
     same(name, parameters(web.RequestHandler.start) == ["self"], "it takes nothing")
@@ -111,9 +121,12 @@ async def start(name: str) -> None:
 
     connection = a_connection()
     connection.__class__ = Begins
+    before = {slot: getattr(connection, slot) for slot in slots()}
     web.RequestHandler.connection_made(connection, asyncio.Transport())
     async with asyncio.timeout(5):
         await began.wait()
+    changed = {slot for slot, value in before.items() if getattr(connection, slot) is not value}
+    same(name, changed == {"transport", "_task_handler"}, "connection_made() sets no more than we do")
 
 
 async def ends(name: str) -> None:
@@ -156,16 +169,16 @@ async def constructor(name: str) -> None:
     same(name, parameters(web.BaseRequest.__init__)[:7] == expected, f"it takes {', '.join(expected)}")
     connection = a_connection()
     [(head, body)], *_ = connection.parse(GET)
-    request = connection.request_for(Request, head, body)
-    seen = (
-        request.method,
-        request.raw_path,
-        request.version,
-        request.content,
-        request.protocol,
-        request.keep_alive,
+    request = Request(head, body, connection)
+    task: Any = None
+    whole = web.BaseRequest(
+        head, body, connection, StreamWriter(connection, connection.loop), task, connection.loop
     )
-    same(name, seen == ("GET", "/", HttpVersion11, body, connection, True), "a request is what was sent")
+    for each in REPLACED[Request] - {"remote"}:
+        same(name, getattr(request, each) == getattr(whole, each), f"{each} is what we say at once")
+    same(name, (request.path, request.query_string) == ("/", ""), "the rest is there once it is asked for")
+    same(name, isinstance(request.writer, StreamWriter), "the rest is there once it is asked for")
+    same(name, not hasattr(request, "what nobody has"), "what nobody has is not there")
 
 
 async def message(name: str) -> None:
@@ -207,7 +220,7 @@ async def bounds(name: str) -> None:
 
 CHECKS: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
     "RequestHandler._parser": parser,
-    "RequestHandler.start": start,
+    "RequestHandler.start, .connection_made": start,
     "RequestHandler.close, .shutdown, .force_close": ends,
     "RequestHandler.pause_reading, .resume_reading": pauses,
     "BaseRequest.__init__": constructor,

@@ -177,6 +177,8 @@ class Memory:
 
     def has_ended(self, session: Session) -> bool:
         """Whether this session was ended."""
+        if not self._ends:
+            return False
         who = session.identity
         return self.is_over(session.id, session.created, who.id, who.email)
 

@@ -47,6 +47,9 @@ class Revocations:
         self._of_person: dict[str, list[Revocation]] = {}
         self._purge_at = clock() + _PURGE_EVERY
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def has(self, session_id: str, created: float, *names: str | None) -> bool:
         """Whether this session, of a user with these names, was ended."""
         known = self._known

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import cast
 
 from oauth_proxy.bounded import Bounded
 from oauth_proxy.endings import SESSION_OVER, STOPPING
@@ -14,6 +13,8 @@ _REMEMBERED = 65_536
 """Sessions for which the last use is remembered."""
 _MOST_TOLD = 4096
 """Sessions of which other processes are told."""
+_PRECISION = 1.0
+"""Seconds: uses that follow each other sooner are one."""
 
 Task = asyncio.Task[object]
 
@@ -28,14 +29,19 @@ class OpenExchanges:
         self._used = Bounded[str, float](_REMEMBERED)
         self._held = Bounded[str, float](_REMEMBERED)
 
-    def enter(self, session: Session, *, stream: bool) -> Task:
+    def enter(self, session: Session, *, stream: bool, task: Task | None = None) -> Task:
         """Register the current task as a request of this session until `leave`. Returns the task.
 
-        `sweep` may cancel it. A `stream` (a WebSocket, say) does not end by itself.
+        `sweep` may cancel it. A `stream` (a WebSocket, say) does not end by itself. Whoever has the current `task`
+        at hand passes it: to look for it is a system call.
         """
-        task = cast(Task, asyncio.current_task())  # each request is handled in a task
+        task = task or asyncio.current_task()
+        if task is None:
+            raise RuntimeError("each request is handled in a task")
         self._open[task] = session
-        self._used.keep(session.id, self._clock())
+        now = self._clock()
+        if now >= (self._used.get(session.id) or 0.0) + _PRECISION:
+            self._used.keep(session.id, now)
         if stream:
             self._streams.add(task)
         return task
@@ -43,7 +49,8 @@ class OpenExchanges:
     def leave(self, task: Task) -> None:
         """Unregister the task: its request has ended."""
         del self._open[task]
-        self._streams.discard(task)
+        if self._streams:
+            self._streams.discard(task)
 
     def sessions(self) -> Iterable[Session]:
         """The sessions with a request in progress, each once."""

@@ -77,7 +77,7 @@ class Sessions:
         loaded = None if self._memory.is_behind else self._store.cached(received)
         if loaded is None or self._memory.has_ended(loaded.session) or self._refresher.has_news(loaded.session):
             return None
-        return Visit(loaded.session)
+        return loaded.visit
 
     async def resume(self, received: RequestCookies) -> Visit:
         """The request's session with an access token that is valid now.

@@ -5,7 +5,7 @@ The law: a cookie that is expired, foreign or garbled means "not signed in"; it 
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from oauth_proxy.bounded import Bounded
@@ -13,6 +13,7 @@ from oauth_proxy.cookies import RequestCookies, SealedCookie
 from oauth_proxy.errors import SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Session, decode, encode
 from oauth_proxy.memory import Memory
+from oauth_proxy.outcomes import Visit
 
 _POINTER = b"elsewhere: "
 _REMEMBERED = 2048
@@ -35,6 +36,11 @@ class Loaded:
     session: Session
     by_old_key: bool
     settled_until: float = 0.0
+    visit: Visit = field(init=False, compare=False)
+    """Of a request that brought it, when nothing is due."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "visit", Visit(self.session))
 
 
 class CookieStore:

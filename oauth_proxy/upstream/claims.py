@@ -28,8 +28,10 @@ class Claims:
 
     def strike(self, head: Head) -> None:
         """Remove such lines from the head."""
+        if not head.has_claims:
+            return
         block = head.block.lower()
-        if _MARK in block or (self._family in block and b"set-cookie" in block):
+        if _MARK in block or self._family in block:
             head.keep([line for line in head.lines if not self._is_ours(line)])
 
     def _is_ours(self, line: bytes) -> bool:

@@ -14,7 +14,7 @@ from math import inf
 from typing import cast
 
 from oauth_proxy.errors import HungUp, ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
-from oauth_proxy.turns import SLICE, Slices
+from oauth_proxy.turns import SLICE, Slices, wake
 from oauth_proxy.upstream.head import Head
 from oauth_proxy.upstream.outbox import Outbox
 from oauth_proxy.upstream.pieces import write_pieces
@@ -49,10 +49,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._outbox = outbox or Outbox()
         self.timeout = timeout
         self._reader = ResponseReader()
-        self._slices: Slices | None = None
-        """Parses the response in slices when it is chunked, because small chunks take long to parse."""
-        self._waiter: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
+        self._slices: Slices | None = None  # for chunked responses, because small chunks take long to parse
+        self._waiter: asyncio.Future[None] = self._loop.create_future()
+        self._drained: asyncio.Future[None] = self._loop.create_future()
         self._asked = False
         self.sending = False
         """The body of the request is still being sent."""
@@ -73,10 +72,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._asked = True
         self.exchanges += 1
         self.sending = more_follows
-        self.deadline = self._patience()
         if more_follows:
+            self.deadline = inf
             self.write(request)
         else:
+            self.deadline = self._loop.time() + self.timeout
             self._outbox.post(self, request)
         return self._wait()
 
@@ -155,7 +155,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def silent(self) -> bool:
         """Whether the connection is usable, and no unread byte or end of stream waits in its socket."""
-        return self.usable and not self._poll.poll(0)
+        return not (self._asked or self.error or self.transport.is_closing() or self._poll.poll(0))
 
     @property
     def reusable(self) -> bool:
@@ -164,11 +164,13 @@ class UpstreamConnection(asyncio.Protocol):
         clean = reader.complete and self.error is None and not self.sending and not self.transport.is_closing()
         return clean and reader.head is not None and reader.head.keep_alive
 
-    def rest(self, idle: float) -> None:
-        """The exchange has ended; the next one may begin within `idle` seconds."""
+    def rest(self, idle: float) -> float:
+        """Let the next exchange begin within `idle` seconds, or what the tool said. Return the present time."""
         self._asked = False
         self._slices = None
-        self.deadline = self._loop.time() + idle
+        now, said = self._loop.time(), self.response_head().rest
+        self.deadline = now + (idle if said is None else said)
+        return now
 
     def abort(self) -> None:
         """Cut the connection now, and drop unsent bytes."""
@@ -186,7 +188,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = inf
         self._slices = None
         self.transport.abort()
-        _wake(self._waiter)
+        wake(self._waiter)
 
     # Called by the event loop.
 
@@ -208,6 +210,8 @@ class UpstreamConnection(asyncio.Protocol):
         head = self._reader.head
         if head is None or not head.chunked or self.complete:
             self._read(data)
+            if self._reader.head is not None:
+                wake(self._waiter)
         else:
             if self._slices is None:
                 self._slices = Slices(self._read_slice, hold=self.transport.pause_reading, release=self._release)
@@ -216,6 +220,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _read_slice(self, data: bytes) -> bool:
         """Parse a slice of a chunked response; return whether the next slice may follow at once."""
         self._read(data)
+        wake(self._waiter)
         if self.complete and self._slices is not None and self._slices.held:
             self.fail(UpstreamNonsense("bytes after a complete answer"))
         return not (self._reading_paused or self.error)
@@ -226,7 +231,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _read(self, data: bytes) -> None:
-        """Parse bytes of the response, and wake the exchange that waits for them."""
+        """Parse bytes of the response."""
         reader = self._reader
         if not self._asked or self.complete:
             self.fail(UpstreamNonsense("the tool spoke when nobody had asked"))
@@ -248,18 +253,16 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.pause_reading()
         else:
             self.deadline = self._patience()
-        _wake(self._waiter)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by either side."""
         if self.error is None:
             self.error = self._why_lost(exc)
-        self.writing_paused = False
         # Break reference cycles: otherwise the memory stays in use until a full garbage collection.
         self._slices = None
         self._reader.close()
-        _wake(self._drained)
-        _wake(self._waiter)
+        self.resume_writing()
+        wake(self._waiter)
         self._on_lost(self)
 
     def pause_writing(self) -> None:
@@ -269,7 +272,7 @@ class UpstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The tool has read enough; writing may continue."""
         self.writing_paused = False
-        _wake(self._drained)
+        wake(self._drained)
 
     def _why_lost(self, exc: Exception | None) -> ProxyError:
         """Return the error that the end of the connection means, unless the response is complete already."""
@@ -292,8 +295,3 @@ class UpstreamConnection(asyncio.Protocol):
         if self.error or self._reader.complete or self._reader.buffered:
             waiter.set_result(None)
         return waiter
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

@@ -5,12 +5,13 @@ module refuses the rest, so that nothing is passed on which another parser could
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Sequence, Set
 from functools import lru_cache
 from typing import NamedTuple
 
 from oauth_proxy.errors import UpstreamNonsense
 from oauth_proxy.headers import HOP_BY_HOP
+from oauth_proxy.responses import MARK
 
 MAX_BYTES = 65536
 MAX_LINES = 256
@@ -23,8 +24,13 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x
 # which the tool must not have removed.
 _NAMED_IN_VAIN = HOP_BY_HOP | {b"", b"close", b"content-length"}
 _TIMEOUT = re.compile(rb"(?:^|,)[\t ]*timeout[\t ]*=[\t ]*\"?([0-9]+)\"?[\t ]*(?=,|\Z)")
+_CLAIMS = (b"set-cookie", MARK.lower().encode("ascii"))
 # Every line that is read here has a name that begins with one of these letters. This skips most other lines.
-_CANDIDATE = re.compile(rb"\n([CcDdHhKkPpTtUu][A-Za-z0-9-]*):([^\r]*)")
+_CANDIDATE = re.compile(rb"\n([CcDdHhKkPpSsTtUuXx][A-Za-z0-9-]*):([^\r]*)")
+_OTHER, _LENGTH, _DATE, _CLAIM, _HOP = range(1, 6)
+_KINDS: dict[bytes, int] = {}
+"""What the lines with a name are, by how tools write it."""
+_REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
 _EVENTS = re.compile(rb"\ncontent-type:[\t ]*text/event-stream", re.IGNORECASE)
 
 
@@ -38,6 +44,18 @@ class StatusLine(NamedTuple):
     """Whether the tool speaks HTTP/1.0."""
 
 
+class _Hops(NamedTuple):
+    """What the hop-by-hop lines of a head say together."""
+
+    keep_alive: bool | None
+    """None if they do not say."""
+    named: Set[bytes]
+    """Names in Connection whose lines must be removed."""
+    upgrade: bytes
+    chunked: bool
+    rest: float | None
+
+
 class Head:
     """The head of one response: `status`, how its body ends, and the lines that a client may see."""
 
@@ -46,6 +64,7 @@ class Head:
         "chunked",
         "dated",
         "first",
+        "has_claims",
         "keep_alive",
         "length",
         "rest",
@@ -66,6 +85,8 @@ class Head:
         self.rest: float | None = None
         """Seconds for which the connection may be used again; None if the tool does not say."""
         self.dated = False
+        self.has_claims = False
+        """Whether there may be lines that only we may send: the mark of our responses, or our cookies."""
         self.upgrade = b""
 
     @property
@@ -86,6 +107,14 @@ class Head:
         """Replace the lines by these, given without line ends."""
         self.block = b"\r\n".join([b"", *lines, b""])
 
+    def obey(self, said: _Hops) -> None:
+        """Do what the hop-by-hop lines say; they are removed already."""
+        self.upgrade, self.chunked, self.rest = said.upgrade, said.chunked, said.rest
+        if said.keep_alive is not None:
+            self.keep_alive = said.keep_alive
+        if said.named:
+            self.strike(said.named)
+
     @property
     def until_close(self) -> bool:
         """Whether the body ends only with the connection (RFC 9112 6.3, rule 8)."""
@@ -104,16 +133,18 @@ def read(raw: bytes, *, to_head: bool = False) -> Head:
     head = Head(first, raw[end:-2])
     hops: list[tuple[bytes, bytes]] = []
     for name, value in _CANDIDATE.findall(raw, end + 1):
-        folded = name.lower()
-        if folded == b"content-length":
+        kind = _KINDS.get(name) or _kind(name)
+        if kind == _LENGTH:
             head.length = int(value)  # llhttp has checked: digits, in one line only
-        elif folded == b"date":
+        elif kind == _DATE:
             head.dated = True
-        elif folded in HOP_BY_HOP:
-            hops.append((folded, value.strip(b" \t").lower()))
+        elif kind == _CLAIM:
+            head.has_claims = True
+        elif kind == _HOP:
+            hops.append((name, value))
             head.block = head.block.replace(b"\r\n" + name + b":" + value + b"\r\n", b"\r\n", 1)
     if hops:
-        _apply_hops(head, hops)
+        head.obey(_hops(tuple(hops)))
     _settle_framing(head, to_head=to_head)
     return head
 
@@ -127,33 +158,46 @@ def _status_line(line: bytes) -> StatusLine:
     return StatusLine(b"HTTP/1.1 %b %b" % (status, reason), int(status), reason, minor == b"0")
 
 
-def _apply_hops(head: Head, hops: list[tuple[bytes, bytes]]) -> None:
-    """Apply the hop-by-hop lines, with names and values in lower case."""
+def _kind(name: bytes) -> int:
+    folded = name.lower()
+    kind = _OTHER
+    if folded == b"content-length":
+        kind = _LENGTH
+    elif folded == b"date":
+        kind = _DATE
+    elif folded in _CLAIMS:
+        kind = _CLAIM
+    elif folded in HOP_BY_HOP:
+        kind = _HOP
+    if len(_KINDS) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_LENGTH:
+        _KINDS[name] = kind
+    return kind
+
+
+@lru_cache(maxsize=64)
+def _hops(lines: tuple[tuple[bytes, bytes], ...]) -> _Hops:
+    """Parse the hop-by-hop lines, given as names and values. A tool sends the same ones with each response."""
+    lines = tuple((name.lower(), value.strip(b" \t").lower()) for name, value in lines)
     options: set[bytes] = set()
-    for name, value in hops:
+    upgrade, chunked = b"", False
+    for name, value in lines:
         if name == b"connection":
-            options |= _options(value)
+            options |= {option.strip(b" \t") for option in value.split(b",")}
         elif name == b"upgrade":
-            head.upgrade = value
+            upgrade = value
         elif name == b"transfer-encoding":
-            if head.chunked or value != b"chunked":
+            if chunked or value != b"chunked":
                 raise UpstreamNonsense("a Transfer-Encoding other than one chunked")
-            head.chunked = True
-    head.rest = _rest(b",".join([value for name, value in hops if name == b"keep-alive"]))
-    if b"close" in options or head.rest == 0:
-        head.keep_alive = False
+            chunked = True
+    rest = _rest(b",".join([value for name, value in lines if name == b"keep-alive"]))
+    keep_alive = None
+    if b"close" in options or rest == 0:
+        keep_alive = False
     elif b"keep-alive" in options:
-        head.keep_alive = True
-    if named := options - _NAMED_IN_VAIN:
-        head.strike(named)
+        keep_alive = True
+    return _Hops(keep_alive, options - _NAMED_IN_VAIN, upgrade, chunked, rest)
 
 
-@lru_cache(maxsize=64)
-def _options(value: bytes) -> frozenset[bytes]:
-    return frozenset(option.strip(b" \t") for option in value.split(b","))
-
-
-@lru_cache(maxsize=64)
 def _rest(keep_alive: bytes) -> float | None:
     """Return one second less than the (smallest) timeout in Keep-Alive (RFC 2068 19.7.1.1); None if it is invalid.
 
@@ -169,7 +213,7 @@ def _settle_framing(head: Head, *, to_head: bool) -> None:
         raise UpstreamNonsense("Transfer-Encoding in an HTTP/1.0 answer")  # RFC 9112 6.1: faulty framing
     if to_head or head.status in (204, 304) or head.status < 200:
         _without_body(head, to_head=to_head)
-    elif head.until_close:
+    elif head.length is None and not head.chunked:  # until_close
         head.keep_alive = False
 
 

@@ -1,6 +1,7 @@
 """The request as it is sent to the tool: its head, and a body that is complete or still arriving."""
 
 import asyncio
+import re
 from typing import NamedTuple
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
@@ -12,6 +13,7 @@ from oauth_proxy.upstream.relay import STALL, Lines
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
+_BREAKS = re.compile(rb"[\r\n\0]")
 
 
 class Outgoing(NamedTuple):
@@ -34,9 +36,10 @@ def request_head(method: str, target: bytes, lines: bytes, framing: bytes) -> by
 
     Raises BadRequest if the target would break the request line in two: this is the last check.
     """
-    first = b"%b %b HTTP/1.1\r\n" % (method.encode("ascii"), target)
-    _check(first, 1)
-    return b"%b%b%b\r\n" % (first, lines, framing)
+    first = method.encode("ascii") + b" " + target + b" HTTP/1.1"
+    if _BREAKS.search(first):
+        raise BadRequest("the request line holds a line end or a NUL")
+    return b"".join((first, b"\r\n", lines, framing, b"\r\n"))
 
 
 def header_lines(fields: Lines) -> bytes:
@@ -45,13 +48,10 @@ def header_lines(fields: Lines) -> bytes:
     Raises BadRequest if a field would break in two, whoever wrote it: this is the last check.
     """
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-    _check(lines, len(fields))
-    return lines
-
-
-def _check(lines: bytes, ends: int) -> None:
-    if lines.count(b"\n") != ends or lines.count(b"\r") != ends or b"\0" in lines:
+    ends = len(fields)
+    if lines.count(b"\n") != ends or lines.count(b"\r") != ends or lines.count(b"\0"):
         raise BadRequest("a line of the request's head holds a line end or a NUL")
+    return lines
 
 
 def send_continue(request: web.BaseRequest) -> None:

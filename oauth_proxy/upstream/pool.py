@@ -9,7 +9,6 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from oauth_proxy.errors import UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.connection import UpstreamConnection
@@ -31,14 +30,6 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"unix:{self.unix}" if self.unix else f"{host}:{self.port}"
-
-
-class _AtRest(NamedTuple):
-    """An idle connection, the owner of its last exchange, and the loop's time when that ended."""
-
-    connection: UpstreamConnection
-    owner: str | None
-    since: float
 
 
 class Pool:
@@ -69,7 +60,8 @@ class Pool:
         self._tick = min(1.0, timeout, idle) / 4
         self._outbox = Outbox()
         self._open: set[UpstreamConnection] = set()
-        self._idle: list[_AtRest] = []
+        self._idle: list[tuple[UpstreamConnection, str | None, float]] = []
+        """Idle connections, the owner of the last exchange of each, and the loop's time when that ended."""
         self._tunnels: set[UpstreamConnection] = set()
         self._connecting = 0
         self._dialling = 0
@@ -98,16 +90,19 @@ class Pool:
 
     def at_rest(self, owner: str) -> UpstreamConnection | None:
         """Return the last idle connection that `owner` may use: of all, the tool has least likely closed it."""
-        may_grow = len(self._open) + self._connecting < self._limit
-        quiet_since = asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
         for at in range(len(self._idle) - 1, -1, -1):
             connection, last_owner, since = self._idle[at]
-            if last_owner == owner or since <= quiet_since:
+            if last_owner == owner or since <= self._quiet_since():
                 del self._idle[at]
                 if connection.silent:
                     return connection
                 connection.abort()
         return None
+
+    def _quiet_since(self) -> float:
+        """Since when a connection must be silent for another owner to use it."""
+        may_grow = len(self._open) + self._connecting < self._limit
+        return asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
 
     async def connect(self) -> UpstreamConnection:
         """Return a new connection or, at the limit, the next one that becomes free.
@@ -164,10 +159,9 @@ class Pool:
         if not connection.reusable:
             connection.abort()
             return
-        rest = connection.response_head().rest
-        connection.rest(self._idle_time if rest is None else rest)
-        if not self._promise(connection):
-            self._idle.append(_AtRest(connection, owner, asyncio.get_running_loop().time()))
+        since = connection.rest(self._idle_time)
+        if not (self._waiters and self._promise(connection)):
+            self._idle.append((connection, owner, since))
 
     def close(self) -> None:
         """Cut every connection."""
@@ -183,7 +177,7 @@ class Pool:
     def _lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
         self._tunnels.discard(connection)
-        self._idle = [each for each in self._idle if each.connection is not connection]
+        self._idle = [each for each in self._idle if each[0] is not connection]
         self._offer_slot()
 
     def _take_place(self) -> bool:

@@ -60,11 +60,13 @@ class ResponseReader:
         self._raw, self._left, self._interim = b"", None, 0
         self._to_head, self._upgrading = to_head, upgrading
         self.head, self.complete = None, False
-        self.take()  # drop what is left of the last response
+        if self.buffered:
+            self.take()  # drop what is left of the last response
 
     def take(self) -> list[bytes]:
         """Return the part of the body that has arrived since the last call."""
-        self._join()
+        if self._crumbs:
+            self._join()
         pieces, self._body, self.buffered = self._body, [], 0
         return pieces
 
@@ -135,13 +137,13 @@ class ResponseReader:
         if self._body and len(data) < _SMALL:
             self._crumbs += data
         else:
-            self._join()
+            if self._crumbs:
+                self._join()
             self._body.append(data)
 
     def _join(self) -> None:
-        if self._crumbs:
-            self._body.append(bytes(self._crumbs))
-            self._crumbs = bytearray()
+        self._body.append(bytes(self._crumbs))
+        self._crumbs = bytearray()
 
     # Called by llhttp, during feed_data.
 

@@ -12,7 +12,7 @@ from email.utils import formatdate
 
 from aiohttp import HttpVersion11, web
 
-from oauth_proxy.stall import reset
+from oauth_proxy.stall import keep_alive, reset
 from oauth_proxy.upstream.claims import Claims, for_one_visitor
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.head import Head
@@ -34,6 +34,7 @@ class Forwarded(web.StreamResponse):
     prepared = True
     status = 0
     body_length = 0
+    """Bytes of the body that were sent; the access log reads them."""
     keep_alive: bool | None = None
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
@@ -44,10 +45,6 @@ class Forwarded(web.StreamResponse):
     def force_close(self) -> None:
         """Close the connection after this response."""
         self.keep_alive = False
-
-    def count(self, size: int) -> None:
-        """Add `size` bytes of body that were sent; the access log reads the sum as `body_length`."""
-        self.body_length += size
 
 
 class CutShort(Exception):
@@ -69,7 +66,7 @@ async def pass_on(
     in the log says why.
     """
     claims.strike(head)
-    chunked = head.chunked or head.until_close
+    chunked = head.chunked or head.length is None
     if chunked and request.version < HttpVersion11:
         chunked = keep_alive = False  # the end of the connection ends the body
     opening = answer_head(head, request, added, chunked=chunked, keep_alive=keep_alive)
@@ -103,9 +100,9 @@ def answer_head(head: Head, request: web.BaseRequest, added: Lines, *, chunked: 
         lines += b"Transfer-Encoding: chunked\r\n"
     if not keep_alive:
         lines += b"Connection: close\r\n"
-    elif request.version < HttpVersion11:
+    elif request.version is not HttpVersion11 and request.version < HttpVersion11:
         lines += b"Connection: keep-alive\r\n"
-    return b"".join((head.first.line, head.block, lines, b"\r\n"))
+    return head.first.line + head.block + lines + b"\r\n"
 
 
 async def _stream(
@@ -113,6 +110,8 @@ async def _stream(
 ) -> None:
     """Send the head, and the body as it arrives, no faster than the client reads it."""
     transport, protocol = request.transport, request.protocol
+    if transport is not None and connection.response_head().event_stream:
+        keep_alive(transport)
     while transport is not None and not transport.is_closing():
         if _send(transport, connection, response, opening, chunked=chunked):
             return
@@ -135,8 +134,8 @@ def _send(
 ) -> bool:
     """Write `opening` and what has arrived of the body; return whether the response is complete."""
     pieces, complete = connection.take(), connection.complete
-    size = sum(map(len, pieces))
-    response.count(size)
+    size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+    response.body_length += size
     out = [opening] if opening else []  # writing an empty piece costs as much as a full one
     out += _chunk(pieces, size, last=complete) if chunked else pieces
     if size < _JOINED:

@@ -104,7 +104,9 @@ class Upstreams:
             request.request_id.encode("ascii"),
         )
         owner = request.client if session is None else session.id
-        added = [(b"Set-Cookie", value.encode("ascii")) for value in visit.set_cookies]
+        added = (
+            [(b"Set-Cookie", value.encode("ascii")) for value in visit.set_cookies] if visit.set_cookies else ()
+        )
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         return ask, Outgoing(owner, request_target, lines, added, body)
 

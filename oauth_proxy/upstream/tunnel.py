@@ -14,6 +14,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.reading import Reading
+from oauth_proxy.stall import keep_alive
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.ends import Tunnel, Tunnels, TunnelSide
@@ -101,6 +102,7 @@ def _join(
     tunnel = Tunnel(visitor, tool)
     visitors = TunnelSide(request.protocol, tunnel, tunnel.visitor, tunnel.tool)
     tools = TunnelSide(connection, tunnel, tunnel.tool, tunnel.visitor)
+    keep_alive(visitor)
     visitor.pause_reading()  # so that reading starts again into a side's buffer
     visitor.set_protocol(visitors)
     tool.set_protocol(tools)

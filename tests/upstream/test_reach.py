@@ -11,7 +11,8 @@ import trustme
 from oauth_proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.pool import Address, Pool
 from tests.support.messages import GET, OK
-from tests.support.tool import Peer, Tool, a_door, a_stage, a_tool, saying, until
+from tests.support.tool import Peer, Play, Tool, a_door, a_stage, a_tool, saying, until
+from tests.support.websocket import HANDSHAKE, switching
 
 
 async def test_the_system_watches_over_connections_that_may_be_silent() -> None:
@@ -126,3 +127,41 @@ async def test_a_connection_that_is_never_made_is_504() -> None:
             assert (await door.ask(GET)).startswith(b"HTTP/1.1 504 ")
             assert [type(error) for error in door.errors] == [UpstreamTimeout]
             assert isinstance(door.errors[0], ProxyError)
+
+
+def _timers(port: int) -> set[str]:
+    """What the system's timers of connections to this port are for (proc(5), /proc/net/tcp): 02 is keepalive."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return {line[5].partition(":")[0] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"}
+
+
+def _streaming(kind: bytes) -> Play:
+    """A tool that begins a response of this kind, and then says nothing."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/%b\r\n\r\ndata: 1" % kind)
+        await peer.rest()
+
+    return play
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the timers of a socket are seen on Linux only")
+@pytest.mark.parametrize(
+    ("play", "asked", "is_watched"),
+    [
+        (_streaming(b"event-stream"), GET, True),
+        (switching(b"data: 1"), HANDSHAKE, True),
+        (_streaming(b"plain"), GET, False),  # the tool has to go on in time
+    ],
+    ids=["event stream", "WebSocket", "other response"],
+)
+async def test_the_system_watches_a_visitor_who_may_listen_in_silence(
+    play: Play, asked: bytes, *, is_watched: bool
+) -> None:
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(asked)
+        await visitor.until(b"data: 1")
+        assert ("02" in _timers(door.port)) == is_watched
+        visitor.hang_up()
