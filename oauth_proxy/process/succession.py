@@ -77,6 +77,9 @@ class Succession:
         if self.coming is not None or self._accepting is not None:
             self._must_reload = True
             return
+        if self.present is None:
+            self._reply(["the proxy stops"])
+            return
         self._supervisor.reloading()
         self.start()
 
@@ -143,6 +146,7 @@ class Succession:
         if before is None:
             self._tell(str(coming.listeners["public"].at))
             self._supervisor.ready(self._status.line())
+            self._reload_again()
             return
         for line in changes(before.settings, coming.settings):
             log.info("reload: %s", line)
@@ -163,10 +167,17 @@ class Succession:
     def _reloaded(self, problems: list[str]) -> None:
         """A reload has ended, well without problems."""
         self._status.note_reload(is_good=not problems)
+        self._reply(problems)
+        self._supervisor.ready(self._status.line())
+        self._reload_again()
+
+    def _reply(self, problems: list[str]) -> None:
         for worker, number in self._asked:
             worker.send({"do": "hear", "id": number, "content": problems})
         self._asked.clear()
-        self._supervisor.ready(self._status.line())
+
+    def _reload_again(self) -> None:
+        """Reload if that was wanted meanwhile."""
         if self._must_reload:
             self._must_reload = False
             self.reload()
