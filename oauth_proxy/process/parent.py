@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from oauth_proxy.errors import AddressUnavailable
+from oauth_proxy.errors import MayPass
 from oauth_proxy.process.crew import Forked, Generation, Worker
 from oauth_proxy.process.gathering import Gatherings
 from oauth_proxy.process.listeners import Listeners
@@ -175,6 +175,6 @@ class Parent:
         while generation.is_due(now):
             try:
                 self._fork(generation)
-            except AddressUnavailable as error:
+            except MayPass as error:
                 log.error("%s", error)  # noqa: TRY400 the machine is full: no traceback
                 generation.replace(None)

@@ -6,7 +6,7 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 import logging
 from collections.abc import Callable
 
-from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.process.crew import Generation, Worker
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
@@ -69,7 +69,7 @@ class Succession:
             for _ in range(settings.worker_count):
                 self._fork(self.coming)
         except ConfigurationError as error:
-            self.fail(error.problems, passing=isinstance(error, AddressUnavailable))
+            self.fail(error.problems, passing=isinstance(error, MayPass))
 
     def reload(self, *asker: tuple[Worker, int]) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""
@@ -107,7 +107,7 @@ class Succession:
         if failed is not None:
             failed.stop(0.0)
         if self.present is None:
-            self.failure = (AddressUnavailable if passing else ConfigurationError)(problems)
+            self.failure = (MayPass if passing else ConfigurationError)(problems)
             return
         self._listeners.keep(self.present.settings)
         for problem in problems:
