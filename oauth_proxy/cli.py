@@ -21,7 +21,7 @@ from typing import Literal, ParamSpec
 import click
 
 from oauth_proxy import __version__, control
-from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.memory import Bell
@@ -74,7 +74,7 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
         except ConfigurationError as error:
             for problem in error.problems:
                 click.echo(problem, err=True)
-            sys.exit(TRY_AGAIN if isinstance(error, AddressUnavailable) else 2)
+            sys.exit(TRY_AGAIN if isinstance(error, MayPass) else 2)
 
     return told
 

@@ -45,11 +45,6 @@ class Listener:
                 if path.lstat().st_ino == self._inode:
                     path.unlink()
 
-    def let_go(self) -> None:
-        """Close the sockets of a process that has forked from the one that opened them."""
-        for each in self.sockets:
-            each.close()
-
 
 def opened(at: Listen) -> Listener:
     """Listen there. The socket file of a process that died is replaced.
@@ -59,7 +54,8 @@ def opened(at: Listen) -> Listener:
     try:
         return _unix(at, Path(at.path)) if at.path else Listener(at, _tcp(at))
     except OSError as error:
-        problem = f"cannot listen on {at}: {os.strerror(error.errno) if error.errno else error}"
+        is_of_system = error.errno is not None and not isinstance(error, socket.gaierror)
+        problem = f"cannot listen on {at}: {os.strerror(error.errno or 0) if is_of_system else error.strerror}"
         raise (ConfigurationError if error.errno in _LASTING else AddressUnavailable)([problem]) from None
 
 

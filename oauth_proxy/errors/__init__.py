@@ -7,6 +7,7 @@ peer or a visitor sent, and goes to the log only.
 from oauth_proxy.errors.base import (
     AddressUnavailable,
     ConfigurationError,
+    MayPass,
     ProxyError,
 )
 from oauth_proxy.errors.logins import (
@@ -73,6 +74,7 @@ __all__ = [
     "LineTooLong",
     "LoginLoop",
     "LoginRefused",
+    "MayPass",
     "MethodNotAllowed",
     "Misdirected",
     "NotAllowed",

@@ -11,8 +11,12 @@ class ConfigurationError(Exception):
         self.problems = problems
 
 
-class AddressUnavailable(ConfigurationError):
-    """An address is in use by another process: a later attempt may work."""
+class MayPass(ConfigurationError):
+    """It cannot be used now: a later attempt may work."""
+
+
+class AddressUnavailable(MayPass):
+    """An address is in use by another process."""
 
 
 class ProxyError(Exception):

@@ -4,6 +4,7 @@ The law: a file that cannot be used is refused at the start with a sentence that
 the proxy could not read.
 """
 
+import errno
 import os
 import sqlite3
 import stat
@@ -12,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 
 VERSION = 1
 _APPLICATION = 0x4F504658  # by this number file(1) and SQLite recognise the file
@@ -57,7 +58,7 @@ class Identity(NamedTuple):
 
 
 def prepared(path: Path) -> None:
-    """Make sure that the file exists and can be used. Raises ConfigurationError.
+    """Make sure that the file exists and can be used. Raises ConfigurationError, and MayPass for a full disk.
 
     A file that another process has locked is no error: it is like a store that cannot be reached for a while.
     """
@@ -69,7 +70,8 @@ def prepared(path: Path) -> None:
         raise ConfigurationError([f"session.store: {path}: {error}"]) from None
     except (sqlite3.Error, OSError) as error:
         if not _is_busy(error):
-            raise ConfigurationError([f"session.store: {path} cannot be used: {error}"]) from None
+            problem = f"session.store: {path} cannot be used: {error}"
+            raise (MayPass if _may_pass(error) else ConfigurationError)([problem]) from None
 
 
 def tried(database: sqlite3.Connection) -> None:
@@ -225,5 +227,16 @@ def _identity(stat: os.stat_result) -> Identity:
 
 
 def _is_busy(error: Exception) -> bool:
-    code = error.sqlite_errorcode if isinstance(error, sqlite3.OperationalError) else 0
-    return code & 0xFF == sqlite3.SQLITE_BUSY
+    return _code(error) == sqlite3.SQLITE_BUSY
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the disk is full or fails, which nobody has to change the configuration for."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 for an error of something else."""
+    return error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.OperationalError) else 0

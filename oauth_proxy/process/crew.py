@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.process.channel import Channel, Message
 from oauth_proxy.settings import Settings
 from oauth_proxy.sockets import Listener
@@ -101,12 +101,12 @@ class Generation:
         """When to start each worker that is to be replaced."""
 
     def fork(self) -> Worker:
-        """Start a worker. Raises Forked in the new process, and AddressUnavailable if the system has no room."""
+        """Start a worker. Raises Forked in the new process, and MayPass if the system has no room."""
         try:
             ours, theirs = socket.socketpair()
             pid = os.fork()
         except OSError as error:
-            raise AddressUnavailable([f"no worker can be started: {error.strerror}"]) from None
+            raise MayPass([f"no worker can be started: {error.strerror}"]) from None
         if not pid:
             ours.close()
             raise Forked(self, theirs)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from oauth_proxy.errors import AddressUnavailable
+from oauth_proxy.errors import MayPass
 from oauth_proxy.process.crew import Forked, Generation, Worker
 from oauth_proxy.process.gathering import Gatherings
 from oauth_proxy.process.listeners import Listeners
@@ -56,7 +56,7 @@ class Parent:
             try:
                 self._succession.start()
                 while self._succession.generations:
-                    for key, _ in self._selector.select(_TICK):
+                    for key, _ in self._selector.select(min(_TICK, self._supervisor.watchdog or _TICK)):
                         key.data()
                     self._look_around()
             except Forked as forked:
@@ -81,8 +81,7 @@ class Parent:
         self._selector.close()
         for worker in self._workers():
             worker.channel.close()
-        for listener in self._listeners.others(forked.generation.listeners):
-            listener.let_go()
+        self._listeners.close_others(forked.generation.listeners)
 
     # What workers say
 
@@ -133,7 +132,7 @@ class Parent:
         for number in self._wakeups.take():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
-            elif number == signal.SIGHUP and self._succession.present is not None:
+            elif number == signal.SIGHUP:
                 self._succession.reload()
 
     def _stop(self, number: int) -> None:
@@ -146,9 +145,10 @@ class Parent:
             os.kill(os.getpid(), number)
             return
         log.info("stopping; requests under way may finish")
-        self._supervisor.stopping()
         self._closes_at = time.monotonic() + present.settings.drain_delay
         self._killed_at = self._closes_at + present.settings.drain_at_stop + _OVERTIME
+        self._status.is_stopping = True
+        self._supervisor.stopping(self._killed_at - time.monotonic())
         self._succession.stop()
 
     def _look_around(self) -> None:
@@ -156,7 +156,6 @@ class Parent:
         now = time.monotonic()
         was_asleep = now - self._looked_at > 2 * _TICK
         self._looked_at = now
-        self._supervisor.alive()
         for worker in list(self._workers()):
             if (how := worker.ended()) is not None:
                 self._bury(worker, how)
@@ -170,11 +169,12 @@ class Parent:
         if self._succession.present is not None:
             self._replace_missing(self._succession.present, now)
             self._succession.look_at_files()
+        self._supervisor.look(self._status.line())
 
     def _replace_missing(self, generation: Generation, now: float) -> None:
         while generation.is_due(now):
             try:
                 self._fork(generation)
-            except AddressUnavailable as error:
+            except MayPass as error:
                 log.error("%s", error)  # noqa: TRY400 the machine is full: no traceback
                 generation.replace(None)

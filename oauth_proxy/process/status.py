@@ -1,6 +1,7 @@
 """What the parent knows of itself, as metrics."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,11 +13,13 @@ class Status:
 
     def __init__(self, workers: Callable[[], Iterable[Worker]] = tuple) -> None:
         self.generation = 0
-        self._workers = workers
         self.restarts = 0
+        self.is_stopping = False
+        self._workers = workers
         self._reloads = {"success": 0, "failure": 0}
         self._was_good = True
         self._last_good = time.time()
+        self._last = ""
 
     def note_reload(self, *, is_good: bool) -> None:
         """A reload has ended."""
@@ -24,16 +27,28 @@ class Status:
         self._was_good = is_good
         if is_good:
             self._last_good = time.time()
+        at = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+        self._last = f"reloaded at {at}" if is_good else f"the reload at {at} failed, see the log"
 
     @property
     def serving(self) -> int:
         """How many workers serve."""
-        return sum(worker.state == "serving" for worker in self._workers())
+        return self._states()["serving"]
 
     def line(self) -> str:
-        """All of it in a line for people."""
-        line = f"generation {self.generation} serves, {self.serving} workers"
-        return line if self._was_good else f"{line}; the last reload failed, see the log"
+        """How the proxy is, as one line for people."""
+        states = self._states()
+        serving, leaving = states["serving"], states["leaving"]
+        starting = states.total() - serving - leaving
+        if self.is_stopping:
+            return f"stopping; {_counted(leaving)} may finish requests"
+        told = [f"generation {self.generation} serves with {_counted(serving)}"] if self.generation else []
+        told += [f"{_counted(starting)} starting"] if starting else []
+        told += [f"{_counted(leaving)} finishing"] if leaving else []
+        return "; ".join([*told, *filter(None, [self._last])])
+
+    def _states(self) -> Counter[str]:
+        return Counter(worker.state for worker in self._workers())
 
     def metrics(self) -> list[list[Any]]:
         """The metrics, in the form of `telemetry.snapshot`."""
@@ -59,6 +74,10 @@ class Status:
                 self._last_good,
             ),
         ]
+
+
+def _counted(workers: int) -> str:
+    return f"{workers} worker" if workers == 1 else f"{workers} workers"
 
 
 def _gauge(name: str, documentation: str, value: float) -> list[Any]:

@@ -6,7 +6,7 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 import logging
 from collections.abc import Callable
 
-from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.process.crew import Generation, Worker
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
@@ -69,13 +69,16 @@ class Succession:
             for _ in range(settings.worker_count):
                 self._fork(self.coming)
         except ConfigurationError as error:
-            self.fail(error.problems, passing=isinstance(error, AddressUnavailable))
+            self.fail(error.problems, passing=isinstance(error, MayPass))
 
     def reload(self, *asker: tuple[Worker, int]) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""
         self._asked += asker
         if self.coming is not None or self._accepting is not None:
             self._must_reload = True
+            return
+        if self.present is None:
+            self._reply(["the proxy stops"])
             return
         self._supervisor.reloading()
         self.start()
@@ -104,7 +107,7 @@ class Succession:
         if failed is not None:
             failed.stop(0.0)
         if self.present is None:
-            self.failure = (AddressUnavailable if passing else ConfigurationError)(problems)
+            self.failure = (MayPass if passing else ConfigurationError)(problems)
             return
         self._listeners.keep(self.present.settings)
         for problem in problems:
@@ -143,6 +146,7 @@ class Succession:
         if before is None:
             self._tell(str(coming.listeners["public"].at))
             self._supervisor.ready(self._status.line())
+            self._reload_again()
             return
         for line in changes(before.settings, coming.settings):
             log.info("reload: %s", line)
@@ -163,10 +167,17 @@ class Succession:
     def _reloaded(self, problems: list[str]) -> None:
         """A reload has ended, well without problems."""
         self._status.note_reload(is_good=not problems)
+        self._reply(problems)
+        self._supervisor.ready(self._status.line())
+        self._reload_again()
+
+    def _reply(self, problems: list[str]) -> None:
         for worker, number in self._asked:
             worker.send({"do": "hear", "id": number, "content": problems})
         self._asked.clear()
-        self._supervisor.ready(self._status.line())
+
+    def _reload_again(self) -> None:
+        """Reload if that was wanted meanwhile."""
         if self._must_reload:
             self._must_reload = False
             self.reload()

@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, TextIO
 
-from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import import_home
 from oauth_proxy.process.channel import LONGEST, Message, written
@@ -145,7 +145,7 @@ async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, 
             await _until_told(line, up, inherited, settings)
         line.say("last", content=line.topics["metrics"]())
     except ConfigurationError as error:
-        line.say("failed", problems=error.problems, passing=isinstance(error, AddressUnavailable))
+        line.say("failed", problems=error.problems, passing=isinstance(error, MayPass))
         return 1
     finally:
         beating.cancel()

@@ -48,6 +48,11 @@ class Listen:
     mode: int = field(default=_OWNER_ONLY, compare=False)
     group: str | None = field(default=None, compare=False)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can connect there."""
+        return self.path is not None or is_loopback(self.host)
+
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.path else f"{bracketed(self.host)}:{self.port}"
 
@@ -107,7 +112,7 @@ def require_different(name: str, listen: Listen, others: Mapping[str, Listen | N
 
 
 def _require_loopback(listen: Listen) -> Listen:
-    if not listen.path and not is_loopback(listen.host):
+    if not listen.is_local:
         raise Refused(
             "the tool API answers on this machine only: unix:/path, or a port of 127.0.0.1",
             f"127.0.0.1:{listen.port}" if is_ip(listen.host) else None,

@@ -10,7 +10,6 @@ from oauth_proxy.certificates import Certificate, Unusable, read_certificate
 from oauth_proxy.settings.access import Everyone
 from oauth_proxy.settings.addresses import is_loopback
 from oauth_proxy.settings.headers import any_has
-from oauth_proxy.settings.listeners import Listen
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.stores import Sqlite, Store
 
@@ -99,7 +98,7 @@ def _addresses(settings: Settings) -> Iterator[str]:
         )
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         yield "trusted_proxies has everybody in it: anybody can write any address into X-Forwarded-For."
-    if not _is_local(settings.admin.listen):
+    if not settings.admin.listen.is_local:
         yield f"Whoever reaches {settings.admin.listen} can read the metrics; nobody signs in there."
     for prefix, upstream in settings.upstreams.items():
         if _is_plain_http(str(upstream.url)):
@@ -130,7 +129,3 @@ def _is_plain_http(url: str) -> bool:
     """Whether what is sent to this URL crosses a network without TLS."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
-
-
-def _is_local(listen: Listen) -> bool:
-    return listen.path is not None or is_loopback(listen.host)

@@ -26,14 +26,14 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def refused(folder: Path, file: Path, *, as_nobody: bool = False, command: str = "run") -> str:
+def refused(folder: Path, file: Path, *, as_nobody: bool = False, status: int = 2) -> str:
     """What is said of this file as a store, by `run` and by `revoke` in the same words."""
     before = AS_NOBODY if as_nobody else ()
     config = written(folder, port=free_port(), store=f"sqlite:{file}")
     revoke = ("revoke", config, "--all")
     told = [said("run", config, before=before), said(*revoke, before=before) if before else said_here(*revoke)]
     said_of_it = {done.stderr.splitlines()[-1] for done in told}
-    assert [(done.returncode, done.stdout) for done in told] == [(2, ""), (2, "")], told
+    assert [(done.returncode, done.stdout) for done in told] == [(status, ""), (status, "")], told
     [sentence] = said_of_it
     return sentence.removeprefix(f"session.store: {file}").lstrip(": ")
 
@@ -56,6 +56,13 @@ def test_a_file_that_is_no_database(folder: Path) -> None:
     file = folder / "sessions.db"
     file.write_text("u-jo\n" * 1000)
     assert refused(folder, file) == "the file is not a database"
+
+
+def test_the_journal_of_ended_sessions_that_0_1_0_wrote_is_no_store_and_stays_as_it_is(folder: Path) -> None:
+    file = folder / "ended.jsonl"
+    file.write_text(journal := '["session-1", 1800000000.0]\n' * 40)
+    assert refused(folder, file) == "the file is not a database"
+    assert file.read_text() == journal
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_a_disk_that_is_full(folder: Path, made_before: bool) -> None:
         with (disk / "filling").open("wb", 0) as filling, suppress(OSError):
             while filling.write(bytes(4096)):
                 pass
-        assert refused(folder, file).startswith("cannot be used: ")
+        assert refused(folder, file, status=75).startswith("cannot be used: ")
     finally:
         subprocess.run(["umount", "-l", disk], check=True)  # noqa: S603, S607
 
