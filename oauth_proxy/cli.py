@@ -25,6 +25,7 @@ from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.memory import Bell
+from oauth_proxy.migration import migrate
 from oauth_proxy.process import (
     Forked,
     Given,
@@ -52,11 +53,13 @@ FILE = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oauth-proxy")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Frame.io sign-in in front of a web tool.
 
     Begin with `oauth-proxy demo` to see it work, or with `oauth-proxy init` for a file of your own.
     """
+    context.obj = os.environ
     # Commands print their messages; only a serving proxy has a log.
     logging.getLogger("oauth_proxy").addHandler(logging.NullHandler())
 
@@ -135,6 +138,9 @@ def init(file: Path, api: Api) -> None:
     os.close(descriptor)
     file.write_text(template(api, _new_secret()), encoding="utf-8")
     click.echo(f"{file} is written, readable by you alone. Put your own values in, then: oauth-proxy check {file}")
+
+
+main.command(context_settings={"ignore_unknown_options": True})(_problems_told(migrate))
 
 
 @main.command()

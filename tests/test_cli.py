@@ -21,7 +21,19 @@ from oauth_proxy.process.worker import loop_factory
 from tests.support.command import APP, said, said_here, written
 from tests.support.places import CONFIG
 
-COMMANDS = ("run", "reload", "check", "init", "secret", "schema", "health", "revoke", "sessions", "demo")
+COMMANDS = (
+    "run",
+    "reload",
+    "check",
+    "init",
+    "secret",
+    "schema",
+    "health",
+    "revoke",
+    "sessions",
+    "demo",
+    "migrate",
+)
 SCHEMA = CONFIG / "schema.json"
 
 

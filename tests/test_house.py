@@ -20,7 +20,7 @@ from tests.support.places import ROOT
 PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 300
 ROOMS_OF = {
-    "click": {"cli"},
+    "click": {"cli", "migration"},
     "cryptography": {"certificates", "seal"},
     "httptools": {"upstream"},
     "jinja2": {"pages", "demo"},
@@ -32,7 +32,7 @@ ROOMS_OF = {
     "pydantic_core": {"settings"},
     "redis": {"memory"},
     "uvloop": {"process"},
-    "yaml": {"settings"},
+    "yaml": {"settings", "migration"},
 }
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {

@@ -10,16 +10,24 @@ from oauth_proxy.settings.access import (
     parse_email_pattern,
     parse_public_rule,
 )
-from oauth_proxy.settings.addresses import UpstreamUrl, parse_domain
+from oauth_proxy.settings.addresses import (
+    UpstreamUrl,
+    parse_domain,
+    parse_network,
+    parse_path_prefix,
+    parse_public_url,
+    parse_upstream_url,
+)
 from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
-from oauth_proxy.settings.headers import DEFAULT_HEADERS
-from oauth_proxy.settings.listeners import Listen
+from oauth_proxy.settings.headers import DEFAULT_HEADERS, parse_header_name, parse_header_template
+from oauth_proxy.settings.listeners import Listen, parse_listener_text
 from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
 from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
-from oauth_proxy.settings.problems import Refused
+from oauth_proxy.settings.problems import Refused, quoted
+from oauth_proxy.settings.scalars import write_duration
 from oauth_proxy.settings.session import Cookie, Session
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
 from oauth_proxy.settings.tls import Tls
@@ -60,8 +68,17 @@ __all__ = [
     "parse",
     "parse_domain",
     "parse_email_pattern",
+    "parse_header_name",
+    "parse_header_template",
+    "parse_listener_text",
+    "parse_network",
+    "parse_path_prefix",
     "parse_public_rule",
+    "parse_public_url",
     "parse_store",
+    "parse_upstream_url",
+    "quoted",
     "schema",
     "template",
+    "write_duration",
 ]
