@@ -20,9 +20,11 @@ from oauth_proxy.migration.carrying import KNOWN, migrated
 from oauth_proxy.migration.patterns import matched
 from oauth_proxy.migration.upstreams import NOWHERE
 from oauth_proxy.settings import Settings
+from tests.support.browser import Visitor
 from tests.support.command import APP, said_here
 from tests.support.configuration import KEY, read
 from tests.support.places import ROOT
+from tests.support.proxy import on_stage
 
 ENVIRON = {**APP, "OAUTH_PROXY_SECRET": KEY, "REDIS_PASSWORD": "a%20word"}
 GOOD = 'redirect_url = "https://review.example.com/oauth2/callback"\n'
@@ -212,7 +214,6 @@ def test_rewrites_to_a_prefix_are_written_as_one_and_others_are_named(tmp_path: 
         "/render/": {"url": "http://a", "timeout": "5m", "host": "upstream"},
         "/v1.0/": "http://b/api/v1",
         "/e/": NOWHERE,
-        "/": NOWHERE,
     }
     assert "upstreams 3: the path '^/c/([0-9]+)$' is no prefix" in said
     assert "upstreams 4: the path '/d/(.*)$' is no prefix" in said
@@ -342,6 +343,7 @@ authenticated_emails_file = "{tmp_path}/emails"
         "Mia@Example.net",
     ]
     assert "email_domains 'no domain': nobody is let in by it" in said
+    assert "email: an address is believed as Frame.io's profile has it" in said
     assert "authenticated_emails_file entry 3: it is no mailbox" in said
 
 
@@ -361,6 +363,12 @@ def test_nobody_is_let_in_where_it_is_not_certain_who_was(config: str, tmp_path:
     new, said = carried(tmp_path, config)
     assert new["access"]["allow"] == NOBODY
     assert "  allow: " in said
+
+
+def test_everybodys_address_is_not_everyone_and_the_reason_is_told(tmp_path: Path) -> None:
+    new, said = carried(tmp_path, 'email_domains = ["*", "example.com"]')
+    assert new["access"]["allow"] == [{"email": "*@example.com"}]
+    assert "it would be everybody in the world who has an account there" in said
 
 
 def test_groups_of_an_alpha_configuration_close_the_door_too(tmp_path: Path) -> None:
@@ -424,6 +432,37 @@ def test_headers_of_an_alpha_configuration_are_templates_or_named(tmp_path: Path
     assert "injectResponseHeaders X-Auth-Request-Groups: " in said
     assert "c2Vj" not in json.dumps(new) + said
     assert "pass_access_token: the alpha configuration takes its place" in said
+
+
+# All of it at work
+
+
+async def test_the_migrated_file_serves_as_oauth2_proxy_did(tmp_path: Path, visitor: Visitor) -> None:
+    config = """
+email_domains = ["studio.example.com"]
+skip_auth_routes = ["GET=^/healthz$", "^/assets/"]
+"""
+    alpha = """
+upstreamConfig:
+  upstreams:
+  - {path: /, uri: "http://127.0.0.1:1/"}
+  - {path: /render/, uri: "http://127.0.0.1:1"}
+  - {path: "^/short/(.*)$", rewriteTarget: "/long/way/$1", uri: "http://127.0.0.1:1"}
+injectRequestHeaders: [{name: X-Who, values: [{claim: email}]}]
+"""
+    new, _ = carried(tmp_path, config, alpha=alpha)
+    tools = {prefix: url.replace("http://127.0.0.1:1", "TOOL") for prefix, url in new["upstreams"].items()}
+    async with on_stage(upstreams=tools, access=new["access"], headers=new["headers"]) as stage:
+        public = [await stage.ask(path, method=how) for how, path in (("GET", "/healthz"), ("POST", "/assets/x"))]
+        assert not any(answer.get("X-OAuth-Proxy") for answer in public)
+        for how, path in (("POST", "/healthz"), ("GET", "/healthz/x"), ("GET", "/assets/..%2fx"), ("GET", "/")):
+            assert (await stage.ask(path, method=how)).status == 401, path
+        await visitor.login(f"{stage.url}/")
+        cookie = visitor.cookie_line(stage.url)
+        stage.tool_requests.clear()
+        for path in ("/render/a?b=%2f", "/short/a"):
+            await stage.ask(path, cookie)
+        assert set(stage.tool_requests) == {"/render/a?b=%2f", "/long/way/a"}
 
 
 # Sessions, listeners
@@ -537,9 +576,10 @@ def test_no_secret_is_in_the_file_or_in_what_is_said(tmp_path: Path) -> None:
 
 
 def test_nothing_in_the_old_file_ends_a_comment(tmp_path: Path) -> None:
-    config = '"a\\naccess: {allow: [everyone]}" = 1\nskip_auth_routes = ["^/[a]+\\nworkers: 9"]'
-    new, _ = carried(tmp_path, config)
+    config = '"a\\u2028access: {allow: [everyone]}\\u001b[2J" = 1\nskip_auth_routes = ["^/[a]+\\nworkers: 9"]'
+    new, said = carried(tmp_path, config)
     assert "workers" not in new
+    assert "\u001b" not in said
     assert new["access"]["allow"] == NOBODY
 
 

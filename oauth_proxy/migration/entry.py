@@ -31,6 +31,10 @@ def carry_entry(theirs: Theirs, draft: Draft) -> None:
         rules = []
     elif not rules:
         draft.to_do("access", "allow", "nobody is let in yet; write whom you mean, such as email: '*@example.com'")
+    if rules:
+        draft.part(
+            "access", "email", "an address is believed as Frame.io's profile has it; nobody else verifies it"
+        )
     draft.put([{"email": rule} for rule in rules or [_NOBODY]], "access", "allow")
 
 

@@ -108,10 +108,7 @@ class _Reader:
             return [_Piece("", "$")]
         if self._takes(_LOOSE):
             return [_Piece("", "*")]
-        pieces = self._group() if self._takes("(") else [_Piece(self._character())]
-        if self._text[self._at : self._at + 1] in ("*", "+", "{"):
-            raise _Unsaid
-        return pieces
+        return self._group() if self._takes("(") else [_Piece(self._character())]
 
     def _group(self) -> list[_Piece]:
         if self._takes("?") and not self._takes(":"):
@@ -122,6 +119,7 @@ class _Reader:
         return pieces
 
     def _character(self) -> str:
+        """One sign that stands for itself; '*', '+' and '{', of which nothing can be said, are none."""
         if self._takes("."):
             self.exact = False  # any character; only the dot itself is taken
             return "."

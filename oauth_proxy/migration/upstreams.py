@@ -78,7 +78,7 @@ class _Theirs:
 
 
 def carry_upstreams(theirs: Theirs, draft: Draft) -> list[Lost]:
-    """Write `upstreams`, and return what is lost. There is always one for '/', if only one that leads nowhere."""
+    """Write `upstreams`, and return what is lost. There is always one, if only one that leads nowhere."""
     listed = list(_alpha(theirs) if theirs.alpha else _legacy(theirs))
     carried: dict[str, dict[str, str]] = {}
     for each in listed:
@@ -86,7 +86,7 @@ def carry_upstreams(theirs: Theirs, draft: Draft) -> list[Lost]:
     for each in listed:
         if each.prefix is None and each.static is not None and each.static >= 400:
             _close_around(each, carried, draft)
-    if "/" not in carried:
+    if not carried:
         carried["/"] = {"url": NOWHERE}
         draft.to_do("upstreams", "/", "write the address of your tool, or leave it where there is none")
     for prefix, settings in carried.items():
