@@ -182,9 +182,11 @@ def _check_file(path: Path) -> None:
 def _check_content(database: sqlite3.Connection) -> None:
     """Check that the tables are ours; create them in an empty file."""
     try:
+        database.execute("BEGIN")  # one moment of the file: another process may be creating the tables
         [application] = database.execute("PRAGMA application_id").fetchone()
         [version] = database.execute("PRAGMA user_version").fetchone()
         [tables] = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        database.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise Unusable("the file is not a database") from None

@@ -6,11 +6,14 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from oauth_proxy.memory.file import prepared
 from tests.support.command import AS_NOBODY, ended, needs_root, said, said_here, started, written
 from tests.support.proxy import free_port
 
@@ -209,3 +212,17 @@ def written_beside(config: Path) -> Path:
     admin = text.partition("admin:\n")[2].split("listen: ")[1].split("\n")[0]
     other.write_text(text.replace(admin, f"127.0.0.1:{free_port()}"))
     return other
+
+
+def test_a_file_that_several_processes_begin_at_once_is_all_of_theirs(tmp_path: Path) -> None:
+    """One looked at an empty file, and then at the tables that another one had made meanwhile."""
+    with ThreadPoolExecutor(4) as processes:
+        for number in range(60):
+            path, together = tmp_path / f"{number}.db", Barrier(4)
+
+            def begin(path: Path = path, together: Barrier = together) -> None:
+                together.wait()
+                prepared(path)
+
+            for begun in [processes.submit(begin) for _ in range(4)]:
+                begun.result()
