@@ -68,8 +68,8 @@ next:  ## the suite with the newest release of every dependency, whatever pyproj
 sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
 #: needs 50 MB more from PyPI, once; takes a minute then, no time later
 
-e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy: Streamlit
-#: needs 500 MB more from PyPI, once, and Debian's chromium; takes minutes
+e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy: Streamlit; Go's and Node's JWT libraries
+#: needs 500 MB more from PyPI, once, Debian's chromium, Go 1.25, Node 20 with npm; takes minutes
 	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e $(ARGS)
 
 image: $(VENV)/dev.stamp  ## the container image: built, run read-only, signed in through, its size printed

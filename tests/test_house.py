@@ -21,9 +21,10 @@ PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 300
 ROOMS_OF = {
     "click": {"cli", "migration"},
-    "cryptography": {"certificates", "seal"},
+    "cryptography": {"assertions", "certificates", "seal"},
     "httptools": {"upstream"},
     "jinja2": {"pages", "demo"},
+    "joserfc": {"assertions"},
     "multidict": {"demo"},  # aiohttp's own mapping
     "oauthlib": {"oauth"},
     "publicsuffixlist": {"settings"},
@@ -37,10 +38,10 @@ ROOMS_OF = {
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
     *("errors", "clock", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
-    *("access", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates"),
+    *("access", "assertions", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates"),
 }
 """Rooms that never wait and never see a socket."""
-NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "cases", "htmlcov", "dist"}
+NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "cases", "htmlcov", "dist", "node_modules"}
 """Folders of other programs', and of the fuzzer's cases, which are no text."""
 
 
