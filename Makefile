@@ -113,7 +113,7 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies again, with hashes, for eve
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements-dev.txt --group fuzz --no-deps -o requirements-fuzz.txt
-	echo hatchling | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	printf 'hatchling\nhatch-vcs\n' | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements-dev.txt -o requirements-build.txt -
 	echo frameio | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		$(ARGS) -o requirements-sdk.txt -
