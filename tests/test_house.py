@@ -177,7 +177,7 @@ def test_settings_are_imported_from_the_package_and_not_from_its_modules() -> No
 
 
 @pytest.mark.parametrize(
-    "name", [f"requirements{of}.txt" for of in ("", "-dev", "-build", "-fuzz", "-sdk", "-e2e")]
+    "name", [f"requirements{of}.txt" for of in ("", "-dev", "-build", "-fuzz", "-sdk", "-e2e", "-supply")]
 )
 def test_every_dependency_is_locked_to_its_bytes(name: str) -> None:
     text = (ROOT / name).read_text("utf-8").replace(" \\\n", "")
