@@ -27,6 +27,9 @@ RUN pip --python /build install --no-cache-dir --require-hashes -r requirements-
 COPY pyproject.toml README.md LICENSE ./
 COPY config/demo.yaml config/
 COPY oauth_proxy oauth_proxy
+# What `oauth-proxy --version` says, because there is no .git here: docker build --build-arg VERSION=1.2.3
+ARG VERSION
+ENV SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION}
 RUN /build/bin/python -m hatchling build -t wheel -d /wheels
 RUN pip --python /opt/oauth-proxy install --no-compile --no-index --no-deps --find-links /wheels frameio-oauth-proxy
 # Our own sources stay beside their byte code: `oauth-proxy schema` takes its sentences from them, and a traceback

@@ -18,8 +18,10 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 SDK := .venv-sdk
 E2E := .venv-e2e
 NEXT := .venv-next
+SUPPLY := .venv-supply
+SHIPPED := .venv-shipped
 
-.PHONY: help demo test hostile fuzz check pythons next e2e image sdk format lint types floors bench hostile-load soak lock clean
+.PHONY: help demo test hostile fuzz check pythons next e2e image sdk sbom audit licences format lint types floors bench hostile-load soak lock clean
 # `make help` prints what stands behind ## and, in the line below, behind #:. Times are of two cores.
 help:  ## every target: what it does, what it needs, how long it takes
 #: needs nothing; takes no time
@@ -68,13 +70,29 @@ next:  ## the suite with the newest release of every dependency, whatever pyproj
 sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
 #: needs 50 MB more from PyPI, once; takes a minute then, no time later
 
-e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy: Streamlit
-#: needs 500 MB more from PyPI, once, and Debian's chromium; takes minutes
+e2e: $(VENV)/dev.stamp $(E2E)/run.stamp  ## other people's tools behind the proxy: Streamlit; Go's and Node's JWT libraries
+#: needs 500 MB more from PyPI, once, Debian's chromium, Go 1.25, Node 20 with npm; takes minutes
 	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e $(ARGS)
 
 image: $(VENV)/dev.stamp  ## the container image: built, run read-only, signed in through, its size printed
 #: needs root on Debian with buildah, mmdebstrap and runc, and 60 MB from Debian and PyPI; takes half a minute
 	$(BIN)/python -m pytest -m image $(NO_SKIPS) tests/image $(ARGS)
+
+sbom: $(VENV)/dev.stamp $(SUPPLY)/run.stamp  ## what an installation consists of, as CycloneDX: dist/sbom.cdx.json
+#: needs 70 MB more from PyPI; takes seconds
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(SHIPPED)
+	$(BIN)/uv pip install -q --python $(SHIPPED) --require-hashes -r requirements.txt
+	mkdir -p dist
+	$(SUPPLY)/bin/cyclonedx-py environment $(SHIPPED) --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+	@$(BIN)/python -m tests.sbom dist/sbom.cdx.json requirements.txt "$$($(BIN)/python -m hatchling version)"
+
+audit: $(VENV)/dev.stamp $(SUPPLY)/run.stamp  ## whether a locked package has a known vulnerability; says so where nobody can know
+#: needs 50 MB more from PyPI, and its data on vulnerabilities, which a mirror may not have; takes seconds
+	@$(BIN)/python -m tests.audit $(SUPPLY)/bin/pip-audit
+
+licences: $(VENV)/dev.stamp  ## docs/licences.md anew, from what the locked packages declare
+#: needs nothing more; takes no time
+	$(BIN)/python -m tests.licences
 
 format: $(VENV)/dev.stamp  ## whether every file is formatted (.venv/bin/ruff format . does it)
 #: needs nothing more; takes seconds
@@ -113,7 +131,9 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies again, with hashes, for eve
 		-c requirements.txt --group dev -o requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
 		-c requirements-dev.txt --group fuzz --no-deps -o requirements-fuzz.txt
-	echo hatchling | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) \
+		--group supply -o requirements-supply.txt
+	printf 'hatchling\nhatch-vcs\n' | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		-c requirements-dev.txt -o requirements-build.txt -
 	echo frameio | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		$(ARGS) -o requirements-sdk.txt -
@@ -122,7 +142,7 @@ lock: $(VENV)/dev.stamp  ## resolve the dependencies again, with hashes, for eve
 
 clean:  ## remove what was made: environments, caches, reports
 #: needs nothing; takes seconds
-	rm -rf .pythons .venv .venv-3.* .venv-bench .venv-e2e .venv-next .venv-sdk artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .pythons .venv .venv-3.* .venv-bench .venv-e2e .venv-next .venv-sdk .venv-shipped .venv-supply artifacts .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; PYTHON=… names another one")'
@@ -140,6 +160,11 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 $(SDK)/run.stamp: requirements-sdk.txt
 	$(PYTHON) -m venv $(SDK) || { rm -rf $(SDK); exit 1; }
 	$(SDK)/bin/pip install -q --require-hashes -r requirements-sdk.txt
+	@touch $@
+
+$(SUPPLY)/run.stamp: requirements-supply.txt $(VENV)/dev.stamp
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(SUPPLY)
+	$(BIN)/uv pip install -q --python $(SUPPLY) --require-hashes -r requirements-supply.txt
 	@touch $@
 
 $(VENV)/fuzz.stamp: requirements-fuzz.txt $(VENV)/dev.stamp

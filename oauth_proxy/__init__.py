@@ -1,3 +1,8 @@
 """Frame.io sign-in in front of any internal web tool."""
 
-__version__ = "0.2.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("frameio-oauth-proxy")
+except PackageNotFoundError:
+    __version__ = "0+checkout"  # not installed: `make demo` runs it out of its folder

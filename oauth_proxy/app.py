@@ -11,7 +11,7 @@ from aiohttp import web
 
 from oauth_proxy import reading
 from oauth_proxy.access import Access
-from oauth_proxy.assembly import cookies_for, logout_for, provider_for, routes_for
+from oauth_proxy.assembly import assertions_for, cookies_for, logout_for, provider_for, routes_for
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
@@ -102,12 +102,14 @@ class Proxy:
             clock=clock,
         )
         self.responses = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
+        assertions = assertions_for(settings, system)
         self.upstreams = Upstreams(
             routes_for(settings, Claims(cookies)),
             ToolHeaders(settings.headers),
             site,
             self.handles.of if settings.tool_api else lambda session: "",
             clock.date,
+            assertions.of if assertions else None,
         )
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
         # Frame.io's timestamps are compared with the system clock: only that is synchronised with other machines.
@@ -136,6 +138,7 @@ class Proxy:
             TrustedProxies(settings.auth_request_from),
             self.metrics,
             logout=logout_for(settings),
+            keys=assertions.keys if assertions else {"keys": []},
             date=clock.date,
         )
         self.watch = Watch(

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -13,12 +14,15 @@ from oauth_proxy.cookies import Cookies
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
-from oauth_proxy.settings import Limits, Member, Settings, UpstreamSettings
+from oauth_proxy.settings import Limits, Member, Settings, UpstreamSettings, any_has
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route
 from oauth_proxy.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from oauth_proxy.assertions import Assertions
 
 
 def cookies_for(settings: Settings) -> Cookies:
@@ -27,6 +31,15 @@ def cookies_for(settings: Settings) -> Cookies:
     return Cookies(
         cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
     )
+
+
+def assertions_for(settings: Settings, system: System) -> "Assertions | None":
+    """What signs assertions; None if no header has one: then the module, which takes 3 MB, is not loaded."""
+    if not any_has(settings.headers, "assertion"):
+        return None
+    from oauth_proxy.assertions import Assertions
+
+    return Assertions(settings.session.keys, settings.public_url, system.wall)
 
 
 def api_for(settings: Settings) -> Api:

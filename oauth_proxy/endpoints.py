@@ -1,7 +1,7 @@
-"""The proxy's own routes under /oauth2/: sign in, callback, sign out, auth request and user info."""
+"""The proxy's own routes under /oauth2/: sign in, callback, sign out, auth request, user info and public keys."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -58,6 +58,7 @@ class Endpoints:
         *,
         logout: Callable[[str], str] | None,
         date: Callable[[float], float],
+        keys: Mapping[str, object],
     ) -> None:
         self._site = site
         self._access = access
@@ -68,6 +69,7 @@ class Endpoints:
         self._redemptions = redemptions
         self._logout = logout
         self._date = date
+        self._keys = keys
         self._provider = provider
         self._responses = responses
         self._askers = askers
@@ -79,6 +81,7 @@ class Endpoints:
             SIGN_OUT: (("GET", "POST"), self.sign_out),
             "/oauth2/auth": (("GET", "HEAD"), self.auth),
             "/oauth2/userinfo": (("GET", "HEAD"), self.userinfo),
+            "/oauth2/keys": (("GET", "HEAD"), self.keys),
         }
 
     async def handle(self, request: Request, target: Target) -> Outcome:
@@ -239,6 +242,10 @@ class Endpoints:
             "expires_at": int(self._date(session.tokens.expires_at)),
         }
         return Outcome(self._responses.json(request, 200, content, visit.set_cookies), user=visit.user)
+
+    async def keys(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
+        """The public keys that verify assertions, as a JWK Set (RFC 7517 5); the same for everybody."""
+        return Outcome(self._responses.keys(request, self._keys))
 
     async def _signed_in(self, request: Request, received: RequestCookies) -> tuple[Visit, Session]:
         visit = await self._visitors.identify(request, received)

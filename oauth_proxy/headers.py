@@ -5,7 +5,7 @@ client can remove or forge one of ours. Lines are ordered pairs of bytes, never 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain
 from string import Formatter
@@ -157,8 +157,12 @@ class ToolHeaders:
     """The header lines for a tool. `templates` maps header names to texts such as `Bearer {access_token}`."""
 
     def __init__(self, templates: Mapping[str, str]) -> None:
-        self._templates = [(name.encode("ascii"), _compile(text)) for name, text in templates.items()]
-        self._struck = _Struck({normal(name) for name, _ in self._templates})
+        compiled = [
+            (name.encode("ascii"), _compile(text), "{assertion}" in text) for name, text in templates.items()
+        ]
+        self._templates = [(name, render) for name, render, asserts in compiled if not asserts]
+        self._asserting = [(name, render) for name, render, asserts in compiled if asserts]
+        self._struck = _Struck({normal(name) for name, *_ in compiled})
 
     def crossing(self, sent: Fields) -> list[Line]:
         """Return the client's own lines that may pass to the tool."""
@@ -169,13 +173,15 @@ class ToolHeaders:
         return crossing
 
     def ours(self, fields: Mapping[str, str]) -> list[Line]:
-        """Return the configured lines with `fields` filled in; a line with an empty field is left out."""
-        lines = []
-        for name, render in self._templates:
-            value = render(fields)
-            if value:
-                lines.append((name, value))
-        return lines
+        """Return the configured lines with `fields` filled in; a line with an empty field is left out.
+
+        Those with an assertion are not among them.
+        """
+        return _filled(self._templates, fields)
+
+    def asserting(self, assertion: str) -> list[Line]:
+        """Return the configured lines with `{assertion}`, which change while all others stay the same."""
+        return _filled(self._asserting, {"assertion": assertion})
 
 
 class _Struck(dict[bytes, bool]):
@@ -194,7 +200,14 @@ class _Struck(dict[bytes, bool]):
         return result
 
 
-def _compile(template: str) -> Callable[[Mapping[str, str]], bytes]:
+_Render = Callable[[Mapping[str, str]], bytes]
+
+
+def _filled(templates: Iterable[tuple[bytes, _Render]], fields: Mapping[str, str]) -> list[Line]:
+    return [(name, value) for name, render in templates if (value := render(fields))]
+
+
+def _compile(template: str) -> _Render:
     """Return a function that fills the template; its result is empty when any field it uses is empty."""
     parts = [(literal, field) for literal, field, _, _ in Formatter().parse(template)]
 

@@ -1,6 +1,7 @@
 """The proxy's own responses: a page for people, JSON for programs, a redirect for a login.
 
-The law: all of them are marked as ours and are never cached. A failure shows only its text for visitors.
+The law: all of them are marked as ours, and only the public keys may be cached. A failure shows only its text for
+visitors.
 """
 
 import json
@@ -30,6 +31,8 @@ from oauth_proxy.requests import Request
 
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"
+_KEYS_LAST = 300
+"""Seconds for which the public keys may be cached."""
 MARK = "X-OAuth-Proxy"
 """On every response of ours, so that a page's script can tell our 401 from the tool's."""
 
@@ -65,6 +68,13 @@ class Responses:
         response = web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return self._ours(request, response, set_cookies)
+
+    def keys(self, request: Request, keys: Mapping[str, object]) -> web.Response:
+        """The public keys: static, and the only response of ours that anybody may cache."""
+        response = self.json(request, 200, keys)
+        response.content_type = "application/jwk-set+json"
+        response.headers["Cache-Control"] = f"public, max-age={_KEYS_LAST}"
+        return response
 
     def empty(
         self, request: Request, status: int, headers: Mapping[str, str], set_cookies: Iterable[str] = ()

@@ -21,7 +21,7 @@ from oauth_proxy.settings.addresses import (
 from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
-from oauth_proxy.settings.headers import DEFAULT_HEADERS, parse_header_name, parse_header_template
+from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_name, parse_header_template
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
 from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
 from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
@@ -60,6 +60,7 @@ __all__ = [
     "UpstreamSettings",
     "UpstreamUrl",
     "Webhook",
+    "any_has",
     "changes",
     "effective",
     "load",

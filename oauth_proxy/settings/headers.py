@@ -18,7 +18,7 @@ DEFAULT_HEADERS: Mapping[str, str] = {
 }
 HANDLE_HEADER: Mapping[str, str] = {"X-OAuth-Proxy-Handle": "{handle}"}
 """One more default header if there is a tool API."""
-PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at", "handle")
+PLACEHOLDERS = ("access_token", "id", "email", "name", "account_id", "expires_at", "handle", "assertion")
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 # Fields that frame a message or belong to a connection (RFC 9110 7.6.1, RFC 9112 6), or to the sign-in.
@@ -51,6 +51,8 @@ def parse_header_template(text: str) -> str:
             raise Refused(f"a placeholder is {known}", f"{{{near}}}" if near else None)
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
         raise Refused("braces only enclose a placeholder, such as {email}")
+    if "{assertion}" in text and len(placeholders(text)) > 1:
+        raise Refused("an assertion says who it is by itself: no other placeholder stands beside {assertion}")
     return text
 
 

@@ -64,7 +64,8 @@ class Route:
 class Upstreams:
     """Every tool behind this proxy. `routes` may come in any order: the longest prefix wins.
 
-    `handle_of` returns a session's handle; `date` converts a time of our clock to a date.
+    `handle_of` returns a session's handle; `date` converts a time of our clock to a date. `assertion_of`, unless
+    None, returns an assertion about a session's visitor for the tool at an address; no header has one otherwise.
     """
 
     def __init__(
@@ -74,11 +75,14 @@ class Upstreams:
         site: Site,
         handle_of: Callable[[Session], str],
         date: Callable[[float], float],
+        assertion_of: Callable[[Session, str], str] | None = None,
     ) -> None:
         self._handle_of = handle_of
+        self._assertion_of = assertion_of
         self._date = date
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
         self._headers = headers
+        self._site = site
         self._proto = b"https" if site.secure else b"http"
         self._known = Weighed[tuple[object, ...], bytes](_REMEMBERED_BYTES, _weight)
 
@@ -103,6 +107,10 @@ class Upstreams:
             self._lines(route, request, session, cookies),
             request.request_id.encode("ascii"),
         )
+        if session is not None and self._assertion_of is not None:
+            origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+            assertion = self._assertion_of(session, origin + route.prefix)
+            lines += header_lines(self._headers.asserting(assertion))
         owner = request.client if session is None else session.id
         added = (
             [(b"Set-Cookie", value.encode("ascii")) for value in visit.set_cookies] if visit.set_cookies else ()

@@ -51,6 +51,11 @@ def test_a_template_names_what_it_wants_to_know() -> None:
     assert placeholders(text) == {"name", "email", "account_id"}
 
 
+def test_an_assertion_stands_alone_or_behind_a_word() -> None:
+    for text in ("{assertion}", "Bearer {assertion}"):
+        assert parse_header_template(text) == text
+
+
 @pytest.mark.parametrize(
     ("text", "suggestion"),
     [
@@ -58,7 +63,8 @@ def test_a_template_names_what_it_wants_to_know() -> None:
         ("Bearer {acess_token}", "{access_token}"),
         ("{Email}", "{email}"),
         ("{handel}", "{handle}"),
-        ("{assertion}", None),
+        ("{assertions}", "{assertion}"),
+        ("{id} {assertion}", None),
         ("{email!r}", None),
         ("{email.__class__}", None),
         ("{0}", None),
