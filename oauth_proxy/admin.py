@@ -16,7 +16,7 @@ from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox, censu
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.siblings import Siblings
-from oauth_proxy.telemetry import exposition, merged
+from oauth_proxy.telemetry import distinct, exposition, merged
 
 log = logging.getLogger(__name__)
 
@@ -93,13 +93,18 @@ class Admin:
             case "/command":
                 return await self._command(request)
             case "/metrics":
-                body = exposition(merged(await self._siblings.gather("metrics")))
-                return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+                return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case "/healthz":
                 return web.Response(text="ok\n")
             case "/readyz":
                 return self._readiness()
         return web.Response(status=404, text="/metrics, /healthz and /readyz are here\n")
+
+    async def _metrics(self) -> bytes:
+        told, recent = await asyncio.gather(self._siblings.gather("metrics"), self._siblings.gather("recent"))
+        name, number = "oauth_proxy_recent_sessions", distinct(recent)
+        seen = [name, "Sessions that were seen in the last 15 minutes.", "gauge", [[name, [], number]]]
+        return exposition(merged([*told, [seen]]))
 
     def _readiness(self) -> web.Response:
         """Also ready if Redis is down: it is down for all replicas at once, and each continues alone."""

@@ -1,6 +1,5 @@
 """Creates every part of the proxy once, passes it to the parts that use it, and opens the listeners."""
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from itertools import count
 import aiohttp
 from aiohttp import web
 
-from oauth_proxy import reading
+from oauth_proxy import __version__, gauges, reading
 from oauth_proxy.access import Access
 from oauth_proxy.assembly import assertions_for, cookies_for, logout_for, provider_for, routes_for
 from oauth_proxy.bearers import Bearers
@@ -23,6 +22,7 @@ from oauth_proxy.errors import (
     FieldsTooLarge,
     MethodNotAllowed,
     Misdirected,
+    NotAllowed,
     NotFound,
     ProxyError,
     SignInRequired,
@@ -63,14 +63,20 @@ class Proxy:
         self._peers = TrustedProxies(settings.trusted_proxies)
         self._header_cache = HeaderCache()
         self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts, inherited.workers)
-        self.metrics = Metrics(lambda: self.capacity.open, lambda: len(asyncio.all_tasks()))
+        self.metrics = Metrics(__version__)
         self.provider = provider_for(settings, http, clock, system, self.metrics)
         self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
         if self.memory.lasting:  # the memory of this proxy alone is no store of the operators'
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
         self._access = access = Access(settings.access.allow, settings.access.public)
         self._sealing_key = keys[0]
-        self.refresher = Refresher(self.provider, clock, self.memory, recheck=settings.access.recheck)
+        self.refresher = Refresher(
+            self.provider,
+            clock,
+            self.memory,
+            recheck=settings.access.recheck,
+            count=self.metrics.refreshes.add,
+        )
         self.bearers = bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
         self.open_exchanges = OpenExchanges(clock)
         store = CookieStore(
@@ -140,6 +146,7 @@ class Proxy:
             logout=logout_for(settings),
             keys=assertions.keys if assertions else {"keys": []},
             date=clock.date,
+            note_use=self.open_exchanges.note_use,
         )
         self.watch = Watch(
             self.memory,
@@ -153,6 +160,14 @@ class Proxy:
             siblings=inherited.siblings,
         )
         self.look = self.watch.look
+        gauges.show(
+            self.metrics,
+            self.capacity,
+            self.open_exchanges,
+            self._gateway.bodies,
+            self.upstreams.by_prefix,
+            lambda: self.provider.is_up,
+        )
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
     async def handle(self, request: Request) -> Outcome:
@@ -161,9 +176,8 @@ class Proxy:
         try:
             try:
                 target = self._checked(request)
-                if target.path.startswith(PREFIX):
-                    return await self._endpoints.handle(request, target)
-                return await self._gateway.handle(request, target)
+                room = self._endpoints if target.path.startswith(PREFIX) else self._gateway
+                return self._counted(await room.handle(request, target))
             except ProxyError as error:
                 return self._failure(request, Refused(error), self.responses.failure)
             except Refused as refused:
@@ -171,6 +185,7 @@ class Proxy:
         except ConnectionError:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
+            self.metrics.refusals.add("fault")
             log.exception("a fault of ours", extra={"request_id": request.request_id})
             return Outcome(self.responses.fault(request), cause="a fault of ours")
 
@@ -221,10 +236,18 @@ class Proxy:
             raise Misdirected("the Host header names another site")
         return read_target(request.raw_path, host)
 
+    def _counted(self, outcome: Outcome) -> Outcome:
+        """Count the one refusal that is not raised: of somebody who is signed in and may not enter."""
+        is_refused = outcome.by == "proxy" and outcome.cause is not None
+        if is_refused and outcome.response.status == NotAllowed.status:
+            self.metrics.refusals.add("not_allowed")
+        return outcome
+
     def _failure(
         self, request: Request, refused: Refused, response: Callable[[Request, Refused], web.StreamResponse]
     ) -> Outcome:
         error = refused.error
+        self.metrics.refusals.add(error.name)
         if not isinstance(error, SignInRequired | NotFound):  # the access log shows those
             log.warning(
                 "%s",

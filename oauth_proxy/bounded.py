@@ -28,6 +28,9 @@ class Bounded(Generic[K, V]):
     def __iter__(self) -> Iterator[K]:
         return iter(self._items)
 
+    def __reversed__(self) -> Iterator[K]:
+        return reversed(self._items)
+
     def __contains__(self, key: K) -> bool:
         return key in self._items
 

@@ -67,6 +67,8 @@ class Capacity:
 
     def __init__(self, limit: int = MOST, is_front: Callable[[str], bool] = lambda _: False) -> None:
         self.limit = limit
+        self.refused = 0
+        """Connections so far that were closed at once, because there was no room."""
         self._of_one = max(1, limit // 2)
         self._is_front = is_front
         self._guests: dict[Guest, bytes] = {}
@@ -100,9 +102,11 @@ class Capacity:
         origin = self._origin(address)
         others = self._by_origin.get(origin, {})
         if origin and len(others) >= self._of_one and not self._make_room(others):
+            self.refused += 1
             log.warning("a connection was refused: there are %d of its address already", self._of_one)
             return False
         if self.open >= self.limit and not self._make_room(self._idle):
+            self.refused += 1
             log.warning("a connection was refused: there are %d already, none of them idle", self.limit)
             return False
         self._guests[guest] = origin

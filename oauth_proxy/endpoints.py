@@ -59,6 +59,7 @@ class Endpoints:
         logout: Callable[[str], str] | None,
         date: Callable[[float], float],
         keys: Mapping[str, object],
+        note_use: Callable[[Session], None],
     ) -> None:
         self._site = site
         self._access = access
@@ -70,6 +71,7 @@ class Endpoints:
         self._logout = logout
         self._date = date
         self._keys = keys
+        self._note_use = note_use
         self._provider = provider
         self._responses = responses
         self._askers = askers
@@ -137,7 +139,7 @@ class Endpoints:
             except ProxyError:
                 self._sessions.discard(tokens)
                 raise
-        self._metrics.logins.labels("signed_in").inc()
+        self._metrics.logins.add("signed_in")
         log.info("signed in", extra={"user": identity.id})
         return Landing(return_to, [*visit.set_cookies, *counted])
 
@@ -146,7 +148,7 @@ class Endpoints:
         try:
             yield
         except ProxyError as error:
-            self._metrics.logins.labels(error.name).inc()
+            self._metrics.logins.add(error.name)
             raise
 
     async def _count(self, received: RequestCookies) -> list[str]:
@@ -169,14 +171,16 @@ class Endpoints:
         visit = await self._sessions.resume(received)
         if visit.session is not None:
             return Outcome(self._responses.redirect(request, return_to, [*finished, *visit.set_cookies]))
-        self._metrics.logins.labels("attempt_unknown").inc()
         stranger = Visit(set_cookies=finished)
         if to is None or not is_navigation(request.method, request.fields):
             error = AttemptUnknown("no login attempt of this browser waits for the callback's state")
+            self._metrics.logins.add(error.name)
             raise Refused(error, stranger, return_to)
         if to.restarted:
             lost = CookieNotReturned("a login was begun anew, and its cookie is missing again")
+            self._metrics.logins.add(lost.name)
             raise Refused(lost, stranger, return_to)
+        self._metrics.logins.add("begun_anew")
         log.info("a login is begun anew: its cookie did not come back")
         return self._to_frameio(request, replace(to, restarted=True), received, finished)
 
@@ -189,6 +193,7 @@ class Endpoints:
         *,
         switch: bool = False,
     ) -> Outcome:
+        self._metrics.logins_started.add()
         state, attempt, set_cookies = self._attempts.start(to, received)
         url = self._provider.authorize_url(state, attempt, switch=switch)
         return Outcome(self._responses.redirect(request, url, [*finished, *set_cookies]))
@@ -207,7 +212,7 @@ class Endpoints:
         if not is_known_from(origin, request.fields):
             return Outcome(self._responses.confirm_sign_out(request))
         visit = await self._sessions.end(received)
-        self._metrics.sign_outs.inc()
+        self._metrics.sign_outs.add()
         url = self._wanted(request, query)
         if self._logout is not None:
             url = self._logout(url or self._site.url("/oauth2/sign_in"))
@@ -224,6 +229,7 @@ class Endpoints:
         visit, session = await self._signed_in(request, received)
         if not self._access.allows(session.identity):
             return self._responses.not_allowed(request, self._visitors.refuse(visit, received))
+        self._note_use(session)
         headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):
             token = session.tokens.access

@@ -37,7 +37,8 @@ class Gateway:
         self._open_exchanges = open_exchanges
         self._upstreams = upstreams
         self._responses = responses
-        self._bodies = WholeBodies()
+        self.bodies = WholeBodies()
+        """The bodies of webhooks that are held now."""
 
     async def handle(self, request: Request, target: Target) -> Outcome:
         """Return the tool's response, or our own if the user has no access.
@@ -47,7 +48,7 @@ class Gateway:
         received = self._cookies.read(request.fields)
         call = self._webhooks.expect(request.method, target, request.fields)
         if call is not None:  # a webhook of Frame.io: verify it before anything else
-            async with self._bodies.of(request) as body:
+            async with self.bodies.of(request) as body:
                 call.verify(body)
                 ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others, body)
                 return Outcome(await ask(request, outgoing), "tool")

@@ -13,10 +13,11 @@ from oauth_proxy.admin import Admin
 from oauth_proxy.app import Proxy
 from oauth_proxy.clock import MACHINE, System
 from oauth_proxy.commands import Inbox
+from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.settings import Settings
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.telemetry import AccessLog, snapshot
+from oauth_proxy.telemetry import AccessLog, drawn, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
@@ -124,6 +125,7 @@ async def _served(
     inbox = Inbox(settings.session.keys, settings.public_url, system.wall, since=inherited.since)
     siblings = inherited.siblings
     siblings.topics["metrics"] = lambda: snapshot(proxy.metrics.registry)
+    siblings.topics["recent"] = lambda: drawn(proxy.open_exchanges.used_since(proxy.clock() - RECENT))
     siblings.topics["use"] = proxy.open_exchanges.use
     admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings)
     asked = web.Server(admin.handle, access_log=None, auto_decompress=False)

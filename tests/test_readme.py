@@ -19,16 +19,15 @@ from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
 from oauth_proxy.process import crew, succession
-from oauth_proxy.process.status import Status
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse, schema
-from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream import ends, relay, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
 from tests.support.browser import Visitor
 from tests.support.command import started
+from tests.support.metrics import families
 from tests.support.places import ROOT
 from tests.support.proxy import Stage, a_secret, free_port
 
@@ -256,12 +255,9 @@ async def test_the_headers_that_are_said_to_be_received_are_received(stage: Stag
     assert {name for name in received if name.startswith(("X-", "Auth"))} <= shown
 
 
-def test_the_metrics_are_those_that_are_shown() -> None:
-    metrics = Metrics()
-    metrics.show_store("redis", lambda: True)
-    families = {family.name for family in metrics.registry.collect()} | {each[0] for each in Status().metrics()}
+async def test_the_metrics_are_those_that_are_shown(stage: Stage) -> None:
     shown = {named(row[0])[0].removesuffix("_total") for row in table(OPERATING, "Metrics")}
-    assert shown == families
+    assert shown == await families(stage)
 
 
 def test_the_limits_are_those_that_are_shown() -> None:

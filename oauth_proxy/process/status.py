@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from oauth_proxy.process.crew import Worker
+from oauth_proxy.telemetry import process_metrics, snapshot
 
 
 class Status:
@@ -20,6 +21,7 @@ class Status:
         self._was_good = True
         self._last_good = time.time()
         self._last = ""
+        self._process = process_metrics()
 
     def note_reload(self, *, is_good: bool) -> None:
         """A reload has ended."""
@@ -56,6 +58,7 @@ class Status:
             ["oauth_proxy_reloads_total", [["result", result]], number] for result, number in self._reloads.items()
         ]
         return [
+            *snapshot(self._process),
             _gauge("oauth_proxy_workers", "Worker processes that serve.", self.serving),
             _gauge("oauth_proxy_generation", "How many configurations have been in use.", self.generation),
             [

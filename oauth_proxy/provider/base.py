@@ -4,6 +4,7 @@ The law: failures have an owner. A failed call of one visitor does not affect ot
 several owners in a row cannot reach Frame.io, calls are paused for all.
 """
 
+import asyncio
 import base64
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from urllib.parse import quote_plus, urlencode
 import aiohttp
 
 from oauth_proxy import oauth
-from oauth_proxy.errors import GrantEnded, ProviderNonsense, ProviderUnavailable, ProxyError
+from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense, ProviderUnavailable, ProxyError
 from oauth_proxy.identity import Identity, Tokens
 from oauth_proxy.provider.api import Api, Memberships
 from oauth_proxy.provider.calls import Calls
@@ -29,8 +30,8 @@ class Provider:
     """Calls Frame.io as one registered app (OAuth client).
 
     `clock` returns seconds since the epoch, `elapsed` monotonic seconds, and `wall` the system clock's time, which
-    is compared with Frame.io's dates. `count` is called with each call's name and result. An `owner` is charged
-    with a failure: a session's id, a program's token.
+    is compared with Frame.io's dates. `count` is called with each call's name, its result, and the seconds that it
+    took. An `owner` is charged with a failure: a session's id, a program's token.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Provider:
         http: aiohttp.ClientSession,
         clock: Callable[[], float],
         asked: Memberships = _NOTHING,
-        count: Callable[[str, str], None] = lambda call, result: None,
+        count: Callable[[str, str, float], None] = lambda call, result, seconds: None,
         elapsed: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] | None = None,
     ) -> None:
@@ -48,6 +49,7 @@ class Provider:
         self._count = count
         self._client = client
         self._clock = clock
+        self._elapsed = elapsed
         self._calls = Calls(http, wall or clock)
         self._shares = Shares()
         self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
@@ -104,7 +106,7 @@ class Provider:
         Raises GrantEnded when the token is not valid, NotAllowed when it may not read the profile, and
         ProviderUnavailable as `refresh` does.
         """
-        with self._counted("profile"):
+        with self._counted("profile", by_program=asker == "program"):
             return await self._profiles.read(access_token, owner, asker)
 
     async def revoke(self, tokens: Tokens) -> None:
@@ -134,14 +136,27 @@ class Provider:
                 shown = quoted(response.body.decode("utf-8", "replace"), self._secrets(token))
                 raise ProviderNonsense(f"the revocation endpoint answered {response.status}: {shown}")
 
+    @property
+    def is_up(self) -> dict[str, bool]:
+        """Whether calls are made: to the token endpoint, and for profiles. If not, only probes are."""
+        return {"token": not self._tokens.is_paused, "profile": not self._profiles.is_paused}
+
     @contextmanager
-    def _counted(self, call: str) -> Iterator[None]:
+    def _counted(self, call: str, *, by_program: bool = False) -> Iterator[None]:
+        """Count the call. A program's token that is refused is wrong: it says nothing of anybody's grant."""
+        result, began = "fault", self._elapsed()
         try:
             yield
+            result = "ok"
         except ProxyError as error:
-            self._count(call, error.name)
+            is_wrong = by_program and isinstance(error, GrantEnded | NotAllowed)
+            result = "token_refused" if is_wrong else error.name
             raise
-        self._count(call, "ok")
+        except asyncio.CancelledError:
+            result = "cancelled"
+            raise
+        finally:
+            self._count(call, result, self._elapsed() - began)
 
     def _credentials(self) -> dict[str, str]:
         """Basic credentials of a confidential client (RFC 6749 2.3.1); a public client (PKCE) sends none."""

@@ -50,6 +50,11 @@ class Profiles:
         self._shares = shares
         self._breaker = Breaker(elapsed)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the API is away, so that only probes are sent, and the calls of logins."""
+        return self._breaker.is_open
+
     async def read(self, access_token: str, owner: str, asker: Asker) -> Identity:
         """The token's user and their memberships. Raises what `Provider.profile` does."""
         bearer = _Bearer(access_token, owner, held=asker != "login")

@@ -23,6 +23,11 @@ class TokenEndpoint:
         self._breaker = Breaker(elapsed)
         self._busy_until = elapsed()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the endpoint is away, so that only probes are sent."""
+        return self._breaker.is_open
+
     async def exchange(self, headers: Mapping[str, str], form: str) -> ProviderResponse:
         """Exchange a login's code; no pause stops it, because a person is waiting. Raises what `Calls` raises.
 

@@ -46,6 +46,10 @@ class OpenExchanges:
             self._streams.add(task)
         return task
 
+    def note_use(self, session: Session) -> None:
+        """Remember that the session was in use just now, by a request that is answered without the tool."""
+        self._used.keep(session.id, self._clock())
+
     def leave(self, task: Task) -> None:
         """Unregister the task: its request has ended."""
         del self._open[task]
@@ -68,6 +72,21 @@ class OpenExchanges:
         """Requests in progress per session, and when sessions were last used, for other processes."""
         last = islice(reversed(list(self._used)), _MOST_TOLD)
         return self.connections(), {session_id: self.last_used(session_id) for session_id in last}
+
+    @property
+    def streams(self) -> int:
+        """WebSockets and event streams that are open, and what else does not end by itself."""
+        return len(self._streams)
+
+    def used_since(self, moment: float) -> set[str]:
+        """The sessions in use here since then, which is in seconds since the epoch; the last 65,536 at most."""
+        found: set[str] = set()
+        for kept in (self._used, self._held):  # each has what was kept last at its end
+            for name in reversed(kept):
+                if (kept.get(name) or 0.0) < moment:
+                    break
+                found.add(name)
+        return found
 
     def held(self, session_id: str) -> float:
         """When `sweep` last saw a request of this session in progress; 0 for never.

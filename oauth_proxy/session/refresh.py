@@ -30,16 +30,24 @@ class Refresher:
     """Keeps the tokens and profiles of sessions up to date, and ends sessions whose grant has ended.
 
     A profile is read after each refresh, and `recheck` seconds after it was last read. `clock` returns seconds
-    since the epoch; `memory` is shared by all processes.
+    since the epoch; `memory` is shared by all processes. `count` is called with how each refresh ended (`done`,
+    `ended`, `failed`), and with `shared` for each wait for one that had begun before.
     """
 
     def __init__(
-        self, provider: Refreshing, clock: Callable[[], float], memory: Memory, *, recheck: float = 3600.0
+        self,
+        provider: Refreshing,
+        clock: Callable[[], float],
+        memory: Memory,
+        *,
+        recheck: float = 3600.0,
+        count: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._provider = provider
         self._clock = clock
         self._memory = memory
         self._recheck = recheck
+        self._count = count
         self._newest = Bounded[str, Session](_REMEMBERED)
         self._renewals = Flights[Session]()
         self._profile_reads = Flights[Session]()
@@ -127,6 +135,8 @@ class Refresher:
     async def _renewed(self, session: Session) -> Session:
         """Return the session with new tokens, or with the present ones if a refresh fails while they are valid."""
         flight = self._renewals.join(session.id)
+        if flight is not None:
+            self._count("shared")
         if self._is_good(session):
             if flight is None and (self._unrenewed.left(session.id) or self._may_wait_for_others(session)):
                 return session
@@ -156,12 +166,19 @@ class Refresher:
                 raise ProviderUnavailable("others may have refreshed it, and cannot be asked")
             if self._is_due(session):
                 session = await self._ask_for_tokens(session)
+            else:
+                self._count("shared")
         return session
 
     async def _ask_for_tokens(self, session: Session) -> Session:
-        with self._unrenewed.after_failures_of(session):
-            async with self._ending(session):
-                tokens = await self._provider.refresh(session.tokens, owner=session.id)
+        try:
+            with self._unrenewed.after_failures_of(session):
+                async with self._ending(session):
+                    tokens = await self._provider.refresh(session.tokens, owner=session.id)
+        except ProxyError as error:
+            self._count("ended" if isinstance(error, GrantEnded) else "failed")
+            raise
+        self._count("done")
         # Remember this before anything else can fail: the old refresh token cannot be used any more.
         session = self._remember(session.renewed(tokens, self._clock()))
         await self._memory.remember(session)

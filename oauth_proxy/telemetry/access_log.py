@@ -40,7 +40,8 @@ class AccessLog:
 
     def answered(self, request: Request, outcome: Outcome, seconds: float) -> None:
         """Record that a response was sent, `seconds` after its request."""
-        self._count(outcome.response.status, outcome.by, seconds)
+        response = outcome.response
+        self._count(response.status, outcome.by, seconds, stays_open=getattr(response, "stays_open", False))
         if self._is_written:
             if not self._waiting:
                 self._soon(self._flush)

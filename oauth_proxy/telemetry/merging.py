@@ -45,7 +45,11 @@ def snapshot(registry: CollectorRegistry) -> Written:
 
 
 def merged(snapshots: Iterable[Written]) -> Written:
-    """The metrics of all these processes: counters and gauges are added, of states (`…_up`) the worst is taken."""
+    """The metrics of all these processes: they are added, but for states, of which the worst one counts.
+
+    That is the smallest of `…_up`, and the largest `…_ratio`. What runs (`…_info`) is the same everywhere, and the
+    oldest process tells since when.
+    """
     families: dict[str, Family] = {}
     for each in snapshots:
         for family in _read(each):
@@ -81,7 +85,9 @@ class _Collected(Collector):
 
 
 def _combined(name: str, one: float, other: float) -> float:
-    return min(one, other) if name.endswith("_up") else one + other
+    if name.endswith("_up") or name == "process_start_time_seconds":
+        return min(one, other)
+    return max(one, other) if name.endswith(("_ratio", "_info")) else one + other
 
 
 def _read(written: Written) -> Iterator[Family]:

@@ -1,71 +1,138 @@
-"""The metrics, in the format of Prometheus."""
+"""The metrics of one proxy, in the format of Prometheus: what is counted, and by which names."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from oauth_proxy.telemetry.counts import LATENCIES, Count, Durations, Histogram, Labels, Shown, code
+from oauth_proxy.telemetry.traffic import Traffic, TrafficMetrics
+
+C = TypeVar("C", bound=Collector)
+
+CALLS = ("exchange", "profile", "refresh", "revoke")
+"""What Frame.io is asked for."""
+REFRESHES = ("done", "shared", "ended", "failed")
+"""How a refresh of tokens can end; `shared` is the wait for one of another request or process."""
 
 
 class Answered(Collector):
     """Responses so far and their durations. Plain numbers need no lock: counting and scraping share one thread."""
 
-    BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-    """Upper bounds of the histogram buckets, in seconds."""
-
     def __init__(self) -> None:
         self._requests: dict[tuple[int, str], int] = {}
-        self._took = [0] * (len(self.BOUNDS) + 1)
-        self._seconds = 0.0
+        self._took = Durations(LATENCIES)
 
-    def count(self, status: int, by: str, seconds: float) -> None:
-        """Count one response, sent `by` the tool or the proxy."""
+    def count(self, status: int, by: str, seconds: float, *, stays_open: bool = False) -> None:
+        """Count one response, sent `by` the tool or the proxy. What stays open is not among the durations."""
         self._requests[status, by] = self._requests.get((status, by), 0) + 1
-        self._took[bisect_left(self.BOUNDS, seconds)] += 1
-        self._seconds += seconds
+        if status != 101 and not stays_open:
+            self._took.add(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Both metric families, for Prometheus."""
-        requests = CounterMetricFamily("oauth_proxy_requests", "Requests answered.", labels=("code", "by"))
+        found: dict[tuple[str, str], int] = {}
         for (status, by), number in self._requests.items():
-            requests.add_metric((str(status), by), number)
+            found[code(status), by] = found.get((code(status), by), 0) + number
+        requests = CounterMetricFamily("oauth_proxy_requests", "Requests answered.", labels=("code", "by"))
+        for labels, number in found.items():
+            requests.add_metric(labels, number)
         yield requests
-        bounds = (*map(floatToGoString, self.BOUNDS), "+Inf")
+        buckets, seconds = self._took.buckets()
         yield HistogramMetricFamily(
             "oauth_proxy_request_duration_seconds",
-            "Time from a request's head to the end of its answer.",
-            buckets=list(zip(bounds, accumulate(self._took), strict=True)),
-            sum_value=self._seconds,
+            "Time from a request's head to the end of its answer, but for WebSockets and event streams.",
+            buckets=buckets,
+            sum_value=seconds,
         )
 
 
 class Metrics:
     """All metrics of one proxy. Each proxy has its own registry, so that two in one process do not mix."""
 
-    def __init__(self, connections: Callable[[], int] = lambda: 0, tasks: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
-        self.answered = Answered()
-        self.registry.register(self.answered)
-        self.logins = Counter(
-            "oauth_proxy_logins", "Logins, by how they ended.", ["result"], registry=self.registry
+        self.answered = self._added(Answered())
+        self.logins_started = self._added(
+            Count("oauth_proxy_logins_started", "Visitors sent to Frame.io to sign in.")
         )
-        self.provider_calls = Counter(
-            "oauth_proxy_provider_calls",
-            "Calls to Frame.io, by what was asked and how it ended.",
-            ["call", "result"],
-            registry=self.registry,
+        self.logins = self._added(
+            Count("oauth_proxy_logins", "Logins that came back, by how they ended.", ("result",), [("signed_in",)])
         )
-        for name, what, number in (
-            ("oauth_proxy_connections", "Connections of visitors.", connections),
-            ("oauth_proxy_tasks", "Tasks of the event loop: what grows here is a leak.", tasks),
-        ):
-            Gauge(name, what, registry=self.registry).set_function(number)
-        self.sign_outs = Counter("oauth_proxy_sign_outs", "Sessions ended by visitors.", registry=self.registry)
+        self.sign_outs = self._added(Count("oauth_proxy_sign_outs", "Sessions ended by visitors."))
+        self.refreshes = self._added(
+            Count(
+                "oauth_proxy_refreshes",
+                "Refreshes of sessions' tokens, by how they ended.",
+                ("result",),
+                [(each,) for each in REFRESHES],
+            )
+        )
+        self.refusals = self._added(
+            Count("oauth_proxy_refusals", "Requests that were refused, by the reason.", ("reason",))
+        )
+        self.provider_calls = self._added(
+            Count(
+                "oauth_proxy_provider_calls",
+                "Calls to Frame.io, by what was asked and how it ended.",
+                ("call", "result"),
+                [(call, "ok") for call in CALLS],
+            )
+        )
+        self._provider_took = self._added(
+            Histogram(
+                "oauth_proxy_provider_call_duration_seconds",
+                "Time that calls to Frame.io took, the wait for a free connection included.",
+                LATENCIES,
+                ("call",),
+                [(call,) for call in CALLS],
+            )
+        )
+        build: Labels = version, platform.python_version()
+        self.show(
+            "oauth_proxy_build_info",
+            "Always 1; the labels say what runs.",
+            lambda: {build: 1.0},
+            ("version", "python"),
+        )
+        ProcessCollector(registry=self.registry)
+
+    def provider_called(self, call: str, result: str, seconds: float) -> None:
+        """Count one of CALLS to Frame.io, and how it ended. A call that was not made has no duration."""
+        self.provider_calls.add(call, result)
+        if result != "provider_paused":
+            self._provider_took.add(seconds, call)
+
+    def show(
+        self,
+        name: str,
+        documentation: str,
+        read: Callable[[], Mapping[Labels, float]],
+        labels: Labels = (),
+        *,
+        grows: bool = False,
+    ) -> None:
+        """Add a gauge, or a counter that a part keeps itself, which is read when somebody asks for the metrics."""
+        self._added(Shown(name, documentation, labels, read, grows=grows))
+
+    def show_traffic(self, traffic: Mapping[str, Traffic]) -> None:
+        """Add the metrics of all tools, by their prefixes."""
+        self._added(TrafficMetrics(traffic))
 
     def show_store(self, name: str, is_up: Callable[[], bool]) -> None:
         """Add a metric that shows whether the store of that name can be reached."""
-        gauge = Gauge(f"oauth_proxy_{name}_up", "Whether the store answers, 1 or 0.", registry=self.registry)
-        gauge.set_function(is_up)
+        self.show(f"oauth_proxy_{name}_up", "Whether the store answers, 1 or 0.", lambda: {(): float(is_up())})
+
+    def _added(self, collector: C) -> C:
+        self.registry.register(collector)
+        return collector
+
+
+def process_metrics() -> CollectorRegistry:
+    """The metrics of a process that serves nobody: its memory, CPU time and descriptors."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry

@@ -54,7 +54,7 @@ class Pool:
         self._ssl = (ssl_context or ssl.create_default_context()) if address.tls else None
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._limit = limit
+        self.limit = limit
         self._most_tunnels = most_tunnels
         self._idle_time = idle
         self._tick = min(1.0, timeout, idle) / 4
@@ -101,7 +101,7 @@ class Pool:
 
     def _quiet_since(self) -> float:
         """Since when a connection must be silent for another owner to use it."""
-        may_grow = len(self._open) + self._connecting < self._limit
+        may_grow = len(self._open) + self._connecting < self.limit
         return asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
 
     async def connect(self) -> UpstreamConnection:
@@ -182,12 +182,12 @@ class Pool:
 
     def _take_place(self) -> bool:
         """Count a connection that is about to be made, if one more is allowed; return whether it is."""
-        is_free = len(self._open) + self._connecting < self._limit
+        is_free = len(self._open) + self._connecting < self.limit
         self._connecting += is_free
         return is_free
 
     def _offer_slot(self) -> None:
-        if len(self._open) + self._connecting < self._limit and self._promise(None):
+        if len(self._open) + self._connecting < self.limit and self._promise(None):
             self._connecting += 1
 
     def _promise(self, connection: UpstreamConnection | None) -> bool:
@@ -201,8 +201,8 @@ class Pool:
 
     async def _wait_for_one(self, until: float) -> UpstreamConnection | None:
         """Return a connection, or None if the caller may make one, which `_connecting` counts already."""
-        if len(self._waiters) >= self._limit:
-            raise UpstreamBusy(f"{self._address}: {self._limit} requests are waiting already")
+        if len(self._waiters) >= self.limit:
+            raise UpstreamBusy(f"{self._address}: {self.limit} requests are waiting already")
         waiter: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:

@@ -9,10 +9,12 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import formatdate
+from time import monotonic
 
 from aiohttp import HttpVersion11, web
 
 from oauth_proxy.stall import keep_alive, reset
+from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims, for_one_visitor
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.head import Head
@@ -35,6 +37,8 @@ class Forwarded(web.StreamResponse):
     status = 0
     body_length = 0
     """Bytes of the body that were sent; the access log reads them."""
+    stays_open = False
+    """Whether it is an event stream, which lasts for as long as both sides like."""
     keep_alive: bool | None = None
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
@@ -59,11 +63,12 @@ async def pass_on(
     claims: Claims,
     added: Lines,
     keep_alive: bool,
+    traffic: Traffic,
 ) -> Forwarded:
     """Send the response that begins with `head`, with the lines `added` after its own.
 
     A complete response goes out in one write. A response that was cut closes the client's connection, and one line
-    in the log says why.
+    in the log says why. `traffic` counts that, and how long an event stream was open.
     """
     claims.strike(head)
     chunked = head.chunked or head.length is None
@@ -75,15 +80,24 @@ async def pass_on(
     if connection.complete and transport is not None and not transport.is_closing():
         _send(transport, connection, response, opening, chunked=chunked)
         return response
+    response.stays_open = head.event_stream
+    began = monotonic()
     try:
         await _stream(request, connection, response, opening, chunked=chunked)
     except CutShort as cut:
         _log.warning("an answer was cut short: %s", cut)
+        traffic.failed("visitor_too_slow" if connection.error is None else "cut_short")
         response.force_close()
         _cut(request.transport)
     except BaseException:
         _cut(request.transport)  # the caller must not add an error page
         raise
+    else:
+        if not connection.complete:
+            traffic.failed("visitor_left")
+    finally:
+        if response.stays_open:
+            traffic.streams["events"].add(monotonic() - began)
     return response
 
 

@@ -118,6 +118,11 @@ class Upstreams:
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
         return ask, Outgoing(owner, request_target, lines, added, body)
 
+    @property
+    def by_prefix(self) -> dict[str, Upstream]:
+        """All tools, by the prefix of the path that leads to each."""
+        return {route.prefix: route.upstream for route in self._routes}
+
     def close_tunnels(self, ending: Ending) -> None:
         """Close the WebSockets of all visitors, strangers' too, and each that is opened later. Returns at once.
 

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from time import monotonic
 from typing import cast
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -15,6 +16,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.reading import Reading
 from oauth_proxy.stall import keep_alive
+from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.ends import Tunnel, Tunnels, TunnelSide
@@ -28,16 +30,20 @@ _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 async def tunnel(
-    pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims, tunnels: Tunnels
+    pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims, tunnels: Tunnels, traffic: Traffic
 ) -> Forwarded:
     """Open a WebSocket to the tool and forward it until it ends; see `Upstream.tunnel`."""
+    started = monotonic()
     accept = expected_accept(request)
     connection = await pool.connect_tunnel()
     try:
         await connection.ask(request_head("GET", outgoing.target, outgoing.lines, _UPGRADE), upgrading=True)
         head, added = connection.response_head(), outgoing.added
+        traffic.began(head.status, monotonic() - started)
         if head.status != 101:
-            refusal = await pass_on(request, connection, head, claims=claims, added=added, keep_alive=False)
+            refusal = await pass_on(
+                request, connection, head, claims=claims, added=added, keep_alive=False, traffic=traffic
+            )
             connection.abort()
             return refusal
         # Start with an empty buffer: a transport calls `pause_writing` only when its buffer becomes full.
@@ -54,9 +60,11 @@ async def tunnel(
     joined = _join(request, visitor, connection, opening)
     tunnels.add(joined)
     del outgoing, head, added, accept, opening  # saves memory: thousands may be open and idle
+    opened = monotonic()
     try:
         await joined.until_over()
     finally:
+        traffic.streams["websocket"].add(monotonic() - opened)
         tunnels.discard(joined)
         joined.let_go()
     return Forwarded(101, keep_alive=False)

@@ -7,11 +7,13 @@ response.
 
 import asyncio
 import ssl
+from time import monotonic
 
 from aiohttp import web
 
-from oauth_proxy.endings import Ending
-from oauth_proxy.errors import BadRequest, HungUp
+from oauth_proxy.endings import SESSION_OVER, Ending, ending_of
+from oauth_proxy.errors import BadRequest, HungUp, ProxyError, RequestTooSlow
+from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.ends import Tunnels
@@ -62,6 +64,8 @@ class Upstream:
         self._tunnel_shares = Shares(most_tunnels, 0)
         self._tunnels = Tunnels()
         self._body_rate = body_rate
+        self.traffic = Traffic()
+        """What has been counted of the requests for this tool."""
 
     async def forward(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
         """Send the request to the tool and its response to the client. The result has been sent already.
@@ -75,36 +79,50 @@ class Upstream:
             raise BadRequest("CONNECT asks for a tunnel to somewhere")
         body = Body(request, self._body_rate, outgoing.body)
         wire = request_head(method, outgoing.target, outgoing.lines, body.framing)
-        if not self._shares.take(owner):
-            await self._shares.wait(owner)
+        started = monotonic()
         try:
-            connection = self._pool.at_rest(owner) or await self._pool.connect()
+            if not self._shares.take(owner):
+                await self._shares.wait(owner)
             try:
-                if body.in_hand is None:
-                    return await self._while_sending(request, body, connection, wire, outgoing)
-                if body.in_hand:
-                    wire += body.in_hand
-                to_head = method == "HEAD"
-                await connection.ask(wire, to_head=to_head)
-                hung_up = isinstance(connection.error, HungUp) and not connection.is_answered
-                if hung_up and connection.exchanges > 1 and method in _IDEMPOTENT:
-                    connection = await self._pool.connect()
+                connection = self._pool.at_rest(owner) or await self._pool.connect()
+                try:
+                    if body.in_hand is None:
+                        return await self._while_sending(request, body, connection, wire, outgoing, started)
+                    if body.in_hand:
+                        wire += body.in_hand
+                    to_head = method == "HEAD"
                     await connection.ask(wire, to_head=to_head)
-                return await pass_on(
-                    request,
-                    connection,
-                    connection.response_head(),
-                    claims=self._claims,
-                    added=outgoing.added,
-                    keep_alive=request.keep_alive and not body.chunked,
-                )
+                    hung_up = isinstance(connection.error, HungUp) and not connection.is_answered
+                    if hung_up and connection.exchanges > 1 and method in _IDEMPOTENT:
+                        connection = await self._pool.connect()
+                        await connection.ask(wire, to_head=to_head)
+                    head = connection.response_head()
+                    self.traffic.began(head.status, monotonic() - started)
+                    return await pass_on(
+                        request,
+                        connection,
+                        head,
+                        claims=self._claims,
+                        added=outgoing.added,
+                        keep_alive=request.keep_alive and not body.chunked,
+                        traffic=self.traffic,
+                    )
+                finally:
+                    self._pool.give_back(connection, owner)
             finally:
-                self._pool.give_back(connection, owner)
-        finally:
-            self._shares.give_back(owner)
+                self._shares.give_back(owner)
+        except BaseException as error:
+            self.traffic.failed(_kind(error))
+            raise
 
     async def _while_sending(
-        self, request: web.BaseRequest, body: Body, connection: UpstreamConnection, wire: bytes, outgoing: Outgoing
+        self,
+        request: web.BaseRequest,
+        body: Body,
+        connection: UpstreamConnection,
+        wire: bytes,
+        outgoing: Outgoing,
+        started: float,
     ) -> Forwarded:
         """Send a request whose body is still arriving: the tool may respond before it has all of it.
 
@@ -117,11 +135,18 @@ class Upstream:
         try:
             await response
             head = connection.response_head()
+            self.traffic.began(head.status, monotonic() - started)
             if head.status >= 400:
                 sender.cancel()
             keep_alive = request.keep_alive and not (body.chunked or connection.sending)
             return await pass_on(
-                request, connection, head, claims=self._claims, added=outgoing.added, keep_alive=keep_alive
+                request,
+                connection,
+                head,
+                claims=self._claims,
+                added=outgoing.added,
+                keep_alive=keep_alive,
+                traffic=self.traffic,
             )
         finally:
             sender.cancel()
@@ -135,12 +160,16 @@ class Upstream:
         Raises the errors of `forward`. A response other than 101 is forwarded as an ordinary one, and closes the
         client's connection.
         """
-        if not self._tunnel_shares.take(outgoing.owner):
-            await self._tunnel_shares.wait(outgoing.owner)
         try:
-            return await tunnel(self._pool, request, outgoing, self._claims, self._tunnels)
-        finally:
-            self._tunnel_shares.give_back(outgoing.owner)
+            if not self._tunnel_shares.take(outgoing.owner):
+                await self._tunnel_shares.wait(outgoing.owner)
+            try:
+                return await tunnel(self._pool, request, outgoing, self._claims, self._tunnels, self.traffic)
+            finally:
+                self._tunnel_shares.give_back(outgoing.owner)
+        except BaseException as error:
+            self.traffic.failed(_kind(error))
+            raise
 
     def close_tunnels(self, ending: Ending) -> None:
         """Close every WebSocket, and each that is opened later. Returns at once."""
@@ -170,3 +199,17 @@ class Upstream:
     def waiting(self) -> int:
         """The number of requests waiting for a connection."""
         return self._pool.waiting
+
+    @property
+    def limit(self) -> int:
+        """The most connections for exchanges."""
+        return self._pool.limit
+
+
+def _kind(error: BaseException) -> str:
+    """Return what an exchange that ended with this error counts as; see `Traffic.failed`."""
+    if isinstance(error, ProxyError):
+        return "body_too_slow" if isinstance(error, RequestTooSlow) else error.name.removeprefix("upstream_")
+    if isinstance(error, asyncio.CancelledError) and (ending := ending_of(error)) is not None:
+        return "session_over" if ending == SESSION_OVER else "stopping"
+    return "visitor_left" if isinstance(error, ConnectionError | asyncio.CancelledError) else "fault"

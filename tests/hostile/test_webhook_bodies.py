@@ -31,7 +31,7 @@ def lines(wire: Wire, body: bytes, address: str = "192.0.2.1") -> list[str]:
 
 
 def bodies(wire: Wire) -> WholeBodies:
-    return wire.stage.proxy._gateway._bodies
+    return wire.stage.proxy._gateway.bodies
 
 
 async def strange_calls(

@@ -17,6 +17,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from tests.support.metrics import metrics
 from tests.support.proxy import SECRET, Clock, Stage, free_port, on_stage, settings_tree
 from tests.support.units import PATIENCE
 
@@ -94,10 +95,7 @@ class Proxies:
 
     async def metrics(self) -> dict[str, float]:
         """Everything that /metrics says, by name and labels."""
-        async with aiohttp.ClientSession() as http, http.get(f"http://{self.admin}/metrics") as answer:
-            text = await answer.text()
-        lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-        return {name: float(value) for name, _, value in lines}
+        return await metrics(f"http://{self.admin}")
 
     async def unready(self) -> None:
         """Wait until /readyz says that it is stopping, as often as there are workers that may be asked."""
