@@ -240,7 +240,7 @@ class Proxy:
         """Count the one refusal that is not raised: of somebody who is signed in and may not enter."""
         is_refused = outcome.by == "proxy" and outcome.cause is not None
         if is_refused and outcome.response.status == NotAllowed.status:
-            self.metrics.refusals.add("not_allowed")
+            self.metrics.refusals.add(NotAllowed.kind())
         return outcome
 
     def _failure(

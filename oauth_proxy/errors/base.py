@@ -35,7 +35,12 @@ class ProxyError(Exception):
         self.cause = cause
         self.retry_after = retry_after or self.retry_after
 
+    @classmethod
+    def kind(cls) -> str:
+        """The name of this kind of failure for programs, such as `sign_in_required`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
     @property
     def name(self) -> str:
-        """The failure's name for programs, such as `sign_in_required`."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        """The failure's name for programs: its `kind`."""
+        return self.kind()

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from oauth_proxy import errors
 from oauth_proxy.telemetry.counts import LATENCIES, Count, Durations, Histogram, Labels, Shown, code
 from oauth_proxy.telemetry.traffic import Traffic, TrafficMetrics
 
@@ -15,6 +16,12 @@ C = TypeVar("C", bound=Collector)
 
 CALLS = ("exchange", "profile", "refresh", "revoke")
 """What Frame.io is asked for."""
+REFUSED = tuple(
+    each.kind()
+    for each in (getattr(errors, name) for name in errors.__all__)
+    if issubclass(each, errors.ProxyError) and each is not errors.ProxyError
+)
+"""Why a request can be refused; besides, there are faults of ours."""
 REFRESHES = ("done", "shared", "ended", "failed")
 """How a refresh of tokens can end; `shared` is the wait for one of another request or process."""
 
@@ -72,14 +79,19 @@ class Metrics:
             )
         )
         self.refusals = self._added(
-            Count("oauth_proxy_refusals", "Requests that were refused, by the reason.", ("reason",))
+            Count(
+                "oauth_proxy_refusals",
+                "Requests that were refused, by the reason.",
+                ("reason",),
+                [(each,) for each in (*REFUSED, "fault")],
+            )
         )
         self.provider_calls = self._added(
             Count(
                 "oauth_proxy_provider_calls",
                 "Calls to Frame.io, by what was asked and how it ended.",
                 ("call", "result"),
-                [(call, "ok") for call in CALLS],
+                [(call, result) for call in CALLS for result in ("ok", "provider_away", "provider_refused_us")],
             )
         )
         self._provider_took = self._added(
