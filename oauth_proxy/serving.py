@@ -137,6 +137,7 @@ async def _served(
         services["tool_api"] = await tool_api.service(stack, api, at["tool_api"])
     tls = ServerTls(settings.tls, inherited.tls, system.wall) if settings.tls else None
     if tls:
+        proxy.metrics.show_certificates(lambda: tls.ends)
         stack.callback(asyncio.create_task(tls.forever()).cancel)
     context = tls.context if tls else None
     services["public"] = await server.service(stack, public, at["public"], context, drain=_LAST)

@@ -82,6 +82,11 @@ class ServerTls:
         if changed:
             self._choice = _Choice(self._pairs)  # at once: a handshake sees all of the old or all of the new
 
+    @property
+    def ends(self) -> dict[str, float]:
+        """When each certificate in use ends, in seconds since the epoch, by its file."""
+        return {str(pair): pair.certificate.ends.timestamp() for pair in self._pairs}
+
     async def forever(self) -> None:
         """Call `look` every few seconds, in a thread, because a file may be slow to read."""
         while True:

@@ -167,7 +167,7 @@ async def test_what_is_near_its_limit_shows_and_nothing_sent_makes_a_label(stage
     used = {name: number for name, number in after.items() if name.startswith("oauth_proxy_limit_used_ratio")}
     assert [re.findall('"(.*)"', name)[0] for name in used] == ["connections", "held_bodies", "descriptors"]
     assert all(0 <= number < 0.2 for number in used.values())
-    assert (code(599), code(404), code(499)) == ("other", "404", "499")
+    assert (code(599), code(404), code(499), code(444)) == ("other", "404", "499", "444")
 
 
 async def test_several_workers_count_as_one_and_a_dead_ones_counters_stay(
@@ -205,7 +205,14 @@ def test_of_states_the_worst_counts_and_numbers_are_added() -> None:
     def told(number: float) -> list[list[object]]:
         return [
             [name, "", "gauge", [[name, [["a", "b"]], number]]]
-            for name in ("x_up", "x_ratio", "x_info", "x_bytes", "process_start_time_seconds")
+            for name in (
+                "x_up",
+                "x_ratio",
+                "x_info",
+                "x_bytes",
+                "x_timestamp_seconds",
+                "process_start_time_seconds",
+            )
         ]
 
     text = exposition(merged([told(1), told(3)])).decode()
@@ -214,6 +221,7 @@ def test_of_states_the_worst_counts_and_numbers_are_added() -> None:
         'x_ratio{a="b"}': "3.0",
         'x_info{a="b"}': "3.0",
         'x_bytes{a="b"}': "4.0",
+        'x_timestamp_seconds{a="b"}': "1.0",
         'process_start_time_seconds{a="b"}': "1.0",
     }
 

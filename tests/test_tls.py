@@ -20,6 +20,7 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import Tls
 from tests.support.certificates import Authority, Visit, replace_link
 from tests.support.command import started, written
+from tests.support.metrics import metrics
 from tests.support.proxy import Stage, free_port, on_stage
 from tests.support.tool import until
 from tests.support.units import PATIENCE
@@ -312,3 +313,19 @@ async def test_a_session_is_resumed_after_files_were_replaced(
                 assert again.resumed
                 assert await asyncio.to_thread(again.asks)
                 again.leaves()
+
+
+async def test_the_metrics_say_when_each_certificate_ends_also_once_it_is_renewed(
+    tmp_path: Path, authority: Authority, often: None
+) -> None:
+    name = "oauth_proxy_certificate_expiry_timestamp_seconds"
+    soon, later = (datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) for days in (3, 90))
+    pair = authority.pair(tmp_path / "a", "localhost")
+    authority.write(tmp_path / "a", "localhost", ends=soon)
+    async with with_tls([pair]) as stage:
+        label = f'{name}{{file="{pair["cert"]}"}}'
+        assert (await metrics(stage.admin_url))[label] == soon.timestamp()
+        authority.write(tmp_path / "a", "localhost", ends=later)
+        async with asyncio.timeout(PATIENCE):
+            while (await metrics(stage.admin_url))[label] != later.timestamp():  # noqa: ASYNC110 it looks often
+                await asyncio.sleep(0.02)

@@ -18,7 +18,8 @@ LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 LIFETIMES = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0)
 """Upper bounds in seconds, for what stays open: a second to a day."""
 
-_CODES = {**{int(status): str(int(status)) for status in HTTPStatus}, 499: "499"}
+_CODES = {**{int(status): str(int(status)) for status in HTTPStatus}, 444: "444", 499: "499"}
+"""Registered ones, and nginx's two for requests that nobody waits for the answer of."""
 
 
 def code(status: int) -> str:

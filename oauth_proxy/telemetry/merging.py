@@ -47,8 +47,8 @@ def snapshot(registry: CollectorRegistry) -> Written:
 def merged(snapshots: Iterable[Written]) -> Written:
     """The metrics of all these processes: they are added, but for states, of which the worst one counts.
 
-    That is the smallest of `…_up`, and the largest `…_ratio`. What runs (`…_info`) is the same everywhere, and the
-    oldest process tells since when.
+    That is the smallest of `…_up`, the earliest `…_timestamp_seconds`, and the largest `…_ratio`. What runs is the
+    same everywhere (`…_info`), and the oldest process tells since when.
     """
     families: dict[str, Family] = {}
     for each in snapshots:
@@ -85,7 +85,7 @@ class _Collected(Collector):
 
 
 def _combined(name: str, one: float, other: float) -> float:
-    if name.endswith("_up") or name == "process_start_time_seconds":
+    if name.endswith(("_up", "_timestamp_seconds")) or name == "process_start_time_seconds":
         return min(one, other)
     return max(one, other) if name.endswith(("_ratio", "_info")) else one + other
 

@@ -138,6 +138,15 @@ class Metrics:
         """Add a metric that shows whether the store of that name can be reached."""
         self.show(f"oauth_proxy_{name}_up", "Whether the store answers, 1 or 0.", lambda: {(): float(is_up())})
 
+    def show_certificates(self, ends: Callable[[], Mapping[str, float]]) -> None:
+        """Add a metric that shows when the certificate of each file ends."""
+        self.show(
+            "oauth_proxy_certificate_expiry_timestamp_seconds",
+            "When the certificate in use ends, in seconds since the epoch.",
+            lambda: {(file,): moment for file, moment in ends().items()},
+            ("file",),
+        )
+
     def _added(self, collector: C) -> C:
         self.registry.register(collector)
         return collector

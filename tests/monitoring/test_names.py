@@ -3,7 +3,7 @@
 import re
 
 from tests.support.browser import Visitor
-from tests.support.metrics import exposed
+from tests.support.metrics import exposed, show_optional
 from tests.support.monitoring import alerts, expressions, panels, selected
 from tests.support.places import ROOT
 from tests.support.proxy import Stage
@@ -20,7 +20,7 @@ OF_THE_PARENT = {
 
 async def test_every_metric_and_label_of_dashboard_and_alerts_exists(stage: Stage, visitor: Visitor) -> None:
     await visitor.login(f"{stage.url}/echo")
-    stage.proxy.metrics.show_store("redis", lambda: True)
+    show_optional(stage)
     samples = re.findall(r"^(\w+)(?:\{(.*)\})? ", await exposed(stage.admin_url), re.MULTILINE)
     labels = {name: set(re.findall(r'(\w+)="', rest)) for name, rest in samples}
     labels |= {name: set() for name in OF_THE_PARENT}

@@ -77,6 +77,7 @@ FIRES: dict[str, dict[str, str]] = {
     "OAuthProxyStoreDown": {"oauth_proxy_redis_up": "0x60"},
     "OAuthProxyNearLimit": {'oauth_proxy_limit_used_ratio{limit="descriptors"}': "0.9x60"},
     "OAuthProxyConnectionsRefused": {"oauth_proxy_connections_refused_total": "0x58 1x2"},
+    "OAuthProxyCertificateEnds": {'oauth_proxy_certificate_expiry_timestamp_seconds{file="a"}': "900000x60"},
     "OAuthProxyTokensGuessed": {
         'oauth_proxy_refusals_total{reason="too_many_wrong_tokens"}': GROWS.format(3),
     },
@@ -87,6 +88,7 @@ WELL = {
     "oauth_proxy_worker_restarts_total": "3x60",
     "oauth_proxy_last_reload_successful": "1x60",
     "oauth_proxy_redis_up": "1x60",
+    'oauth_proxy_certificate_expiry_timestamp_seconds{file="a"}': "9000000x60",
     "oauth_proxy_logins_started_total": GROWS.format(2),
     "oauth_proxy_connections_refused_total": "7x60",
     'oauth_proxy_refusals_total{reason="fault"}': "1x60",

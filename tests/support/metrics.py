@@ -24,9 +24,15 @@ async def metrics(url: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
+def show_optional(stage: Stage) -> None:
+    """Add the metrics that the plain configuration has no need of: of a store, and of certificates."""
+    stage.proxy.metrics.show_store("redis", lambda: True)
+    stage.proxy.metrics.show_certificates(lambda: {"a.pem": 1.8e9})
+
+
 async def families(stage: Stage) -> set[str]:
     """The names of all metrics that there are, without `_total` and the like: a worker's and the parent's."""
-    stage.proxy.metrics.show_store("redis", lambda: True)
+    show_optional(stage)
     described = re.findall(r"^# HELP (\S+)", await exposed(stage.admin_url), re.MULTILINE)
     return {name.removesuffix("_total") for name in described} | {each[0] for each in Status().metrics()}
 
