@@ -18,7 +18,9 @@ OF_THE_PARENT = {
 """A stage has none; tests/test_readme.py knows them."""
 
 
-async def test_every_metric_and_label_of_dashboard_and_alerts_exists(stage: Stage, visitor: Visitor) -> None:
+async def test_every_metric_and_label_of_dashboard_alerts_and_manual_exists(
+    stage: Stage, visitor: Visitor
+) -> None:
     await visitor.login(f"{stage.url}/echo")
     show_optional(stage)
     samples = re.findall(r"^(\w+)(?:\{(.*)\})? ", await exposed(stage.admin_url), re.MULTILINE)
@@ -31,6 +33,10 @@ async def test_every_metric_and_label_of_dashboard_and_alerts_exists(stage: Stag
     for expression in expressions().values():
         for pattern in re.findall('__name__=~"([^"]*)"', expression):
             assert [name for name in labels if re.fullmatch(pattern, name)], pattern
+    for first, *rest in table(OPERATING, "Metrics"):
+        second = rest[0] if rest and not rest[0].startswith("|") else ""  # an empty cell
+        for name in {named(first)[0], f"{named(first)[0]}_count"} & labels.keys() - OF_THE_PARENT:
+            assert labels[name] == set(named(second)), name
 
 
 async def test_every_label_value_that_an_alert_waits_for_can_come(stage: Stage) -> None:

@@ -7,8 +7,7 @@ import aiohttp
 from oauth_proxy.process.status import Status
 from tests.support.proxy import Stage
 
-SUFFIXES = ("", "_total", "_bucket", "_sum", "_count")
-NAME = re.compile(r"\b(?:oauth_proxy|process)_[a-z0-9_]+")
+_NAME = re.compile(r"\b(?:oauth_proxy|process)_[a-z0-9_]+")
 
 
 async def exposed(url: str) -> str:
@@ -38,5 +37,5 @@ async def families(stage: Stage) -> set[str]:
 
 
 def named_metrics(text: str) -> set[str]:
-    """Every name of a metric in a text, such as an expression of PromQL."""
-    return set(NAME.findall(text))
+    """Every name of a metric in a text, without `_total`."""
+    return {name.removesuffix("_total") for name in _NAME.findall(text)}
