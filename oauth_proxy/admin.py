@@ -93,18 +93,22 @@ class Admin:
             case "/command":
                 return await self._command(request)
             case "/metrics":
-                return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+                return await self._metrics()
             case "/healthz":
                 return web.Response(text="ok\n")
             case "/readyz":
                 return self._readiness()
         return web.Response(status=404, text="/metrics, /healthz and /readyz are here\n")
 
-    async def _metrics(self) -> bytes:
-        told, recent = await asyncio.gather(self._siblings.gather("metrics"), self._siblings.gather("recent"))
+    async def _metrics(self) -> web.Response:
+        try:
+            told, recent = await asyncio.gather(self._siblings.gather("metrics"), self._siblings.gather("recent"))
+        except TimeoutError:  # a part of them would look as if counters had fallen
+            return web.Response(status=503, text="the parent process does not reply\n")
         name, number = "oauth_proxy_recent_sessions", distinct(recent)
         seen = [name, "Sessions that were seen in the last 15 minutes.", "gauge", [[name, [], number]]]
-        return exposition(merged([*told, [seen]]))
+        body = exposition(merged([*told, [seen]]))
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _readiness(self) -> web.Response:
         """Also ready if Redis is down: it is down for all replicas at once, and each continues alone."""

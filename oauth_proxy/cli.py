@@ -1,17 +1,14 @@
 """The command `oauth-proxy`. Only this module prints, reads the environment and exits."""
 
 import asyncio
-import gc
 import json
 import logging
 import os
 import secrets
 import socket
 import sys
-import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.resources import files
@@ -22,24 +19,11 @@ import click
 
 from oauth_proxy import __version__, control
 from oauth_proxy.errors import ConfigurationError, MayPass
-from oauth_proxy.inherited import Inherited
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
-from oauth_proxy.memory import Bell
 from oauth_proxy.migration import migrate
-from oauth_proxy.process import (
-    Forked,
-    Given,
-    Listeners,
-    Parent,
-    PrivateFolder,
-    Supervisor,
-    given_sockets,
-    preload,
-    serve,
-)
+from oauth_proxy.process import Given, run_processes
 from oauth_proxy.settings import Loaded, effective, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
-from oauth_proxy.tls import bare_context
 
 log = logging.getLogger("oauth_proxy")
 
@@ -91,7 +75,8 @@ def run(file: Path) -> None:
 
     def read() -> Loaded:
         loaded = load_with_files(file, os.environ)
-        configure_logging(loaded.settings.log.format, sys.stderr)
+        if not logging.getLogger().handlers:  # a reload may still fail, and then the log stays as it is
+            configure_logging(loaded.settings.log.format, sys.stderr)
         for note in notes(loaded.settings, datetime.now(UTC).date()):
             log.warning("%s", note)
         return loaded
@@ -242,37 +227,8 @@ def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Seque
     A second signal ends the process at once.
     """
     keep_freed_memory()
-    environ = dict(os.environ)
-    supervisor = Supervisor(environ)
-    listeners = Listeners([*given, *given_sockets(environ)])
-    bell, since, private, tls = Bell(), time.monotonic(), PrivateFolder(environ), bare_context()
-
-    def prepared() -> Loaded:
-        loaded = read()
-        if loaded.settings.session.store == "cookie":
-            private.make()
-        preload(loaded.settings)
-        with suppress(AttributeError):  # only CPython has this call
-            gc.freeze()  # the workers share what exists now: a collection would write to all of it
-        return loaded
-
-    try:
-        Parent(prepared, tell, listeners, supervisor).run()
-    except Forked as forked:
-        settings = forked.generation.settings
-        inherited = Inherited(
-            forked.generation.listeners,
-            bell=bell,
-            tls=tls,
-            private=private.file,
-            workers=settings.worker_count,
-            since=since,
-        )
-        sys.exit(serve(settings, inherited, forked.sock, sys.stderr))
-    except BaseException:
-        private.remove()
-        raise
-    private.remove()
+    if status := run_processes(read, tell, given, dict(os.environ), sys.stderr):
+        sys.exit(status)
 
 
 def _new_secret() -> str:

@@ -26,7 +26,7 @@ DRAIN = 30.0
 """Seconds that requests in progress have to finish after a stop."""
 _IDLE_GRACE = 1.0
 """Seconds after a stop for which an idle connection stays open: its next request may be on its way already."""
-_ADMIN_PATIENCE = 1.0
+_ADMIN_PATIENCE = 15.0
 """Seconds for which operators' connections may stay open after those of visitors have ended."""
 _LAST = 0.5
 """Seconds that a request still has after these, and again after its body has been ended."""
@@ -42,6 +42,9 @@ class Running:
         self.admin = services["admin"].at
         self.is_ready = True
         """Whether new visitors should be sent here."""
+        self.is_accepting = True
+        self.closed: Callable[[], None] = lambda: None
+        """Is called when no connection of visitors is accepted any more."""
 
     async def stop(self, delay: float, patience: float) -> None:
         """End for good: wait `delay` seconds as not ready, let nobody in, give requests `patience` seconds.
@@ -58,23 +61,25 @@ class Running:
             public.close_idle()
             await public.emptied(patience - _IDLE_GRACE)
 
-    async def hand_over(self, patience: float, closed: Callable[[], None], newer: Settings) -> None:
+    async def hand_over(self, patience: float, newer: Settings) -> None:
         """End because other processes accept connections now: what is open may go on for `patience` seconds.
 
-        `closed` is called when no connection is accepted any more. Whom the `newer` settings refuse is refused
-        here, too.
+        Whom the `newer` settings refuse is refused here, too.
 
         No connection is closed in the middle of a request or where the next may be on its way: each ends after its
         next response, or after it was idle for as long as any may be.
         """
         self._drain()
+        self.obey(newer)
         await self._stop_accepting(*self._services)
-        self.proxy.obey(newer)
-        closed()
         if not await self._services["public"].emptied(patience):
             self.proxy.end_streams()
             await self._services["public"].emptied(ends.FRAME_ENDS + ends.ANSWER)
         await self._services["admin"].emptied(_ADMIN_PATIENCE)  # it may be told of this reload just now
+
+    def obey(self, newer: Settings) -> None:
+        """Refuse whom these settings refuse: other processes serve with them."""
+        self.proxy.obey(newer)
 
     def _drain(self) -> None:
         self.is_ready = False
@@ -85,6 +90,8 @@ class Running:
         for name in names:
             if name in self._services:
                 await self._services[name].stop_accepting()
+        self.is_accepting = False
+        self.closed()
 
 
 @asynccontextmanager

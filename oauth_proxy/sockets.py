@@ -35,6 +35,20 @@ class Listener:
         self.at = at if at.path else replace(at, port=port)
         """Where it listens, with the actual port."""
 
+    def is_there(self) -> bool:
+        """Whether clients can find it: the file of a Unix socket may have been removed or replaced."""
+        if self._inode is None or self.at.path is None:
+            return True
+        try:
+            return Path(self.at.path).lstat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def let_go(self) -> None:
+        """Close the sockets and leave the file, which is another listener's."""
+        for each in self.sockets:
+            each.close()
+
     def close(self) -> None:
         """Close the sockets; remove a Unix socket's file, unless another process has replaced it."""
         for each in self.sockets:
@@ -92,8 +106,10 @@ def _unix(at: Listen, path: Path) -> Listener:
 
 
 def let_in(at: Listen) -> None:
-    """Set who may connect to the Unix socket that is there."""
-    path = Path(at.path or "")
+    """Set who may connect to the Unix socket that is there; any other listener is for everybody."""
+    if at.path is None:
+        return
+    path = Path(at.path)
     if at.group is not None:
         os.chown(path, -1, _group_id(at, at.group))
     path.chmod(at.mode)

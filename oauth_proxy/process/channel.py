@@ -5,6 +5,7 @@ The law: the parent never waits for a worker.
 
 import json
 import socket
+from contextlib import suppress
 from typing import Any
 
 Message = dict[str, Any]
@@ -58,7 +59,11 @@ class Channel:
         except OSError:  # BlockingIOError: that was all; any other: the worker has ended
             pass
         *lines, self._in = self._in.split(b"\n")
-        return [json.loads(line) for line in lines if line]
+        messages = []
+        for line in lines:
+            with suppress(ValueError):  # the rest of one that was too long
+                messages.append(json.loads(line))
+        return messages
 
     def close(self) -> None:
         """Close this end: a worker that still runs learns that it is alone."""

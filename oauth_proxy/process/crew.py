@@ -48,6 +48,7 @@ class Worker:
         self.state = "starting"
         """`starting`, then `prepared`, then `serving`; `leaving` once it was told to end."""
         self.born = self.heard = time.monotonic()
+        self._is_killed = False
         self.metrics: Any = []
         """What it last told of its metrics."""
 
@@ -75,6 +76,8 @@ class Worker:
         """Kill it if its event loop does not go round, if it does not become ready, or at `killed_at`."""
         if self.channel.is_waiting:
             self.channel.send()
+        if self._is_killed:
+            return
         if now - self.heard > SILENCE:
             self._kill(f"no sign of life for {SILENCE:g} s")
         elif self.state == "starting" and now - self.born > START:
@@ -85,7 +88,7 @@ class Worker:
     def _kill(self, why: str) -> None:
         log.error("worker %d is killed: %s", self.pid, why)
         os.kill(self.pid, signal.SIGKILL)
-        self.heard = self.born = time.monotonic()
+        self._is_killed = True
 
 
 class Generation:

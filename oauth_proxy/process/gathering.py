@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from oauth_proxy.process.channel import Message
 from oauth_proxy.telemetry import lasting, merged
 
+_LOOK_AGAIN = 0.1
 PATIENCE = 1.0
 """Seconds to wait for the reply of a worker."""
 
@@ -24,13 +25,20 @@ class Member(Protocol):
 class Gathering:
     """One question of one worker."""
 
-    def __init__(self, asker: Member, number: int, topic: str, asked: Iterable[Member]) -> None:
+    def __init__(self, asker: Member, number: int, topic: str, asked: Iterable[Member], past: Any) -> None:
+        self.past = past
+        """What workers had counted that had ended by then."""
         self._asker = asker
         self._number = number
         self.topic = topic
         self.until = time.monotonic() + PATIENCE
         self._replies: dict[Member, Any] = dict.fromkeys(asked)
         self._missing = set(self._replies)
+
+    @property
+    def missing(self) -> list[Member]:
+        """Who has not replied."""
+        return list(self._missing)
 
     def told(self, by: Member, content: Any) -> bool:
         """Note a reply; with None, that there will be none. Returns whether it was the last one."""
@@ -55,11 +63,17 @@ class Gatherings:
         self._open: dict[int, Gathering] = {}
         self._number = 0
 
+    @property
+    def patience(self) -> float:
+        """Seconds until a question may have waited for too long."""
+        return _LOOK_AGAIN if self._open else PATIENCE
+
     def begin(self, asker: Member, message: Message, members: Iterable[Member]) -> None:
         """Ask all members what the asker wants to know."""
         self._number += 1
-        gathering = self._open[self._number] = Gathering(asker, message["id"], message["topic"], members)
-        for member in list(gathering._replies):
+        gathering = Gathering(asker, message["id"], message["topic"], members, self._past)
+        self._open[self._number] = gathering
+        for member in gathering.missing:
             member.send({"do": "tell", "topic": message["topic"], "id": self._number})
 
     def told(self, by: Member, message: Message) -> None:
@@ -76,7 +90,7 @@ class Gatherings:
         """A member has ended: nobody waits for it, and what it counted is kept."""
         self._past = merged([self._past, lasting(member.metrics)])
         for number, gathering in list(self._open.items()):
-            if gathering.told(member, None):
+            if gathering.told(member, self._last(gathering, member)):
                 self._finish(number)
 
     def give_up(self) -> None:
@@ -84,11 +98,14 @@ class Gatherings:
         now = time.monotonic()
         for number, gathering in list(self._open.items()):
             if gathering.until <= now:
-                if gathering.topic == "metrics":
-                    for member in list(gathering._missing):
-                        gathering.told(member, member.metrics)
+                for member in gathering.missing:
+                    gathering.told(member, self._last(gathering, member))
                 self._finish(number)
+
+    def _last(self, gathering: Gathering, member: Member) -> Any:
+        """What is known of a member that does not reply. Who has ended counts here, and not in this one's past."""
+        return member.metrics if gathering.topic == "metrics" else None
 
     def _finish(self, number: int) -> None:
         gathering = self._open.pop(number)
-        gathering.finish([self._past, self._own()] if gathering.topic == "metrics" else [])
+        gathering.finish([gathering.past, self._own()] if gathering.topic == "metrics" else [])

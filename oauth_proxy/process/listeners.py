@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.inherited import addresses
@@ -53,8 +54,9 @@ class Listeners:
         wanted = addresses(settings).values()
         self._close(set(self._open) - set(wanted))
         for at in wanted:
-            if at.path and at in self._open:
-                let_in(at)
+            if at in self._open:
+                with suppress(OSError, ConfigurationError):  # after a reload that failed, as it was
+                    let_in(at)
 
     def close(self) -> None:
         """Close all listeners."""
@@ -70,8 +72,16 @@ class Listeners:
                 sock.close()
 
     def _listener(self, at: Listen) -> Listener:
-        if at not in self._open:
-            self._open[at] = opened(at)
+        known = self._open.get(at)
+        if known is not None and known.is_there():
+            try:
+                let_in(at)
+            except OSError as error:
+                raise ConfigurationError([f"cannot listen on {at}: {error.strerror}"]) from None
+            return known
+        if known is not None:  # somebody has removed its file: nobody would find it
+            known.let_go()
+        self._open[at] = opened(at)
         return self._open[at]
 
     def _close(self, which: Iterable[Listen]) -> None:

@@ -29,12 +29,29 @@ _OVERTIME = 15.0
 """Seconds beyond their time after which workers that stop are killed."""
 
 
+class EndedAtOnce(Exception):
+    """A signal has ended the proxy before it served, or while it stopped; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Parent:
-    """`read` loads the configuration, and `tell` is called with the address once the first generation serves."""
+    """`read` loads the configuration, and `tell` is called with the address once the first generation serves.
+
+    `tend` is called about once a second.
+    """
 
     def __init__(
-        self, read: Callable[[], Loaded], tell: Callable[[str], None], listeners: Listeners, supervisor: Supervisor
+        self,
+        read: Callable[[], Loaded],
+        tell: Callable[[str], None],
+        tend: Callable[[], None],
+        listeners: Listeners,
+        supervisor: Supervisor,
     ) -> None:
+        self._tend = tend
         self._listeners = listeners
         self._supervisor = supervisor
         self._selector = selectors.DefaultSelector()
@@ -49,14 +66,15 @@ class Parent:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; a second one ends everything at once.
 
-        Raises ConfigurationError if the first generation cannot serve, and Forked in each worker's process.
+        Raises ConfigurationError if the first generation cannot serve, EndedAtOnce, and Forked in each worker's
+        process.
         """
         with self._wakeups as woken:
             self._selector.register(woken, selectors.EVENT_READ, self._take_signals)
             try:
                 self._succession.start()
                 while self._succession.generations:
-                    for key, _ in self._selector.select(min(_TICK, self._supervisor.watchdog or _TICK)):
+                    for key, _ in self._selector.select(self._patience()):
                         key.data()
                     self._look_around()
             except Forked as forked:
@@ -65,6 +83,10 @@ class Parent:
         self._listeners.close()
         if self._succession.failure is not None:
             raise self._succession.failure
+
+    def _patience(self) -> float:
+        """Seconds until something may be due."""
+        return min(_TICK, self._supervisor.watchdog or _TICK, self._gatherings.patience)
 
     def _workers(self) -> Iterator[Worker]:
         return (worker for generation in self._succession.generations for worker in generation.workers)
@@ -141,9 +163,7 @@ class Parent:
             for worker in self._workers():
                 os.kill(worker.pid, signal.SIGKILL)
             self._listeners.close()
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
+            raise EndedAtOnce(number)
         log.info("stopping; requests under way may finish")
         self._closes_at = time.monotonic() + present.settings.drain_delay
         self._killed_at = self._closes_at + present.settings.drain_at_stop + _OVERTIME
@@ -154,6 +174,7 @@ class Parent:
     def _look_around(self) -> None:
         """What is due: ended workers, silent ones, missing ones, changed files."""
         now = time.monotonic()
+        self._tend()
         was_asleep = now - self._looked_at > 2 * _TICK
         self._looked_at = now
         for worker in list(self._workers()):

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from oauth_proxy.errors import ConfigurationError
 
 _PREFIX = "oauth-proxy-"
+_YOUNG = 60.0
+"""Seconds for which a folder that nobody has locked is left alone."""
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 a folder of our own is made in it, which nobody else can open
 
 
@@ -31,16 +34,27 @@ class PrivateFolder:
         """Make it, if that is not done. Raises ConfigurationError if there is no place for it."""
         if self._path is None:
             self._path = self._made()
-            # The lock is held as long as a process of this proxy lives: so the next one knows what is left over.
-            self._lock = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._hold(self._path)
             _sweep(self._path.parent)
+
+    def restore(self) -> None:
+        """Make it again if somebody has removed it: the workers fill it anew with what they know."""
+        if self._path is not None and not self._path.exists():
+            with suppress(OSError):
+                self._path.mkdir(mode=0o700)
+                os.close(self._lock)
+                self._hold(self._path)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
         if self._path is not None:
             os.close(self._lock)
             shutil.rmtree(self._path, ignore_errors=True)
+
+    def _hold(self, path: Path) -> None:
+        """Lock it for as long as a process of this proxy lives: so the next proxy knows what is left over."""
+        self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def _made(self) -> Path:
         environ = self._environ
@@ -63,6 +77,8 @@ def _sweep(place: Path) -> None:
     """Remove the folders of proxies that were killed."""
     for left in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
+            if time.time() - left.stat().st_mtime < _YOUNG:  # it may be new, and not locked yet
+                continue
             lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

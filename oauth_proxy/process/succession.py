@@ -4,6 +4,7 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 from oauth_proxy.errors import ConfigurationError, MayPass
@@ -11,6 +12,7 @@ from oauth_proxy.process.crew import Generation, Worker
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
 from oauth_proxy.process.supervisor import Supervisor
+from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.process.watching import Watching
 from oauth_proxy.settings import Loaded, changes
 
@@ -18,6 +20,10 @@ log = logging.getLogger(__name__)
 
 MOST_LEAVING = 16
 """Generations that may still have streams open; of more, the oldest are cut."""
+
+
+_READING = 10
+"""Seconds for the configuration and the files that it names to be read: a pipe, or a far file system, may hang."""
 
 
 class Succession:
@@ -49,15 +55,19 @@ class Succession:
         self._watching = Watching()
         self._asked: list[tuple[Worker, int]] = []
         """The workers that wait for the outcome of the reload, each with the number of its question."""
+        self._asked_later: list[tuple[Worker, int]] = []
+        """Those that have asked during a reload: they wait for the next one."""
         self._accepting: set[Worker] | None = None
         """The workers of the generation before that still accept connections, while a reload waits for them."""
         self._must_reload = False
 
     def start(self) -> None:
         """Start a generation with the configuration as it is now. It takes over when it is ready."""
+        began = time.time_ns()
         try:
-            loaded = self._read()
-            self._watching.watch(loaded.files)
+            with at_most(_READING):
+                loaded = self._read()
+            self._watching.watch(loaded.files, began)
             settings = loaded.settings
             if self.present is None:
                 listeners = self._listeners.open_patiently(settings)
@@ -73,10 +83,11 @@ class Succession:
 
     def reload(self, *asker: tuple[Worker, int]) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""
-        self._asked += asker
         if self.coming is not None or self._accepting is not None:
             self._must_reload = True
+            self._asked_later += asker
             return
+        self._asked += asker
         if self.present is None:
             self._reply(["the proxy stops"])
             return
@@ -106,6 +117,7 @@ class Succession:
         failed, self.coming = self.coming, None
         if failed is not None:
             failed.stop(0.0)
+            self._forget_ended()  # the system may have had no room for the first worker
         if self.present is None:
             self.failure = (MayPass if passing else ConfigurationError)(problems)
             return
@@ -124,11 +136,11 @@ class Succession:
     def ended(self, worker: Worker, how: str) -> None:
         """A worker's process has ended."""
         self._asked = [each for each in self._asked if each[0] is not worker]
+        self._asked_later = [each for each in self._asked_later if each[0] is not worker]
         self.closed(worker)
         if worker.generation is self.coming:
-            self.fail([f"a worker has ended at its start: {how}"])
-        if not worker.generation.workers and worker.generation is not self.present:
-            self.generations.remove(worker.generation)
+            self.fail([f"a worker has ended at its start: {how}"], passing=True)
+        self._forget_ended()
 
     def stop(self) -> None:
         """End all generations for good."""
@@ -136,7 +148,11 @@ class Succession:
         for generation in self.generations:
             generation.stop(0.0 if generation is self.coming else delay)
         self.present = self.coming = self._accepting = None
-        self.generations = [each for each in self.generations if each.workers]
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """Keep the generations that have workers, and the one whose workers are replaced."""
+        self.generations = [each for each in self.generations if each.workers or each is self.present]
 
     def _take_over(self, coming: Generation) -> None:
         """All workers of a generation serve: the one before lets its connections end."""
@@ -180,4 +196,5 @@ class Succession:
         """Reload if that was wanted meanwhile."""
         if self._must_reload:
             self._must_reload = False
-            self.reload()
+            asked, self._asked_later = self._asked_later, []
+            self.reload(*asked)

@@ -2,7 +2,11 @@
 
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+
+from oauth_proxy.errors import MayPass
 
 
 class Wakeups:
@@ -33,3 +37,19 @@ class Wakeups:
             signal.signal(number, handler)
         self._woken.close()
         self._wakes.close()
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise ConfigurationError in what is done here if it takes longer. For the main thread."""
+
+    def give_up(*_: object) -> None:
+        raise MayPass([f"the configuration could not be read within {seconds} s; is one of its files a pipe?"])
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

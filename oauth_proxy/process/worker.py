@@ -16,6 +16,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any, TextIO
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0
 """Seconds between two signs of life."""
-_PATIENCE = 2.0
+_PATIENCE = 4.0
 """Seconds to wait for what the other workers tell."""
 _ALONE = 0.5
 """Seconds that requests under way have when the parent has died; the process ends after twice as many."""
@@ -60,7 +61,7 @@ class Line:
 
     async def next(self) -> Message | None:
         """What the parent wants next; None when it has ended. Replies to questions of this worker are not told."""
-        while line := await self._reader.readline():
+        while line := await self._line():
             message: Message = json.loads(line)
             match message["do"]:
                 case "tell":
@@ -74,18 +75,21 @@ class Line:
         return None
 
     async def gather(self, topic: str) -> list[Any]:
-        """What each worker tells; only this one's if the parent does not reply."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                told: list[Any] = await self._ask("gather", topic=topic)
-                return told
-        except TimeoutError:
-            return [self._told(topic)]
+        """What each worker tells. Raises TimeoutError if the parent does not reply."""
+        async with asyncio.timeout(_PATIENCE):
+            told: list[Any] = await self._ask("gather", topic=topic)
+            return told
 
     async def reload(self) -> list[str]:
         """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
         problems: list[str] = await self._ask("reload")
         return problems
+
+    async def _line(self) -> bytes:
+        try:
+            return await self._reader.readline()
+        except (ConnectionError, ValueError):  # the parent was killed, or has said more than anybody can
+            return b""
 
     def _told(self, topic: str) -> Any:
         tell = self.topics.get(topic)
@@ -141,6 +145,7 @@ async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, 
             # collection would visit all of them while all visitors wait. Only CPython has this call.
             with suppress(AttributeError):
                 gc.freeze()
+            up.closed = partial(line.say, "closed")
             line.say("serving", listen=str(up.listen))
             await _until_told(line, up, inherited, settings)
         line.say("last", content=line.topics["metrics"]())
@@ -200,9 +205,13 @@ def _ending(
             if ending is not None:
                 ending.cancel()
             return asyncio.create_task(up.stop(message["delay"], message["patience"]))
-        case "hand_over" if ending is None:
+        case "hand_over":
             newer: Settings = pickle.loads(b64decode(message["settings"]))  # noqa: S301 the parent's, over its own socket
-            return asyncio.create_task(up.hand_over(message["patience"], lambda: line.say("closed"), newer))
+            if ending is None:
+                return asyncio.create_task(up.hand_over(message["patience"], newer))
+            up.obey(newer)  # somebody has signalled this process alone
+            if not up.is_accepting:
+                line.say("closed")
     return ending
 
 

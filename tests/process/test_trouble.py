@@ -2,14 +2,21 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
 
+import pytest
+from aiohttp import web
+
 from tests.support.browser import NAVIGATING, Visitor
+from tests.support.command import written
 from tests.support.crowd import crowd
-from tests.support.processes import processes
+from tests.support.processes import processes, told
+from tests.support.proxy import free_port
 from tests.support.sessions import signed_in
+from tests.support.tool import until
 from tests.support.units import PATIENCE
 
 
@@ -44,3 +51,105 @@ async def test_when_nothing_can_be_written_each_process_goes_on_by_itself(tmp_pa
         async with Visitor() as visitor:
             cookie = await signed_in(proxies.stage, visitor)
         assert (await proxies.stage.ask("/echo", cookie)).status == 200
+
+
+async def test_a_socket_file_that_somebody_removed_is_made_again_by_a_reload(tmp_path: Path) -> None:
+    """It was the end of the parent, and of everybody."""
+    path = tmp_path / "proxy.sock"
+    async with processes(tmp_path, listen={"path": str(path), "mode": "0660"}) as proxies:
+        path.unlink()
+        await proxies.reloaded("serves")
+        _, writer = await asyncio.open_unix_connection(str(path))
+        writer.close()
+        proxies.write(listen={"path": str(path), "mode": "0660", "group": "no-such-group"})
+        await proxies.reloaded("this machine has no group no-such-group")
+        proxies.write(listen={"path": str(path), "mode": "0600"})
+        await proxies.reloaded("serves")
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_the_folder_that_workers_share_is_made_again_if_somebody_removed_it(
+    tmp_path: Path, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(place))
+    async with processes(tmp_path, workers=2) as proxies:
+        cookie = await signed_in(proxies.stage, visitor)
+        [folder] = place.iterdir()
+        shutil.rmtree(folder)
+        await until(lambda: (folder / "memory.db").exists())
+        os.kill(proxies.workers[0], signal.SIGKILL)
+        await until(lambda: len(proxies.workers) == 2)
+        await proxies.reloaded("serves")
+        assert (await proxies.stage.ask("/echo", cookie)).status == 200
+        proxies.process.terminate()
+        assert await proxies.ended() == 0
+        assert not folder.exists()
+
+
+async def test_a_worker_that_was_told_alone_to_stop_holds_no_reload_up(tmp_path: Path) -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        asked.set()
+        await may_answer.wait()
+        return web.Response(text="all of it")
+
+    tool = web.Application()
+    tool.router.add_get("/open", slow)
+    async with processes(tmp_path, tool=tool, access={"allow": ["everyone"], "public": ["/open"]}) as proxies:
+        asking = asyncio.create_task(proxies.stage.ask("/open"))
+        await asked.wait()
+        os.kill(proxies.workers[0], signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        await proxies.reloaded("serves")
+        may_answer.set()
+        assert (await asking).body == b"all of it"
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_does_not_stop_the_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "secret"
+    os.mkfifo(pipe)
+    command = told(succession___READING=1)
+    async with processes(tmp_path, command=command) as proxies:
+        proxies.write(session={"secret_file": str(pipe)})
+        await proxies.reloaded("could not be read within 1 s")
+        proxies.process.terminate()
+        assert await proxies.ended() == 0
+
+
+async def test_a_worker_that_is_killed_before_it_serves_is_a_trouble_that_may_pass(tmp_path: Path) -> None:
+    """As by a system without memory. With exit status 2 a supervisor would not try again."""
+    lines = "worker.serve = launch.serve = lambda *_: os.kill(os.getpid(), 9)"
+    imports = "import os; from oauth_proxy.process import launch, worker; from oauth_proxy.cli import main"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", f"{imports}; {lines}; main()", "run", str(written(tmp_path, port=free_port()))),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE):
+        _, said = await process.communicate()
+    assert process.returncode == 75, said.decode()
+    assert b"a worker has ended at its start: signal SIGKILL" in said
+
+
+async def test_no_counter_falls_while_workers_hang_and_die(tmp_path: Path, visitor: Visitor) -> None:
+    name = "oauth_proxy_request_duration_seconds_count"
+    async with processes(tmp_path, workers=3, command=told(crew__SILENCE=3.0)) as proxies:
+        cookie = await signed_in(proxies.stage, visitor)
+        for _ in range(30):
+            await proxies.stage.ask("/echo", cookie)
+        highest = 0.0
+        hanging, dying, _ = proxies.workers
+        os.kill(hanging, signal.SIGSTOP)
+        for number in range(6):
+            scraping = asyncio.create_task(proxies.counted(name))
+            await asyncio.sleep(0.1)
+            if number == 1:
+                os.kill(dying, signal.SIGKILL)
+            if (count := await scraping) is not None:
+                assert count >= highest
+                highest = count
+        assert highest >= 20

@@ -111,7 +111,7 @@ async def test_a_process_that_has_handed_over_ends_its_sockets_with_a_reason_aft
             url = f"ws://localhost:{stage.port}/open"
             socket = await websockets.connect(url, host="127.0.0.1", port=up.listen.port, proxy=None)
             await has_begun.wait()
-            leaving = asyncio.create_task(up.hand_over(0.0, lambda: None, settings))
+            leaving = asyncio.create_task(up.hand_over(0.0, settings))
             await asyncio.sleep(0.2)
             assert not leaving.done()
             goes_on.set()

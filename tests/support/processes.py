@@ -38,7 +38,7 @@ class MachineClock(Clock):
 def told(**constants: float) -> list[str]:
     """The command with other constants: `module.NAME` of the process package, written with two underscores."""
     lines = [f"{name.replace('__', '.')} = {value}" for name, value in constants.items()]
-    modules = "from oauth_proxy.process import crew, parent, worker"
+    modules = "from oauth_proxy.process import crew, parent, succession, worker"
     return [sys.executable, "-c", "; ".join([modules, "from oauth_proxy.cli import main", *lines, "main()"])]
 
 
@@ -96,6 +96,19 @@ class Proxies:
     async def metrics(self) -> dict[str, float]:
         """Everything that /metrics says, by name and labels."""
         return await metrics(f"http://{self.admin}")
+
+    async def counted(self, name: str) -> float | None:
+        """What a counter says, if the worker that was asked can tell."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as http,
+                http.get(f"http://{self.admin}/metrics") as answer,
+            ):
+                text = await answer.text()
+        except (TimeoutError, aiohttp.ClientError):  # the one that hangs or dies
+            return None
+        found = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+        return float(found[0].rpartition(" ")[2]) if found and answer.status == 200 else None
 
     async def unready(self) -> None:
         """Wait until /readyz says that it is stopping, as often as there are workers that may be asked."""

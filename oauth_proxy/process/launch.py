@@ -1,0 +1,72 @@
+"""Makes the parent and what its workers share, and becomes one of them after a fork."""
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import suppress
+from typing import TextIO
+
+from oauth_proxy.inherited import Inherited
+from oauth_proxy.memory import Bell
+from oauth_proxy.process.crew import Forked
+from oauth_proxy.process.handed import Given, given_sockets
+from oauth_proxy.process.listeners import Listeners
+from oauth_proxy.process.parent import EndedAtOnce, Parent
+from oauth_proxy.process.private import PrivateFolder
+from oauth_proxy.process.supervisor import Supervisor
+from oauth_proxy.process.worker import preload, serve
+from oauth_proxy.settings import Loaded
+from oauth_proxy.tls import bare_context
+
+
+def run_processes(
+    read: Callable[[], Loaded],
+    tell: Callable[[str], None],
+    given: Sequence[Given],
+    environ: MutableMapping[str, str],
+    log_to: TextIO,
+) -> int:
+    """Serve until a signal, on the sockets that are `given`, a supervisor's, and others. Returns the exit status.
+
+    `read` loads the configuration, at the start and at each reload; `tell` hears the address once it serves.
+    Supervisors' variables are taken from `environ`. Returns in every worker, too, when that has ended. Raises
+    ConfigurationError if the first configuration cannot be used.
+    """
+    supervisor = Supervisor(environ)
+    listeners = Listeners([*given, *given_sockets(environ)])
+    bell, since, private, tls = Bell(), time.monotonic(), PrivateFolder(environ), bare_context()
+
+    def prepared() -> Loaded:
+        loaded = read()
+        if loaded.settings.session.store == "cookie":
+            private.make()
+        preload(loaded.settings)
+        with suppress(AttributeError):  # only CPython has this call
+            gc.freeze()  # the workers share what exists now: a collection would write to all of it
+        return loaded
+
+    try:
+        Parent(prepared, tell, private.restore, listeners, supervisor).run()
+    except Forked as forked:
+        settings = forked.generation.settings
+        inherited = Inherited(
+            forked.generation.listeners,
+            bell=bell,
+            tls=tls,
+            private=private.file,
+            workers=settings.worker_count,
+            since=since,
+        )
+        return serve(settings, inherited, forked.sock, log_to)
+    except EndedAtOnce as ended:
+        private.remove()
+        signal.signal(ended.number, signal.SIG_DFL)
+        os.kill(os.getpid(), ended.number)
+        return 128 + ended.number  # the first process of a container is not ended by its own signal
+    except BaseException:
+        private.remove()
+        raise
+    private.remove()
+    return 0
