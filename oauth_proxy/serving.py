@@ -106,6 +106,7 @@ async def running(
         stack.push_async_callback(proxy.close)
         await proxy.look()
         stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
+        stack.callback(asyncio.create_task(proxy.email_files.forever()).cancel)
         stack.push_async_callback(proxy.upstreams.close)
         up = await _served(stack, settings, proxy, inherited, log_to, system)
         try:

@@ -2,12 +2,13 @@
 
 from oauth_proxy.settings.access import (
     Access,
-    EmailPattern,
+    EmailsFile,
     Everyone,
+    Group,
     Member,
     PublicRule,
     Rule,
-    parse_email_pattern,
+    expanded,
     parse_public_rule,
 )
 from oauth_proxy.settings.addresses import (
@@ -20,6 +21,7 @@ from oauth_proxy.settings.addresses import (
 )
 from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
+from oauth_proxy.settings.emails import EmailList, EmailPattern, parse_email_pattern, read_email_list
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_name, parse_header_template
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
@@ -38,9 +40,12 @@ __all__ = [
     "Access",
     "Admin",
     "Cookie",
+    "EmailList",
     "EmailPattern",
+    "EmailsFile",
     "Everyone",
     "Frameio",
+    "Group",
     "Limits",
     "Listen",
     "Loaded",
@@ -63,6 +68,7 @@ __all__ = [
     "any_has",
     "changes",
     "effective",
+    "expanded",
     "load",
     "load_with_files",
     "notes",
@@ -79,6 +85,7 @@ __all__ = [
     "parse_store",
     "parse_upstream_url",
     "quoted",
+    "read_email_list",
     "schema",
     "template",
     "write_duration",

@@ -57,10 +57,11 @@ class FromText(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """pydantic's validation context: the file's folder, and the public URL if it is valid."""
+    """pydantic's validation context: the file's folder, the public URL if it is valid, the names of the groups."""
 
     folder: Path
     public_url: str | None = None
+    groups: tuple[str, ...] = ()
 
 
 def reading(info: ValidationInfo) -> Reading:

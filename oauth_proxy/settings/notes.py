@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from oauth_proxy.certificates import Certificate, Unusable, read_certificate
-from oauth_proxy.settings.access import Everyone
+from oauth_proxy.settings.access import Everyone, Group
 from oauth_proxy.settings.addresses import is_loopback
 from oauth_proxy.settings.headers import any_has
 from oauth_proxy.settings.model import Settings
@@ -24,6 +24,7 @@ def notes(settings: Settings, today: date) -> list[str]:
     return [
         *_login(settings, today),
         *_visitors(settings),
+        *_rules(settings),
         *_store(settings.session.store),
         *_addresses(settings),
         *_certificates(settings, today),
@@ -73,6 +74,22 @@ def _visitors(settings: Settings) -> Iterator[str]:
         yield f"Every host in {cookie.domain} is sent the session cookie, and can set one of the same name."
     if cookie.same_site == "none":
         yield "same_site is none: other sites' pages can send signed-in requests, so the tool must withstand CSRF."
+
+
+def _rules(settings: Settings) -> Iterator[str]:
+    named = {rule.name for rules in settings.lists() for rule in rules if isinstance(rule, Group)}
+    for name in settings.access.groups:
+        if name not in named:
+            yield f"No allow and no deny names the group {name}: it does nothing."
+    for prefix, upstream in settings.upstreams.items():
+        if not (upstream.allow or upstream.deny):
+            continue
+        for rule in settings.access.public:
+            if rule.path.startswith(prefix) or (rule.below and prefix.startswith(rule.path)):
+                yield (
+                    f"access.public has {rule.write()}, and what it covers needs no sign-in: "
+                    f"allow and deny of the upstream {prefix} say nothing there."
+                )
 
 
 def _store(store: Store) -> Iterator[str]:

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, Tls, ToolApi, effective
+from oauth_proxy.settings import (
+    Cookie,
+    EmailPattern,
+    EmailsFile,
+    Everyone,
+    Group,
+    Listen,
+    Sqlite,
+    Tls,
+    ToolApi,
+    effective,
+)
 from tests.support.certificates import Authority
 from tests.support.configuration import KEY, PARTS, TOOL_API, file, problem, problems, read
 
@@ -73,11 +84,18 @@ session:
   store: sqlite:sessions.db
 upstreams:
   /: http://127.0.0.1:3000
-  /render/: {{url: "unix:/run/render.sock", timeout: 5m, host: upstream}}
+  /render/:
+    url: unix:/run/render.sock
+    timeout: 5m
+    host: upstream
+    allow: [group: editors]
+    deny: [email: away@studio.example.com]
 access:
+  groups: {{editors: [email: jo@studio.example.com, emails_file: people.txt]}}
   allow:
     - email: "*@studio.example.com"
     - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
+  deny: [email: ex@studio.example.com]
   public: ["GET /healthz", "/assets/*"]
   bearer: true
   recheck: 10m
@@ -99,6 +117,7 @@ def folder(tmp_path: Path) -> Path:
     Authority().write(tmp_path / "tls", "review.example.com")
     Authority().write(tmp_path / "other", "other.example.com")
     (tmp_path / "pages").mkdir()
+    (tmp_path / "people.txt").write_text("# freelancers\nsam@partner.example.org\n")
     return tmp_path
 
 
@@ -116,6 +135,12 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert settings.session.cookie.domain == "example.com"
     assert settings.upstreams["/render/"].url.socket == "/run/render.sock"
     assert (settings.upstreams["/render/"].timeout, settings.upstreams["/render/"].host) == (300, "upstream")
+    assert settings.upstreams["/render/"].allow == (Group("editors"),)
+    assert settings.upstreams["/render/"].deny == (EmailPattern("away", "studio.example.com"),)
+    assert settings.access.groups == {
+        "editors": (EmailPattern("jo", "studio.example.com"), EmailsFile(folder / "people.txt"))
+    }
+    assert settings.access.deny == (EmailPattern("ex", "studio.example.com"),)
     assert settings.frameio.logout_url == "https://staging.example.com/oauth2/logout"
     assert settings.session.store == Sqlite(folder / "sessions.db")
     assert (settings.access.bearer, settings.access.recheck) == (True, 600)

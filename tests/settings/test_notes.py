@@ -72,6 +72,24 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
         ({"extra": "trusted_proxies: ['::/0']"}, "trusted_proxies has everybody in it"),
         ({"extra": "admin: {listen: 0.0.0.0:4181}"}, "Whoever reaches 0.0.0.0:4181 can read the metrics"),
         ({"upstreams": "upstreams: {/: http://tool:3000}"}, "The upstream of / is http on another machine"),
+        (
+            {"access": 'access: {groups: {a: [email: jo@a.example]}, allow: [email: "*@example.com"]}'},
+            "No allow and no deny names the group a",
+        ),
+        (
+            {
+                "access": 'access: {allow: [email: "*@example.com"], public: ["/render/open"]}',
+                "upstreams": "upstreams: {/render/: {url: http://127.0.0.1:1, deny: [email: jo@a.example]}}",
+            },
+            "access.public has /render/open, and what it covers needs no sign-in: allow and deny of the upstream",
+        ),
+        (
+            {
+                "access": 'access: {allow: [email: "*@example.com"], public: ["GET /a/*"]}',
+                "upstreams": "upstreams: {/a/b/: {url: http://127.0.0.1:1, allow: [email: jo@a.example]}}",
+            },
+            "access.public has GET /a/*, and what it covers needs no sign-in",
+        ),
     ],
 )
 def test_what_is_worth_knowing_is_said_once(parts: dict[str, str], beginning: str) -> None:
