@@ -1,6 +1,5 @@
 """Creates the parts that need more than one value of the settings."""
 
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ import aiohttp
 from oauth_proxy.access import Access, Rules
 from oauth_proxy.clock import Clock, System
 from oauth_proxy.cookies import Cookies
+from oauth_proxy.egress import ToolContexts
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
@@ -82,8 +82,8 @@ def provider_for(
         accounts=frozenset(rule.id for rule in members if rule.of == "account"),
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )
-    count = metrics.provider_called
-    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall)
+    count, proxies = metrics.provider_called, app.proxies
+    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall, proxies)
 
 
 def email_paths(settings: Settings) -> list[Path]:
@@ -135,10 +135,8 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
 
 
 def routes_for(settings: Settings, claims: Claims) -> list[Route]:
-    """The routes to the tools. All share one TLS context, because loading the CAs takes 30 ms and 0.8 MiB."""
-    any_tls = any(each.url.scheme == "https" for each in settings.upstreams.values())
-    trusted = ssl.create_default_context() if any_tls else None
-    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, trusted=trusted)
+    """The routes to the tools. Raises ConfigurationError for files of TLS that OpenSSL cannot use."""
+    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, contexts=ToolContexts())
     return [make(prefix, each) for prefix, each in settings.upstreams.items()]
 
 
@@ -149,7 +147,7 @@ def _route(
     api: Api,
     limits: Limits,
     claims: Claims,
-    trusted: ssl.SSLContext | None,
+    contexts: ToolContexts,
 ) -> Route:
     """The route to one tool. If the tool is Frame.io's `api` itself, the route adds the header for some tokens."""
     at = settings.url
@@ -158,6 +156,10 @@ def _route(
     scheme, authority, *_ = urlsplit(api.api_url)
     is_api = host is not None and (at.scheme, at.authority) == (scheme, authority)
     upstream = Upstream(
-        address, claims=claims, timeout=settings.timeout, body_rate=limits.body_rate, ssl_context=trusted
+        address,
+        claims=claims,
+        timeout=settings.timeout,
+        body_rate=limits.body_rate,
+        ssl_context=contexts.of(prefix, settings),
     )
     return Route(prefix, upstream, at.base, host, api.mark if is_api else None)

@@ -29,10 +29,11 @@ from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
 from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused, quoted
+from oauth_proxy.settings.proxies import Proxies, Proxy
 from oauth_proxy.settings.scalars import write_duration
 from oauth_proxy.settings.session import Cookie, Session
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
-from oauth_proxy.settings.tls import Tls
+from oauth_proxy.settings.tls import Pair, Tls
 
 __all__ = [
     "DEFAULT_HEADERS",
@@ -52,6 +53,9 @@ __all__ = [
     "Log",
     "Member",
     "Pages",
+    "Pair",
+    "Proxies",
+    "Proxy",
     "PublicRule",
     "Redis",
     "Refused",

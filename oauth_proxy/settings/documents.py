@@ -70,6 +70,7 @@ session:
 # Path prefix: URL, or {url: …, timeout: 30s, host: pass}. The longest prefix wins, and the URL takes its place.
 # host: upstream sends the tool its own name instead of the one that visitors type. Unix sockets are
 # unix:/run/tool.sock. With allow and deny beside the url, only some of those who may enter get to that tool.
+# For https, ca_file: tool-ca.pem names who vouches for it, and client_cert: {cert: …, key: …} tells it who we are.
 upstreams:
   /: http://127.0.0.1:3000
 

@@ -97,7 +97,8 @@ def _parsed(
         raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems
     tree = source.tree
-    reading = Reading(folder.absolute(), _valid_public_url(tree.get("public_url")), _groups(tree.get("access")))
+    url, groups = _valid_public_url(tree.get("public_url")), _groups(tree.get("access"))
+    reading = Reading(folder.absolute(), url, groups, environ)
     try:
         settings = Settings.model_validate(source.tree, context=reading)
     except ValidationError as error:

@@ -28,7 +28,7 @@ from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.processors import processors
 from oauth_proxy.settings.scalars import Connections, Delay, Duration, Flag, Rate, Workers
 from oauth_proxy.settings.session import Session
-from oauth_proxy.settings.tls import TlsList
+from oauth_proxy.settings.tls import CaFile, Pair, TlsList
 
 _DRAIN_AT_RELOAD, _DRAIN_AT_STOP = 3600.0, 30.0
 
@@ -52,11 +52,27 @@ class UpstreamSettings(Section):
     """Rules as in access.allow: of those who may enter, only whom one of them fits gets to this tool."""
     deny: Denying = ()
     """Rules as in access.deny: whom one of them fits does not get to this tool."""
+    ca_file: CaFile | None = None
+    """For https: PEM file of the authorities that vouch for the tool, instead of the system's."""
+    client_cert: Pair | None = None
+    """For https: {cert: …, key: …} by which the tool knows the proxy (mutual TLS)."""
+    verify: Flag = True
+    """For https: false lets anybody on the way pass for the tool, and read every visitor's token. Do not."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_url(cls, value: Any) -> Any:
         return {"url": value} if isinstance(value, str) else value
+
+    @field_validator("ca_file", "client_cert", "verify")
+    @classmethod
+    def _require_tls(cls, value: Any, info: ValidationInfo) -> Any:
+        url: UpstreamUrl | None = info.data.get("url")
+        if url is not None and url.scheme != "https" and value is not True:
+            raise Refused("this is about TLS, and the tool's URL is not https")
+        if info.field_name == "verify" and value is False and info.data.get("ca_file") is not None:
+            raise Refused("with ca_file the tool is verified; keep one or the other")
+        return value
 
 
 class Admin(Section):

@@ -27,6 +27,7 @@ def notes(settings: Settings, today: date) -> list[str]:
         *_rules(settings),
         *_store(settings.session.store),
         *_addresses(settings),
+        *_ways_out(settings, today),
         *_certificates(settings, today),
     ]
 
@@ -120,6 +121,28 @@ def _addresses(settings: Settings) -> Iterator[str]:
     for prefix, upstream in settings.upstreams.items():
         if _is_plain_http(str(upstream.url)):
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
+
+
+def _client_certificate(prefix: str, path: Path, today: date) -> Iterator[str]:
+    with suppress(Unusable):  # it was usable when the settings were read: the file has just changed
+        ends = read_certificate(path).ends
+        if ends.date() < today:
+            yield f"The certificate in {path} has expired on {ends:%-d %B %Y}: the tool of {prefix} refuses it."
+
+
+def _ways_out(settings: Settings, today: date) -> Iterator[str]:
+    proxy = settings.frameio.proxies.https
+    if proxy:
+        yield f"Frame.io is asked through the proxy {proxy.url}, as HTTPS_PROXY says (but for hosts in NO_PROXY)."
+    for prefix, upstream in settings.upstreams.items():
+        if upstream.client_cert is not None:
+            yield from _client_certificate(prefix, upstream.client_cert.cert, today)
+        if not upstream.verify:
+            yield (
+                f"DANGER: verify is false, so NOBODY KNOWS WHO ANSWERS as the tool of {prefix}. Whoever is on the "
+                "way to it can pass for it, READ EVERY VISITOR'S TOKEN and change what they see. Give the tool's "
+                "certificate, or its authority's, as ca_file instead."
+            )
 
 
 def _certificates(settings: Settings, today: date) -> Iterator[str]:

@@ -47,7 +47,9 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "cookie": {"name": "oauth_proxy", "same_site": "lax", "path": "/"},
             "store": "cookie",
         },
-        "upstreams": {"/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass", "deny": []}},
+        "upstreams": {
+            "/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass", "deny": [], "verify": True}
+        },
         "access": {
             "groups": {},
             "allow": ["everyone"],

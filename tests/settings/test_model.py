@@ -18,6 +18,7 @@ from oauth_proxy.settings import (
     Everyone,
     Group,
     Listen,
+    Pair,
     Sqlite,
     Tls,
     ToolApi,
@@ -76,6 +77,7 @@ frameio:
   api_url: https://api.staging.example.com
   revoke_url: https://staging.example.com/oauth2/revoke
   logout_url: https://staging.example.com/oauth2/logout
+  ca_file: other.crt
 session:
   secret: [{KEY}, "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="]
   lifetime: 8h
@@ -88,8 +90,10 @@ upstreams:
     url: unix:/run/render.sock
     timeout: 5m
     host: upstream
+    verify: true
     allow: [group: editors]
     deny: [email: away@studio.example.com]
+  /safe/: {{url: https://tool.example.com, ca_file: tls.crt, client_cert: {{cert: other.crt, key: other.key}}}}
 access:
   groups: {{editors: [email: jo@studio.example.com, emails_file: people.txt]}}
   allow:
@@ -137,6 +141,11 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert (settings.upstreams["/render/"].timeout, settings.upstreams["/render/"].host) == (300, "upstream")
     assert settings.upstreams["/render/"].allow == (Group("editors"),)
     assert settings.upstreams["/render/"].deny == (EmailPattern("away", "studio.example.com"),)
+    assert settings.upstreams["/safe/"].ca_file == folder / "tls.crt"
+    assert settings.upstreams["/safe/"].client_cert == Pair.model_construct(
+        cert=folder / "other.crt", key=folder / "other.key"
+    )
+    assert settings.frameio.ca_file == folder / "other.crt"
     assert settings.access.groups == {
         "editors": (EmailPattern("jo", "studio.example.com"), EmailsFile(folder / "people.txt"))
     }
@@ -551,3 +560,34 @@ def test_one_part_of_any_shape_reads_the_same_twice_or_is_a_configuration_error(
     with suppress(ConfigurationError):
         settings = read(file(**{part: json.dumps({part: tree})[1:-1]}), {"A": "the-value-of-a"})
         assert read(file(**{part: json.dumps({part: tree})[1:-1]}), {"A": "the-value-of-a"}) == settings
+
+
+def to_a_tool(url: str, rest: str) -> str:
+    return f"upstreams: {{/: {{url: {url}, {rest}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("url", "rest", "message"),
+    [
+        ("http://tool:1", "verify: false", "this is about TLS, and the tool's URL is not https"),
+        ("http://tool:1", "ca_file: tls.crt", "this is about TLS, and the tool's URL is not https"),
+        ("https://tool", "ca_file: tls.key", "the file holds no certificate in PEM"),
+        ("https://tool", "ca_file: no.crt", "the file cannot be read: no such file or directory"),
+        (
+            "https://tool",
+            "ca_file: tls.crt, verify: false",
+            "with ca_file the tool is verified; keep one or the other",
+        ),
+        (
+            "https://tool",
+            "client_cert: {cert: tls.crt, key: other.key}",
+            "the key is not that of the certificate",
+        ),
+        ("https://tool", "client_cert: {cert: tls.crt}", "'upstreams./.client_cert.key' is missing"),
+    ],
+)
+def test_tls_to_a_tool_is_refused_where_it_could_not_do_what_it_says(
+    folder: Path, url: str, rest: str, message: str
+) -> None:
+    [only] = problems(file(upstreams=to_a_tool(url, rest)), folder=folder)
+    assert only.split(": ", 1)[1] == message

@@ -73,6 +73,10 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
         ({"extra": "admin: {listen: 0.0.0.0:4181}"}, "Whoever reaches 0.0.0.0:4181 can read the metrics"),
         ({"upstreams": "upstreams: {/: http://tool:3000}"}, "The upstream of / is http on another machine"),
         (
+            {"upstreams": "upstreams: {/: {url: https://tool, verify: false}}"},
+            "DANGER: verify is false, so NOBODY KNOWS WHO ANSWERS as the tool of /.",
+        ),
+        (
             {"access": 'access: {groups: {a: [email: jo@a.example]}, allow: [email: "*@example.com"]}'},
             "No allow and no deny names the group a",
         ),
