@@ -1,7 +1,8 @@
 """Notes on valid settings, which `oauth-proxy check` prints: risks and limits that the operator should know."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from oauth_proxy.certificates import Certificate, Unusable, read_certificate
 from oauth_proxy.settings.access import Everyone, Group
 from oauth_proxy.settings.addresses import is_loopback
 from oauth_proxy.settings.headers import any_has
-from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.model import Settings, UpstreamSettings
 from oauth_proxy.settings.stores import Sqlite, Store
 
 _V2_ENDS = date(2026, 12, 1)
@@ -25,6 +26,7 @@ def notes(settings: Settings, today: date) -> list[str]:
         *_login(settings, today),
         *_visitors(settings),
         *_rules(settings),
+        *_ways_round(settings.upstreams),
         *_store(settings.session.store),
         *_addresses(settings),
         *_ways_out(settings, today),
@@ -90,6 +92,26 @@ def _rules(settings: Settings) -> Iterator[str]:
                 yield (
                     f"access.public has {rule.write()}, and what it covers needs no sign-in: "
                     f"allow and deny of the upstream {prefix} say nothing there."
+                )
+
+
+def _ways_round(upstreams: Mapping[str, UpstreamSettings]) -> Iterator[str]:
+    """Where the tool of an upstream with rules of its own is also reached through another upstream."""
+    for prefix, upstream in upstreams.items():
+        if not (upstream.allow or upstream.deny):
+            continue
+        tool = f"{upstream.url.base}/"
+        for other, through in upstreams.items():
+            base = f"{through.url.base}/"
+            if replace(through.url, base="") != replace(upstream.url, base="") or not tool.startswith(base):
+                continue
+            path = other + tool.removeprefix(base)
+            decides = max((each for each in upstreams if path.startswith(each)), key=len)
+            is_narrower = (through.allow, through.deny) != (upstream.allow, upstream.deny)
+            if other != prefix and decides == other and is_narrower:
+                yield (
+                    f"The tool of {prefix} is also reached at {path}, by the upstream {other}: "
+                    f"allow and deny of {prefix} say nothing there."
                 )
 
 

@@ -125,3 +125,22 @@ def test_programs_behind_something_that_is_not_trusted_are_one_client() -> None:
     [note] = said({"access": access})
     assert note.startswith("access.bearer is on and trusted_proxies is empty: ")
     assert said({"access": access, "extra": "trusted_proxies: [10.0.0.0/8]"}) == []
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "expected"),
+    [
+        ("/: http://127.0.0.1:1, /admin/: {url: http://127.0.0.1:1/admin, RULES}", None),
+        ("/: http://127.0.0.1:1, /staff/: {url: http://127.0.0.1:1/admin, RULES}", "/admin/, by the upstream /"),
+        ("/: http://127.0.0.1:1, /staff/: {url: http://127.0.0.1:1, RULES}", "/, by the upstream /"),
+        ("/a/: http://127.0.0.1:1/x, /b/: {url: http://127.0.0.1:1/x/y, RULES}", "/a/y/, by the upstream /a/"),
+        ("/a/: http://127.0.0.1:1/x, /b/: {url: http://127.0.0.1:1/xy, RULES}", None),
+        ("/: http://127.0.0.1:2, /staff/: {url: http://127.0.0.1:1, RULES}", None),
+        ("/: {url: http://127.0.0.1:1, RULES}, /staff/: {url: http://127.0.0.1:1, RULES}", None),
+    ],
+)
+def test_a_way_round_the_rules_of_an_upstream_is_noted(upstreams: str, expected: str | None) -> None:
+    rules = "deny: [email: jo@a.example]"
+    found = said({"upstreams": f"upstreams: {{{upstreams.replace('RULES', rules)}}}"})
+    assert [note for note in found if expected and expected in note] == found
+    assert len(found) == (expected is not None)
