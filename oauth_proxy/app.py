@@ -23,6 +23,7 @@ from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.cookies import SealedCookie
+from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endings import STOPPING
 from oauth_proxy.endpoints import PREFIX, Endpoints
@@ -120,8 +121,9 @@ class Proxy:
         )
         self.responses = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         assertions = assertions_for(settings, system)
+        self.tool_tls = ToolTls(settings.upstreams)
         self.upstreams = Upstreams(
-            routes_for(settings, Claims(cookies)),
+            routes_for(settings, Claims(cookies), self.tool_tls),
             ToolHeaders(settings.headers),
             site,
             self.handles.of if settings.tool_api else lambda session: "",

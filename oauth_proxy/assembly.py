@@ -12,7 +12,7 @@ import aiohttp
 from oauth_proxy.access import Access, Rules
 from oauth_proxy.clock import Clock, System
 from oauth_proxy.cookies import Cookies
-from oauth_proxy.egress import ToolContexts
+from oauth_proxy.egress import ToolTls
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
@@ -134,9 +134,9 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
     return logout
 
 
-def routes_for(settings: Settings, claims: Claims) -> list[Route]:
-    """The routes to the tools. Raises ConfigurationError for files of TLS that OpenSSL cannot use."""
-    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, contexts=ToolContexts())
+def routes_for(settings: Settings, claims: Claims, tool_tls: ToolTls) -> list[Route]:
+    """The routes to the tools."""
+    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, tool_tls=tool_tls)
     return [make(prefix, each) for prefix, each in settings.upstreams.items()]
 
 
@@ -147,7 +147,7 @@ def _route(
     api: Api,
     limits: Limits,
     claims: Claims,
-    contexts: ToolContexts,
+    tool_tls: ToolTls,
 ) -> Route:
     """The route to one tool. If the tool is Frame.io's `api` itself, the route adds the header for some tokens."""
     at = settings.url
@@ -160,6 +160,6 @@ def _route(
         claims=claims,
         timeout=settings.timeout,
         body_rate=limits.body_rate,
-        ssl_context=contexts.of(prefix, settings),
+        ssl_context=tool_tls.contexts.get(prefix),
     )
     return Route(prefix, upstream, at.base, host, api.mark if is_api else None)

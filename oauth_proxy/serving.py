@@ -107,6 +107,7 @@ async def running(
         await proxy.look()
         stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
         stack.callback(asyncio.create_task(proxy.email_files.forever()).cancel)
+        stack.callback(asyncio.create_task(proxy.tool_tls.forever(proxy.upstreams.use)).cancel)
         stack.push_async_callback(proxy.upstreams.close)
         up = await _served(stack, settings, proxy, inherited, log_to, system)
         try:

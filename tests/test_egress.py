@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -236,6 +237,34 @@ async def test_a_tool_knows_the_proxy_by_its_certificate(tmp_path: Path, authori
         assert not tool.heard
         assert await status_of(tool, port, ca_file=ca, client_cert=mine) == 200
         assert await status_of(tool, port, *HANDSHAKE, ca_file=ca, client_cert=mine) == 101
+
+
+async def test_a_renewed_client_certificate_is_used_for_the_next_connection(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    ca, ours, others = authority.write_ca(tmp_path / "ca.pem"), Authority(), Authority()
+    pair, renewed = others.pair(tmp_path / "mine", "proxy"), tmp_path / "renewed"
+    tool = Tool()
+    async with over_tls(tool, tmp_path / "tool", "localhost", authority=authority, asks_for=ours) as port:
+        upstreams = {"/": {"url": f"https://localhost:{port}", "ca_file": ca, "client_cert": pair}}
+        async with on_stage(upstreams=upstreams, access={"public": ["/open"]}) as stage:
+            tls = stage.proxy.tool_tls
+            assert (await stage.ask("/open")).status == 502
+            assert tls.look() == {}
+            ours.write(renewed, "proxy")
+            renewed.with_suffix(".crt").replace(tmp_path / "mine.crt")  # its key is not there yet
+            assert [tls.look(), tls.look()] == [{}, {}]
+            [told] = [message for message in caplog.messages if "client_cert" in message]
+            assert told.endswith("; what was read before stays in use")
+            renewed.with_suffix(".key").replace(tmp_path / "mine.key")
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    answer = await stage.ask("/open")
+                    if answer.status == 200:
+                        break
+                    await asyncio.sleep(0.1)
+            assert "the files for TLS to the tool of / are read again" in caplog.messages
 
 
 def test_a_client_certificate_that_has_expired_is_noted(tmp_path: Path, authority: Authority) -> None:
