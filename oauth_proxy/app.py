@@ -10,15 +10,26 @@ from aiohttp import web
 
 from oauth_proxy import __version__, gauges, reading
 from oauth_proxy.access import Access
-from oauth_proxy.assembly import assertions_for, cookies_for, logout_for, provider_for, routes_for
+from oauth_proxy.assembly import (
+    access_for,
+    assertions_for,
+    cookies_for,
+    email_paths,
+    logout_for,
+    provider_for,
+    routes_for,
+)
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.cookies import SealedCookie
+from oauth_proxy.egress import ToolTls
+from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endings import STOPPING
 from oauth_proxy.endpoints import PREFIX, Endpoints
 from oauth_proxy.errors import (
     BadRequest,
+    ConfigurationError,
     FieldsTooLarge,
     MethodNotAllowed,
     Misdirected,
@@ -68,8 +79,9 @@ class Proxy:
         self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
         if self.memory.lasting:  # the memory of this proxy alone is no store of the operators'
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
-        self._access = access = Access(settings.access.allow, settings.access.public)
-        self._sealing_key = keys[0]
+        self.email_files = EmailFiles(email_paths(settings))
+        self._access = access = access_for(settings, self.email_files.lists)
+        self._sealing_key, self._settings = keys[0], settings
         self.refresher = Refresher(
             self.provider,
             clock,
@@ -109,8 +121,9 @@ class Proxy:
         )
         self.responses = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         assertions = assertions_for(settings, system)
+        self.tool_tls = ToolTls(settings.upstreams)
         self.upstreams = Upstreams(
-            routes_for(settings, Claims(cookies)),
+            routes_for(settings, Claims(cookies), self.tool_tls),
             ToolHeaders(settings.headers),
             site,
             self.handles.of if settings.tool_api else lambda session: "",
@@ -155,7 +168,7 @@ class Proxy:
             bearers,
             self.open_exchanges,
             lifetime=settings.session.lifetime,
-            allows=access.allows,
+            access=access,
             clock=clock,
             siblings=inherited.siblings,
         )
@@ -199,8 +212,14 @@ class Proxy:
 
         What this process has open may go on for long. Without the key that sealed its sessions, all have ended.
         """
-        is_valid = self._sealing_key in newer.session.keys
-        self._access.become(Access(newer.access.allow if is_valid else (), newer.access.public))
+        rules = Access((), newer.access.public)
+        if self._sealing_key in newer.session.keys:
+            try:
+                self.email_files.follow(email_paths(newer))
+                rules = access_for(newer, self.email_files.lists, self._settings)
+            except ConfigurationError as error:  # other processes have just read these files
+                log.warning("what is open ends, because a list cannot be read: %s", error)
+        self._access.become(rules)
         self.watch.sweep()
 
     def end_streams(self) -> None:

@@ -1,20 +1,31 @@
 """Creates the parts that need more than one value of the settings."""
 
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
+from oauth_proxy.access import Access, Rules
 from oauth_proxy.clock import Clock, System
 from oauth_proxy.cookies import Cookies
+from oauth_proxy.egress import ToolTls
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.oauth import Client
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
-from oauth_proxy.settings import Limits, Member, Settings, UpstreamSettings, any_has
+from oauth_proxy.settings import (
+    EmailList,
+    EmailsFile,
+    Limits,
+    Member,
+    Settings,
+    UpstreamSettings,
+    any_has,
+    expanded,
+)
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
@@ -66,13 +77,44 @@ def provider_for(
         tuple(app.scopes),
         app.client_secret.get_secret_value() if app.client_secret else None,
     )
-    members = [rule for rule in settings.access.allow if isinstance(rule, Member)]
+    members = [rule for rule in settings.rules() if isinstance(rule, Member)]
     asked = Memberships(
         accounts=frozenset(rule.id for rule in members if rule.of == "account"),
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )
-    count = metrics.provider_called
-    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall)
+    count, proxies = metrics.provider_called, app.proxies
+    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall, proxies)
+
+
+def email_paths(settings: Settings) -> list[Path]:
+    """The files whose lists of addresses the rules name, each once."""
+    return list(dict.fromkeys(rule.path for rule in settings.rules() if isinstance(rule, EmailsFile)))
+
+
+def access_for(settings: Settings, lists: Mapping[Path, EmailList], before: Settings | None = None) -> Access:
+    """The rules of the site and of each upstream, with the rules of a group in place of its name.
+
+    Upstreams that only the settings `before` have keep the rules that they had there.
+    """
+    groups = settings.access.groups
+    return Access(
+        tuple(expanded(settings.access.allow, groups)),
+        settings.access.public,
+        deny=tuple(expanded(settings.access.deny, groups)),
+        upstreams={**(_upstream_rules(before) if before else {}), **_upstream_rules(settings)},
+        lists=lists,
+    )
+
+
+def _upstream_rules(settings: Settings) -> dict[str, Rules]:
+    groups = settings.access.groups
+    return {
+        prefix: Rules(
+            None if each.allow is None else tuple(expanded(each.allow, groups)),
+            tuple(expanded(each.deny, groups)),
+        )
+        for prefix, each in settings.upstreams.items()
+    }
 
 
 def logout_for(settings: Settings) -> Callable[[str], str] | None:
@@ -92,11 +134,9 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
     return logout
 
 
-def routes_for(settings: Settings, claims: Claims) -> list[Route]:
-    """The routes to the tools. All share one TLS context, because loading the CAs takes 30 ms and 0.8 MiB."""
-    any_tls = any(each.url.scheme == "https" for each in settings.upstreams.values())
-    trusted = ssl.create_default_context() if any_tls else None
-    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, trusted=trusted)
+def routes_for(settings: Settings, claims: Claims, tool_tls: ToolTls) -> list[Route]:
+    """The routes to the tools."""
+    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, tool_tls=tool_tls)
     return [make(prefix, each) for prefix, each in settings.upstreams.items()]
 
 
@@ -107,7 +147,7 @@ def _route(
     api: Api,
     limits: Limits,
     claims: Claims,
-    trusted: ssl.SSLContext | None,
+    tool_tls: ToolTls,
 ) -> Route:
     """The route to one tool. If the tool is Frame.io's `api` itself, the route adds the header for some tokens."""
     at = settings.url
@@ -116,6 +156,10 @@ def _route(
     scheme, authority, *_ = urlsplit(api.api_url)
     is_api = host is not None and (at.scheme, at.authority) == (scheme, authority)
     upstream = Upstream(
-        address, claims=claims, timeout=settings.timeout, body_rate=limits.body_rate, ssl_context=trusted
+        address,
+        claims=claims,
+        timeout=settings.timeout,
+        body_rate=limits.body_rate,
+        ssl_context=tool_tls.contexts.get(prefix),
     )
     return Route(prefix, upstream, at.base, host, api.mark if is_api else None)

@@ -227,8 +227,9 @@ class Endpoints:
         Only a peer in `auth_request_from` gets the access token: any other may be a page's script.
         """
         visit, session = await self._signed_in(request, received)
-        if not self._access.allows(session.identity):
-            return self._responses.not_allowed(request, self._visitors.refuse(visit, received))
+        refusal = self._access.refusal(session.identity)
+        if refusal is not None:
+            return self._responses.not_allowed(request, self._visitors.refuse(visit, received), refusal.cause)
         self._note_use(session)
         headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):

@@ -64,11 +64,16 @@ class Gateway:
         session = visit.session
         if session is None:
             return self._stranger(request, target, visit, received)
-        if not self._access.allows(session.identity):
-            back = self._site.back_to(target)
-            return self._responses.not_allowed(request, self._visitors.refuse(visit, received), back)
+        places = self._access.places(target)
+        refusal = self._access.refusal(session.identity, places)
+        if refusal is not None:
+            if refusal.everywhere:  # elsewhere the session is good
+                visit = self._visitors.refuse(visit, received)
+            return self._responses.not_allowed(request, visit, refusal.cause, self._site.back_to(target))
         # Every request, not only a stream, must end when its session ends.
-        task = self._open_exchanges.enter(session, stream=request.fields.for_stream, task=request.protocol.task)
+        task = self._open_exchanges.enter(
+            session, target, stream=request.fields.for_stream, task=request.protocol.task
+        )
         try:
             ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
             return Outcome(await ask(request, outgoing), "tool", session.identity.id)

@@ -24,6 +24,9 @@ _AUTHORITY = re.compile(r"[^/?#]+")
 _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
 _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
+# What some servers drop, take for an end, or decode in another way than UTF-8.
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ufffd\udc80-\udcff]|%u", re.IGNORECASE)
+_MOST_DECODINGS = 5
 _OFF_SITE = re.compile(r"/\s*/")
 _UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # a backslash, or anything but visible ASCII
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -80,6 +83,28 @@ def _resolve(decoded: str) -> str:
     path = posixpath.normpath("/" + decoded.replace("\\", "/").lstrip("/"))
     ends_in_folder = decoded.endswith(("/", "/.", "/.."))
     return path + "/" if ends_in_folder and path != "/" else path
+
+
+def folded(raw: str) -> str | None:
+    """The path as a server reads it that forgives everything, with '/' at its end; None if it may lead anywhere.
+
+    For rules that nobody may get round by another spelling: it is decoded to the end, without parameters, case,
+    and dots or spaces at the end of a segment.
+    """
+    for _ in range(_MOST_DECODINGS):
+        before, raw = raw, unicodedata.normalize("NFKC", unquote(raw, errors="replace"))
+        if raw == before:
+            break
+    else:
+        return None
+    if _UNREADABLE.search(raw):
+        return None
+    path = re.split("[?#]", raw, maxsplit=1)[0].replace("\\", "/")
+    segments = [segment.partition(";")[0].strip(" ") for segment in path.split("/")]
+    if any(segment and not segment.strip(".") for segment in segments):
+        return None
+    found = "/".join(segment.rstrip(". ") for segment in segments if segment)
+    return f"/{found}/".casefold() if found else "/"
 
 
 class Site:

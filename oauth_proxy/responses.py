@@ -109,9 +109,9 @@ class Responses:
             request, web.Response(status=500, text=f"{ProxyError.title}. {ProxyError.sentence}\n"), ()
         )
 
-    def not_allowed(self, request: Request, visit: Visit, return_to: str | None = None) -> Outcome:
-        """403 for somebody who is signed in. The page shows the account and how to use another one."""
-        error, session = NotAllowed("no rule of access.allow fits"), visit.session
+    def not_allowed(self, request: Request, visit: Visit, cause: str, return_to: str | None = None) -> Outcome:
+        """403 for who is signed in; `cause` is for the log. A page shows the account and how to use another."""
+        error, session = NotAllowed(cause), visit.session
         if session is None or not _is_for_a_person(request, visit):
             response = self.failure(request, Refused(error, visit))
         else:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import TextIO
 
-import aiohttp
 from aiohttp import web
 
 from oauth_proxy import server, tool_api
@@ -13,6 +12,7 @@ from oauth_proxy.admin import Admin
 from oauth_proxy.app import Proxy
 from oauth_proxy.clock import MACHINE, System
 from oauth_proxy.commands import Inbox
+from oauth_proxy.egress import frameio_session
 from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.settings import Settings
@@ -104,7 +104,7 @@ async def running(
 
     Raises ConfigurationError for a port, certificate or template that turns out to be unusable.
     """
-    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+    session = frameio_session(settings.frameio)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(session)
         if inherited is None:
@@ -113,6 +113,8 @@ async def running(
         stack.push_async_callback(proxy.close)
         await proxy.look()
         stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
+        stack.callback(asyncio.create_task(proxy.email_files.forever()).cancel)
+        stack.callback(asyncio.create_task(proxy.tool_tls.forever(proxy.upstreams.use)).cancel)
         stack.push_async_callback(proxy.upstreams.close)
         up = await _served(stack, settings, proxy, inherited, log_to, system)
         try:

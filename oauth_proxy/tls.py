@@ -18,6 +18,7 @@ from time import time
 
 from oauth_proxy.certificates import Certificate, Unusable, names_for, read_certificate, require_key_of
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.files import State, state_of
 from oauth_proxy.settings import Tls
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ LOOK_EVERY = 5.0
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _MOST_SHOWN = 5
-
-State = tuple[int, ...] | None
 
 
 def bare_context() -> ssl.SSLContext:
@@ -123,7 +122,7 @@ class _Pair:
 
     def look(self) -> bool:
         """Read the files if they have changed since they were read, and say whether. Raises Unusable."""
-        state = _state(self._cert), _state(self._key)  # before they are read: they may change meanwhile
+        state = state_of(self._cert), state_of(self._key)  # before they are read: they may change meanwhile
         if state == self._read:
             return False
         certificate = read_certificate(self._cert)
@@ -141,7 +140,7 @@ class _Pair:
 
     def is_news(self, unusable: Unusable) -> bool:
         """Whether these files have not been told of with this reason."""
-        told, self._told = self._told, (_state(self._cert), _state(self._key), str(unusable))
+        told, self._told = self._told, (state_of(self._cert), state_of(self._key), str(unusable))
         return told != self._told
 
     def __str__(self) -> str:
@@ -162,15 +161,6 @@ class _Choice:
             if context := self._by_name.get(each):
                 return context
         return self._default
-
-
-def _state(path: Path) -> State:
-    """What differs once the file, or a symlink on the way to it, has been replaced or written."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _shown(names: Iterable[str]) -> str:

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
 from itertools import count
 
+from oauth_proxy.access import Access, Places
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.clock import Clock
 from oauth_proxy.commands import WINDOW
-from oauth_proxy.identity import Identity, Seen, Session
+from oauth_proxy.identity import Seen, Session
 from oauth_proxy.libc import give_back_memory
 from oauth_proxy.memory import Memory
 from oauth_proxy.session import OpenExchanges, Refresher, Sessions
@@ -21,7 +21,7 @@ _TRIM_EVERY = 30
 
 
 class Watch:
-    """`allows` decides who has access; `lifetime` of sessions is in seconds."""
+    """`access` decides who has access where; `lifetime` of sessions is in seconds."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Watch:
         open_exchanges: OpenExchanges,
         *,
         lifetime: float,
-        allows: Callable[[Identity], bool],
+        access: Access,
         clock: Clock,
         siblings: Siblings,
     ) -> None:
@@ -42,7 +42,7 @@ class Watch:
         self._bearers = bearers
         self._open_exchanges = open_exchanges
         self._lifetime = lifetime
-        self._allows = allows
+        self._access = access
         self._clock = clock
         self._siblings = siblings
 
@@ -55,7 +55,7 @@ class Watch:
         self._refresher.tend(visitors)
         self._sessions.tend(visitors)
         self._bearers.tend(session for session in opened if session.program)
-        self._open_exchanges.sweep(self._is_over)
+        self.sweep()
 
     async def forever(self) -> None:
         """Call `look` every second, and return free memory to the system now and then."""
@@ -79,7 +79,7 @@ class Watch:
 
     def sweep(self) -> None:
         """Cancel the requests of sessions that are over, now."""
-        self._open_exchanges.sweep(self._is_over)
+        self._open_exchanges.sweep(self._is_over, self._access.places)
 
     async def seen(self) -> list[Seen]:
         """The sessions that are known, with their users."""
@@ -99,10 +99,11 @@ class Watch:
         """Whether no process of this proxy has accepted the command with this nonce before."""
         return await self._memory.claim(f"command {nonce}", WINDOW) is None
 
-    def _is_over(self, session: Session) -> bool:
-        """Whether a session is over: it was ended, its lifetime has passed, or it has no access any more."""
+    def _is_over(self, session: Session, places: Places) -> bool:
+        """Whether a session is over: it was ended, its lifetime has passed, or it has no access there any more."""
         if self._clock() >= session.created + self._lifetime or self._memory.has_ended(session):
             return True
         if session.program:
-            return self._bearers.is_refused(session) or not self._allows(self._bearers.newest(session).identity)
-        return not self._allows(self._refresher.newest(session).identity)
+            newest = self._bearers.newest(session)
+            return self._bearers.is_refused(session) or not self._access.allows(newest.identity, places)
+        return not self._access.allows(self._refresher.newest(session).identity, places)

@@ -1,10 +1,16 @@
-import pytest
+from pathlib import Path
 
-from oauth_proxy.access import Access
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from oauth_proxy.access import Access, Rules
 from oauth_proxy.identity import Identity
 from oauth_proxy.paths import read_target
 from oauth_proxy.settings import (
+    EmailList,
     EmailPattern,
+    EmailsFile,
     Everyone,
     Member,
     Rule,
@@ -169,3 +175,159 @@ SUFFIXES = ["", "?", "?x=/healthz", ";/healthz", "#/healthz", "%23/healthz", "%3
 )
 def test_nothing_beside_what_a_rule_names_is_public(method: str, sent: str) -> None:
     assert not PUBLIC.is_public(method, read_target(sent, HOST))
+
+
+# Who is kept out.
+
+
+@pytest.mark.parametrize("fits", [parse_email_pattern("*@b.example"), Member("account", ACCOUNT)])
+def test_whom_deny_fits_stays_out_whatever_allow_says(fits: Rule) -> None:
+    one, other = who("a@b.example", ACCOUNT), who("a@c.example")
+    for allow in ([Everyone()], [fits, parse_email_pattern("*@c.example")]):
+        access = Access(allow, [], deny=[fits])
+        assert not access.allows(one)
+        assert access.allows(other)
+    assert Access([fits], []).allows(one)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [None, "", "kim", "kim@x@b.example", "kim@b.example.", "kim@stra\u00dfe.example", "\u212aim@b.example"],
+)
+def test_nobody_passes_deny_by_an_address_that_cannot_be_read(email: str | None) -> None:
+    for rule in (parse_email_pattern("kim@b.example"), EmailsFile(PEOPLE)):
+        access = Access([Everyone()], [], deny=[rule], lists=LISTS)
+        assert not access.allows(who(email))
+        assert access.allows(who("jo@b.example"))
+
+
+PEOPLE = Path("/etc/people.txt")
+LISTS = {PEOPLE: EmailList(frozenset(map(parse_email_pattern, ("kim@b.example", "*@c.example", "*@*.d.example"))))}
+
+
+@pytest.mark.parametrize(
+    ("email", "allowed"),
+    [
+        ("kim@b.example", True),
+        ("KIM@B.example", True),
+        ("jo@b.example", False),
+        ("jo@c.example", True),
+        ("jo@x.c.example", False),
+        ("jo@x.y.d.example", True),
+        ("jo@d.example", False),
+        ("\u212aim@b.example", False),
+        (None, False),
+    ],
+)
+def test_a_list_of_addresses_lets_in_whom_its_patterns_fit(email: str | None, allowed: bool) -> None:
+    assert Access([EmailsFile(PEOPLE)], [], lists=LISTS).allows(who(email)) is allowed
+
+
+def test_a_list_counts_as_it_is_now() -> None:
+    lists = dict(LISTS)
+    access = Access([EmailsFile(PEOPLE)], [], lists=lists)
+    lists[PEOPLE] = EmailList(frozenset())
+    assert not access.allows(who("kim@b.example"))
+
+
+# Who gets to which tool.
+
+UPSTREAMS = {
+    "/": Rules(None),
+    "/admin/": Rules([parse_email_pattern("admin@b.example")]),
+    "/admin/open/": Rules(None),
+    "/Tools/v1./": Rules(None, [parse_email_pattern("*@c.example")]),
+}
+NARROWED = Access([Everyone()], [], upstreams=UPSTREAMS)
+
+
+@pytest.mark.parametrize(
+    ("sent", "places"),
+    [
+        ("/", ()),
+        ("/x?/admin/", ()),
+        ("/administrator", ()),
+        ("/admin/", ("/admin/",)),
+        ("/admin/x", ("/admin/",)),
+        ("/admin", ("/admin/",)),
+        ("/ADMIN/x", ("/admin/",)),
+        ("/admin/open/x", ()),
+        ("/admin/open;x/y", ("/admin/",)),
+        ("/Tools/v1./x", ("/Tools/v1./",)),
+        ("/tools/v1/x", ("/Tools/v1./",)),
+        ("/files/a%2Fb", ()),
+        ("/files/100%25", ()),
+        ("/files/caf%C3%A9", ()),
+        ("/.well-known/x", ()),
+        ("/x/..;/y", ("/admin/", "/Tools/v1./")),
+        ("/files/%ff", ("/admin/", "/Tools/v1./")),
+    ],
+)
+def test_the_longest_prefix_decides_and_any_that_a_tool_might_read(sent: str, places: tuple[str, ...]) -> None:
+    assert NARROWED.places(read_target(sent, HOST)) == places
+
+
+def test_rules_of_an_upstream_hold_there_and_say_so() -> None:
+    admin, other = who("admin@b.example"), who("jo@b.example")
+    assert NARROWED.allows(admin, ("/admin/",))
+    assert not NARROWED.allows(other, ("/admin/",))
+    assert NARROWED.allows(other)
+    assert NARROWED.refusal(other, ("/admin/",)) == ("no rule of upstreams./admin/.allow fits", False)
+    assert NARROWED.refusal(who("a@c.example"), ("/Tools/v1./",)) == (
+        "a rule of upstreams./Tools/v1./.deny fits",
+        False,
+    )
+    assert Access([], [], upstreams=UPSTREAMS).refusal(admin) == ("no rule of access.allow fits", True)
+    assert Access([Everyone()], [], deny=[parse_email_pattern("*@b.example")]).refusal(admin) == (
+        "a rule of access.deny fits",
+        True,
+    )
+
+
+EMAILS = st.sampled_from(["kim@b.example", "jo@b.example", "jo@c.example", "x@y.d.example", "odd", None])
+PEOPLE_RULES: list[Rule] = [
+    *(parse_email_pattern(text) for text in ("*@b.example", "kim@b.example", "*@c.example", "*@*.d.example")),
+    EmailsFile(PEOPLE),
+    Member("account", ACCOUNT),
+    Member("team", "t1", ("member",)),
+]
+RULES = st.lists(st.sampled_from(PEOPLE_RULES), max_size=3)
+IDENTITIES = st.builds(
+    Identity,
+    st.just("id"),
+    EMAILS,
+    st.none(),
+    st.sampled_from([None, ACCOUNT]),
+    st.lists(st.sampled_from(STANDING), unique=True).map(tuple),
+)
+PREFIXES = st.sampled_from(["/", "/a/", "/a/b/", "/A/", "/c/"])
+PATHS = st.lists(
+    st.sampled_from(
+        ["/", "a", "b", "A", "c", "%61", "%2561", ";x", "..", ".", "%2e", "%2f", "\\", "\uff41", "?", " "]
+    ),
+    max_size=8,
+).map(lambda parts: "/" + "".join(parts))
+
+
+@given(
+    RULES.map(lambda rules: [*rules] or [Everyone()]),
+    RULES,
+    st.dictionaries(PREFIXES, st.builds(Rules, st.none() | RULES, RULES)),
+    IDENTITIES,
+    PATHS,
+)
+@example([Everyone()], [], {"/a/": Rules([Everyone()])}, who("kim@b.example"), "/%61/")
+def test_an_upstreams_rules_let_nobody_in_whom_the_sites_rules_refuse(
+    allow: list[Rule], deny: list[Rule], upstreams: dict[str, Rules], identity: Identity, sent: str
+) -> None:
+    target = read_target(sent, HOST)
+    access = Access(allow, [], deny=deny, upstreams=upstreams, lists=LISTS)
+    places = access.places(target)
+    longest = max((prefix for prefix in upstreams if target.path.startswith(prefix)), key=len, default="")
+    if access.allows(identity, places):
+        assert Access(allow, [], lists=LISTS).allows(identity)
+        assert not any(Access([rule], [], lists=LISTS).allows(identity) for rule in deny)
+        own = upstreams.get(longest, Rules(None))
+        assert own.allow is None or Access(own.allow, [], lists=LISTS).allows(identity)
+        assert not any(Access([rule], [], lists=LISTS).allows(identity) for rule in own.deny)
+    assert access.allows(identity) or not access.allows(identity, places)

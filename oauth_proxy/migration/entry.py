@@ -92,7 +92,11 @@ def _mailboxes(theirs: Theirs, draft: Draft) -> Iterator[str]:
             draft.left("access", f"{name} entry {number}", "it is no mailbox, so nobody is let in by it")
             continue
         yield from _accepted(mailbox, f"{name} entry {number}", draft)
-    draft.part("access", name, "its addresses stand here as they were; a change to that file changes nothing here")
+    draft.part(
+        "access",
+        name,
+        "its addresses stand here as they were; emails_file: PATH is for a file that is read again",
+    )
 
 
 def _accepted(pattern: str, name: str, draft: Draft) -> Iterator[str]:

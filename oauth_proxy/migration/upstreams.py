@@ -179,7 +179,9 @@ def _options(each: _Theirs, draft: Draft) -> dict[str, str]:
         options["host"] = "upstream"
     if each.insecure and each.uri.startswith("https:"):
         draft.left(
-            "upstreams", f"{each.name} insecure", "the tool's certificate is verified, so it has to be valid"
+            "upstreams",
+            f"{each.name} insecure",
+            "the tool's certificate is verified: ca_file names who vouches for it",
         )
     return options
 

@@ -22,8 +22,10 @@ from oauth_proxy.provider.profiles import Asker, Profiles
 from oauth_proxy.provider.shares import Shares
 from oauth_proxy.provider.tokens import TokenEndpoint
 from oauth_proxy.quotes import quoted
+from oauth_proxy.settings import Proxies
 
 _NOTHING = Memberships()
+_NO_PROXIES = Proxies()
 
 
 class Provider:
@@ -44,13 +46,14 @@ class Provider:
         count: Callable[[str, str, float], None] = lambda call, result, seconds: None,
         elapsed: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] | None = None,
+        proxies: Proxies = _NO_PROXIES,
     ) -> None:
         self._api = api
         self._count = count
         self._client = client
         self._clock = clock
         self._elapsed = elapsed
-        self._calls = Calls(http, wall or clock)
+        self._calls = Calls(http, wall or clock, proxies)
         self._shares = Shares()
         self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
         self._profiles = Profiles(api, api.questions(asked), self._calls, self._shares, elapsed)

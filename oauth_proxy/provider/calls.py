@@ -14,6 +14,7 @@ from math import ceil
 import aiohttp
 
 from oauth_proxy.errors import ProviderAway, ProviderBusy, ProviderNonsense
+from oauth_proxy.settings import Proxies
 
 LONGEST_ANSWER = 256 * 1024
 DEADLINE = 10.0
@@ -22,6 +23,7 @@ LONGEST_PATIENCE = 300
 """The longest pause in seconds that a 429 can cause."""
 _USUAL_PATIENCE = 10
 _NUMBER = re.compile("[0-9]{1,12}")
+_NO_PROXIES = Proxies()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,14 @@ class ProviderResponse:
 
 
 class Calls:
-    """Sends requests to the provider. `clock` returns seconds since the epoch."""
+    """Sends requests to the provider, through `proxies`. `clock` returns seconds since the epoch."""
 
-    def __init__(self, http: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, clock: Callable[[], float], proxies: Proxies = _NO_PROXIES
+    ) -> None:
         self._http = http
         self._clock = clock
+        self._proxies = proxies
 
     async def get(self, url: str, headers: Mapping[str, str]) -> ProviderResponse:
         """Send a GET. Raises ProviderAway, ProviderBusy, and ProviderNonsense for a response that is too long."""
@@ -50,10 +55,24 @@ class Calls:
 
     async def _call(self, method: str, url: str, headers: Mapping[str, str], form: str | None) -> ProviderResponse:
         sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
+        proxy = self._proxies.of(url)
+        credentials = {}
+        if proxy is not None and proxy.user:
+            credentials["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password, "utf-8")
+        if not url.startswith("https:"):  # there is no CONNECT that could carry them
+            sent |= credentials
         try:
             async with (
                 asyncio.timeout(DEADLINE),
-                self._http.request(method, url, headers=sent, data=form, allow_redirects=False) as response,
+                self._http.request(
+                    method,
+                    url,
+                    headers=sent,
+                    data=form,
+                    allow_redirects=False,
+                    proxy=proxy.url if proxy else None,
+                    proxy_headers=credentials,
+                ) as response,
             ):
                 body = await response.content.read(LONGEST_ANSWER + 1)
                 while len(body) <= LONGEST_ANSWER and (more := await response.content.readany()):

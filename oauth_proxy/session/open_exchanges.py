@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from oauth_proxy.access import Places
 from oauth_proxy.bounded import Bounded
 from oauth_proxy.endings import SESSION_OVER, STOPPING
 from oauth_proxy.identity import Session
+from oauth_proxy.paths import Target
 
 _REMEMBERED = 65_536
 """Sessions for which the last use is remembered."""
@@ -24,12 +26,12 @@ class OpenExchanges:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._open: dict[Task, Session] = {}
+        self._open: dict[Task, tuple[Session, Target]] = {}
         self._streams: set[Task] = set()
         self._used = Bounded[str, float](_REMEMBERED)
         self._held = Bounded[str, float](_REMEMBERED)
 
-    def enter(self, session: Session, *, stream: bool, task: Task | None = None) -> Task:
+    def enter(self, session: Session, target: Target, *, stream: bool, task: Task | None = None) -> Task:
         """Register the current task as a request of this session until `leave`. Returns the task.
 
         `sweep` may cancel it. A `stream` (a WebSocket, say) does not end by itself. Whoever has the current `task`
@@ -38,7 +40,7 @@ class OpenExchanges:
         task = task or asyncio.current_task()
         if task is None:
             raise RuntimeError("each request is handled in a task")
-        self._open[task] = session
+        self._open[task] = session, target
         now = self._clock()
         if now >= (self._used.get(session.id) or 0.0) + _PRECISION:
             self._used.keep(session.id, now)
@@ -58,11 +60,11 @@ class OpenExchanges:
 
     def sessions(self) -> Iterable[Session]:
         """The sessions with a request in progress, each once."""
-        return {session.id: session for session in self._open.values()}.values()
+        return {session.id: session for session, _ in self._open.values()}.values()
 
     def connections(self) -> Counter[str]:
         """The number of requests in progress per session id."""
-        return Counter(session.id for session in self._open.values())
+        return Counter(session.id for session, _ in self._open.values())
 
     def last_used(self, session_id: str) -> float:
         """When this process last saw the session in use, in seconds since the epoch; 0 for never."""
@@ -95,18 +97,25 @@ class OpenExchanges:
         """
         return self._held.get(session_id) or 0.0
 
-    def sweep(self, is_over: Callable[[Session], bool]) -> None:
-        """Cancel all requests of sessions that are over. Call this about once a second.
+    def sweep(self, is_over: Callable[[Session, Places], bool], places_of: Callable[[Target], Places]) -> None:
+        """Cancel all requests of sessions that are over where the request is. Call this about once a second.
+
+        Rules may be new since the request began, so where its path lies is asked now.
 
         A WebSocket is closed first, for up to three seconds, and may be cancelled more than once in that time.
         """
-        now, opened = self._clock(), self.sessions()
-        for session in opened:
+        now = self._clock()
+        tasks: dict[tuple[str, Places], list[Task]] = {}
+        sessions: dict[tuple[str, Places], Session] = {}
+        for task, (session, target) in self._open.items():
+            key = session.id, places_of(target)
+            tasks.setdefault(key, []).append(task)
+            sessions[key] = session
+        for key, session in sessions.items():
             self._held.keep(session.id, now)
-        over = {session.id for session in opened if is_over(session)}
-        for task, session in list(self._open.items()) if over else ():
-            if session.id in over:
-                task.cancel(SESSION_OVER)
+            if is_over(session, key[1]):
+                for task in tasks[key]:
+                    task.cancel(SESSION_OVER)
 
     def close(self) -> None:
         """Cancel every stream: none ends by itself, so a stop would wait for it in vain."""

@@ -2,12 +2,13 @@
 
 from oauth_proxy.settings.access import (
     Access,
-    EmailPattern,
+    EmailsFile,
     Everyone,
+    Group,
     Member,
     PublicRule,
     Rule,
-    parse_email_pattern,
+    expanded,
     parse_public_rule,
 )
 from oauth_proxy.settings.addresses import (
@@ -20,6 +21,7 @@ from oauth_proxy.settings.addresses import (
 )
 from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
+from oauth_proxy.settings.emails import EmailList, EmailPattern, parse_email_pattern, read_email_list
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_name, parse_header_template
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
@@ -27,10 +29,11 @@ from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
 from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused, quoted
+from oauth_proxy.settings.proxies import Proxies, Proxy
 from oauth_proxy.settings.scalars import write_duration
 from oauth_proxy.settings.session import Cookie, Session
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
-from oauth_proxy.settings.tls import Tls
+from oauth_proxy.settings.tls import Pair, Tls
 
 __all__ = [
     "DEFAULT_HEADERS",
@@ -38,15 +41,21 @@ __all__ = [
     "Access",
     "Admin",
     "Cookie",
+    "EmailList",
     "EmailPattern",
+    "EmailsFile",
     "Everyone",
     "Frameio",
+    "Group",
     "Limits",
     "Listen",
     "Loaded",
     "Log",
     "Member",
     "Pages",
+    "Pair",
+    "Proxies",
+    "Proxy",
     "PublicRule",
     "Redis",
     "Refused",
@@ -63,6 +72,7 @@ __all__ = [
     "any_has",
     "changes",
     "effective",
+    "expanded",
     "load",
     "load_with_files",
     "notes",
@@ -79,6 +89,7 @@ __all__ = [
     "parse_store",
     "parse_upstream_url",
     "quoted",
+    "read_email_list",
     "schema",
     "template",
     "write_duration",

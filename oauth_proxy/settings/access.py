@@ -1,14 +1,17 @@
 """The section `access`: the rules that say who may enter, and the requests that need no sign-in."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-from oauth_proxy.settings.addresses import OUR_ROUTES, parse_domain, parse_plain_path
-from oauth_proxy.settings.fields import FromText, Section
+from oauth_proxy.settings.addresses import OUR_ROUTES, parse_plain_path
+from oauth_proxy.settings.emails import EmailPattern, parse_email_pattern, read_email_list
+from oauth_proxy.settings.fields import FromText, Section, reading
 from oauth_proxy.settings.problems import Refused, kind, nearest, one_of
 from oauth_proxy.settings.scalars import DURATION_SCHEMA, Flag, parse_duration, write_duration
 
@@ -18,9 +21,9 @@ _ROLES = ("owner", "admin", "account_manager", "billing_manager", "team_manager"
 _V4_ROLES = ("owner", "admin", "member")
 _ROLE_SCHEMA = {
     "description": "Only who holds this role there, or one of several.",
-    "anyOf": [{"enum": _ROLES}, {"type": "array", "items": {"enum": _ROLES}, "minItems": 1}],
+    "anyOf": [{"enum": [*_ROLES]}, {"type": "array", "items": {"enum": [*_ROLES]}, "minItems": 1}],
 }
-_RULE_SCHEMA = {
+RULE_SCHEMA = {
     "anyOf": [
         {"const": "everyone", "description": "Anybody with a Frame.io account."},
         *(
@@ -28,7 +31,7 @@ _RULE_SCHEMA = {
                 "type": "object",
                 "properties": {
                     key: {"type": "string", "description": description},
-                    **({} if key == "email" else {"role": _ROLE_SCHEMA}),
+                    **({"role": _ROLE_SCHEMA} if key in ("account", "team") else {}),
                 },
                 "required": [key],
                 "additionalProperties": False,
@@ -37,12 +40,14 @@ _RULE_SCHEMA = {
                 "email": "*@studio.example.com, a mailbox, or *@*.example.com.",
                 "account": "The UUID of a Frame.io account.",
                 "team": "The UUID of a Frame.io team (v2 only; needs the scope team.read).",
+                "emails_file": "A file with an email pattern on each line; it is read again when it changes.",
+                "group": "The name of a list in access.groups.",
             }.items()
         ),
     ]
 }
-_RULES = ("everyone", "email", "account", "team")
-_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'+/=?^_`{|}~.-]{1,64}")
+_RULES = ("everyone", "email", "account", "team", "emails_file", "group")
+_GROUP = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHORTEST_RECHECK = 60.0
 
 
@@ -53,22 +58,6 @@ class Everyone:
     def write(self) -> str:
         """The rule as the file has it."""
         return "everyone"
-
-
-@dataclass(frozen=True, slots=True)
-class EmailPattern:
-    """The mailboxes of one domain, or with `subdomains` of every domain below it.
-
-    `local` is one mailbox in lower case, or None for any; `domain` is as `parse_domain` returns it.
-    """
-
-    local: str | None
-    domain: str
-    subdomains: bool = False
-
-    def write(self) -> dict[str, str]:
-        """The rule as the file has it."""
-        return {"email": f"{self.local or '*'}@{'*.' if self.subdomains else ''}{self.domain}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +80,28 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class EmailsFile:
+    """The mailboxes of the patterns in this file, as it is now."""
+
+    path: Path
+
+    def write(self) -> dict[str, str]:
+        """The rule as the file has it."""
+        return {"emails_file": str(self.path)}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Whoever a rule of the list with this name in `access.groups` fits."""
+
+    name: str
+
+    def write(self) -> dict[str, str]:
+        """The rule as the file has it."""
+        return {"group": self.name}
+
+
+@dataclass(frozen=True, slots=True)
 class PublicRule:
     """Requests that need no session: for one path, or with `below` for every path that begins with it.
 
@@ -108,7 +119,7 @@ class PublicRule:
 
 
 def parse_rule(written: object) -> "Rule":
-    """`everyone`, or a mapping with one of email, account and team, and with `role` if it is account or team.
+    """`everyone`, or a mapping with one of the other keys, and with `role` if that is account or team.
 
     There is no rule for a role alone: everybody who holds it in an account of their own would be let in.
     """
@@ -117,10 +128,15 @@ def parse_rule(written: object) -> "Rule":
     key, value, role = _parse_mapping(written)
     if not isinstance(value, str):
         raise Refused(f"one value is wanted here, not {kind(value)}")
-    if key == "email":
-        if role is not None:
-            raise Refused("a role stands beside an account or a team")
-        return parse_email_pattern(value)
+    if role is not None and key not in ("account", "team"):
+        raise Refused("a role stands beside an account or a team")
+    match key:
+        case "email":
+            return parse_email_pattern(value)
+        case "emails_file":
+            return EmailsFile(Path(value))
+        case "group":
+            return Group(value)
     return Member("account" if key == "account" else "team", _parse_uuid(value), _parse_roles(role))
 
 
@@ -138,7 +154,8 @@ def _parse_mapping(written: object) -> tuple[str, object, object]:
         key, colon, value = written.partition(":")
         suggestion = f'{key}: "{value.strip()}"' if colon else nearest(written, _RULES)
         suggestion = f'email: "{written}"' if "@" in key else suggestion
-    raise Refused("a rule is everyone, or one of email:, account: and team: with its value", suggestion)
+    keys = one_of([f"{key}:" for key in _RULES[1:]])
+    raise Refused(f"a rule is everyone, or {keys} with its value", suggestion)
 
 
 def _parse_roles(written: object) -> tuple[str, ...]:
@@ -152,23 +169,6 @@ def _parse_roles(written: object) -> tuple[str, ...]:
     if not roles:
         raise Refused("a list of roles has at least one in it")
     return tuple(dict.fromkeys(roles))
-
-
-def parse_email_pattern(text: str) -> EmailPattern:
-    """`*@studio.example.com`, `jo@studio.example.com`, or `*@*.example.com` for any subdomain."""
-    local, at, host = text.partition("@")
-    if not at:
-        suggestion = f"*@{text.removeprefix('*')}" if "." in text else None
-        raise Refused("an email pattern has one '@' in it", suggestion)
-    if "@" in host or (local != "*" and not _LOCAL_PART.fullmatch(local)):
-        raise Refused("an email pattern is one mailbox or '*', one '@' and a domain")
-    subdomains = host.startswith("*.")
-    name = host.removeprefix("*.")
-    if "*" in name:
-        raise Refused("a '*' in the domain stands only as a whole first part, as in *@*.example.com")
-    if "." not in name:
-        raise Refused("an email pattern names a domain with a dot in it, such as *@studio.example.com")
-    return EmailPattern(None if local == "*" else local.lower(), parse_domain(name), subdomains)
 
 
 def parse_public_rule(text: str) -> PublicRule:
@@ -189,7 +189,7 @@ def parse_public_rule(text: str) -> PublicRule:
     return PublicRule(frozenset({method} if method else {"GET", "HEAD"}), path, below)
 
 
-def require_decidable(rules: tuple["Rule", ...], api: str, scopes: tuple[str, ...]) -> None:
+def require_decidable(rules: Iterable["Rule"], api: str, scopes: tuple[str, ...]) -> None:
     """Refused if a rule asks for something that this api, or a token with these scopes, does not tell."""
     members = [rule for rule in rules if isinstance(rule, Member)]
     teams = any(rule.of == "team" for rule in members)
@@ -220,23 +220,70 @@ def _require_everyone_alone(rules: tuple["Rule", ...]) -> tuple["Rule", ...]:
     return rules
 
 
+def _require_people(rules: tuple["Rule", ...]) -> tuple["Rule", ...]:
+    if Everyone() in rules:
+        raise Refused("everyone stands in access.allow alone; anywhere else, rules name some of them")
+    return rules
+
+
+def _require_rules(rules: tuple["Rule", ...]) -> tuple["Rule", ...]:
+    if any(isinstance(rule, Group) for rule in _require_people(rules)):
+        raise Refused("a group holds rules, and no other group")
+    return rules
+
+
+def _parse_group(text: str) -> str:
+    if not _GROUP.fullmatch(text):
+        raise Refused("a group's name is letters, digits, '_' and '-', at most 64 of them")
+    return text
+
+
+def _read_rule(written: object, info: ValidationInfo) -> "Rule":
+    """A rule of this file: its list can be read, and its group is one of the file's."""
+    rule, context = parse_rule(written), reading(info)
+    if isinstance(rule, EmailsFile):
+        rule = EmailsFile(context.folder / rule.path)
+        read_email_list(rule.path)
+    if isinstance(rule, Group) and rule.name not in context.groups:
+        raise Refused("access.groups has no group of this name", nearest(rule.name, context.groups))
+    return rule
+
+
 Rule = Annotated[
-    Everyone | EmailPattern | Member,
-    PlainValidator(parse_rule),
+    Everyone | EmailPattern | Member | EmailsFile | Group,
+    PlainValidator(_read_rule),
     PlainSerializer(lambda rule: rule.write(), when_used="json"),
-    WithJsonSchema(_RULE_SCHEMA),
+    WithJsonSchema(RULE_SCHEMA),
+]
+Narrowing = Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(_require_people)]
+"""Rules for some of those who may enter."""
+Denying = Annotated[tuple[Rule, ...], AfterValidator(_require_people)]
+"""Rules for those who may not enter, whatever else fits."""
+Groups = Mapping[
+    Annotated[str, FromText(_parse_group)],
+    Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(_require_rules)],
 ]
 
 
 class Access(Section):
     """Who may enter, and what needs no sign-in."""
 
+    groups: Groups = Field(default_factory=dict)
+    """Name → list of rules that group: stands for, here and in upstreams, so that a list is written once."""
     allow: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(_require_everyone_alone)]
-    """[everyone], or rules: email: "*@studio.example.com", account: UUID, team: UUID, the latter two also with
-    role: beside them. One that fits is enough."""
+    """[everyone], or rules: email: "*@studio.example.com", emails_file: PATH, group: NAME, account: UUID or
+    team: UUID, these two also with role: beside them. One that fits is enough."""
+    deny: Denying = ()
+    """Rules as in allow: whom one of them fits stays out, whatever allow says."""
     public: tuple[Annotated[PublicRule, FromText(parse_public_rule, PublicRule.write)], ...] = ()
     """What reaches the tool without session and token: "GET /healthz", "/assets/*" (GET and HEAD)."""
     bearer: Flag = False
     """Let programs in with a Frame.io token of their own, sent as Authorization: Bearer; allow decides as ever."""
     recheck: Annotated[float, FromText(_parse_recheck, write_duration, DURATION_SCHEMA)] = 3600.0
     """Profile and standing are asked again this often with the present token, refreshed or not; at least 1m."""
+
+
+def expanded(rules: Iterable[Rule], groups: Mapping[str, tuple[Rule, ...]]) -> Iterator[Rule]:
+    """The same rules with the rules of each group in its place."""
+    for rule in rules:
+        yield from groups[rule.name] if isinstance(rule, Group) else (rule,)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from oauth_proxy.settings.access import RULE_SCHEMA
 from oauth_proxy.settings.fields import VARIABLE
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.problems import KeyPath
@@ -68,7 +69,8 @@ session:
 
 # Path prefix: URL, or {url: …, timeout: 30s, host: pass}. The longest prefix wins, and the URL takes its place.
 # host: upstream sends the tool its own name instead of the one that visitors type. Unix sockets are
-# unix:/run/tool.sock.
+# unix:/run/tool.sock. With allow and deny beside the url, only some of those who may enter get to that tool.
+# For https, ca_file: tool-ca.pem names who vouches for it, and client_cert: {cert: …, key: …} tells it who we are.
 upstreams:
   /: http://127.0.0.1:3000
 
@@ -76,8 +78,14 @@ access:
   # Who may enter: [everyone] (with a Frame.io account), or rules, of which one must fit:
   #   - email: "*@studio.example.com"
   #   - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
+  #   - emails_file: people.txt
+  #   - group: editors
   allow:
     - email: "*@example.com"
+  # Who stays out all the same.
+  #deny: []
+  # Lists that group: stands for, here and in upstreams: {editors: [{email: jo@example.com}]}.
+  #groups: {}
   # What needs no sign-in, such as ["GET /healthz", "/assets/*"].
   #public: []
   # Let programs in with a Frame.io token of their own (Authorization: Bearer); Frame.io is asked whose it is.
@@ -149,7 +157,18 @@ def schema() -> dict[str, Any]:
         secret["anyOf"] = [secrets["items"], secrets]
     for key_path, name in FROM_FILES.items():
         _allow_file(document, key_path, name)
+    document = _with_one_rule(document)
+    document["$defs"]["Rule"] = RULE_SCHEMA
     return {"$schema": GenerateJsonSchema.schema_dialect, **document, "title": "oauth-proxy"}
+
+
+def _with_one_rule(node: Any) -> Any:
+    """The same with a reference wherever rules of access may stand: their schema is long."""
+    if node == RULE_SCHEMA:
+        return {"$ref": "#/$defs/Rule"}
+    if isinstance(node, dict):
+        return {key: _with_one_rule(value) for key, value in node.items()}
+    return [_with_one_rule(each) for each in node] if isinstance(node, list) else node
 
 
 def _allow_file(document: dict[str, Any], key_path: KeyPath, name: str) -> None:

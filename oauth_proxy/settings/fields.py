@@ -4,7 +4,7 @@ In this package `parse_…` turns what is written into a value, and `require_…
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -57,10 +57,15 @@ class FromText(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """pydantic's validation context: the file's folder, and the public URL if it is valid."""
+    """pydantic's validation context: the file's folder, the public URL if it is valid, the names of the groups.
+
+    Also the environment, for what is not in the file.
+    """
 
     folder: Path
     public_url: str | None = None
+    groups: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def reading(info: ValidationInfo) -> Reading:

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
 from oauth_proxy.settings.addresses import Url
-from oauth_proxy.settings.fields import FromText, Section, split_entries
+from oauth_proxy.settings.fields import FromText, Reading, Section, split_entries
 from oauth_proxy.settings.problems import Refused
+from oauth_proxy.settings.proxies import Proxies, read_proxies
+from oauth_proxy.settings.tls import CaFile
 
 DEFAULT_SCOPES: Mapping[str, tuple[str, ...]] = {
     "v2": ("offline", "account.read"),
@@ -65,6 +67,19 @@ class Frameio(Section):
     """Where tokens are revoked at sign-out. v2 documents no such address, so there it is off unless set."""
     logout_url: Url | None = None
     """Where sign-out sends the browser in the end, so that it ends at the provider too; off unless set."""
+    ca_file: CaFile | None = None
+    """PEM file of the authorities to trust for Frame.io, instead of the system's: for networks that open TLS."""
+    _proxies: Proxies = PrivateAttr(default=Proxies())
+
+    def model_post_init(self, context: Any) -> None:
+        """pydantic calls this once the fields are there: the environment is none of them."""
+        if isinstance(context, Reading):
+            self._proxies = read_proxies(context.environ)
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies that the environment names."""
+        return self._proxies
 
 
 class Webhook(Section):

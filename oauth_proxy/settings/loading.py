@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.settings.access import EmailsFile
 from oauth_proxy.settings.addresses import parse_public_url
 from oauth_proxy.settings.fields import Reading
 from oauth_proxy.settings.model import Settings
@@ -95,7 +96,9 @@ def _parsed(
     except Unreadable as error:
         raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems
-    reading = Reading(folder.absolute(), _valid_public_url(source.tree.get("public_url")))
+    tree = source.tree
+    url, groups = _valid_public_url(tree.get("public_url")), _groups(tree.get("access"))
+    reading = Reading(folder.absolute(), url, groups, environ)
     try:
         settings = Settings.model_validate(source.tree, context=reading)
     except ValidationError as error:
@@ -113,6 +116,8 @@ def _named_in(value: object) -> Iterator[Path]:
         value = [getattr(value, name) for name in type(value).model_fields]
     elif isinstance(value, Mapping):
         value = list(value.values())
+    elif isinstance(value, EmailsFile):
+        value = value.path
     if isinstance(value, Path):
         yield value
     elif isinstance(value, list | tuple):
@@ -126,6 +131,12 @@ def _valid_public_url(value: Tree | None) -> str | None:
         return parse_public_url(value) if isinstance(value, str) else None
     except Refused:
         return None
+
+
+def _groups(access: Tree | None) -> tuple[str, ...]:
+    """The names that rules may use: they are known before any rule is read, wherever it stands."""
+    groups = access.get("groups") if isinstance(access, dict) else None
+    return tuple(groups) if isinstance(groups, dict) else ()
 
 
 def _problems(source: Source, error: ValidationError) -> list[Problem]:

@@ -4,13 +4,13 @@ A value is what it means (seconds, bytes, an address), and `model_dump(mode="jso
 file. The text under a key is what an editor shows beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from oauth_proxy.settings.access import Access, require_decidable
+from oauth_proxy.settings.access import Access, Denying, Narrowing, Rule, expanded, require_decidable
 from oauth_proxy.settings.addresses import (
     Network,
     UpstreamUrl,
@@ -28,7 +28,7 @@ from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.processors import processors
 from oauth_proxy.settings.scalars import Connections, Delay, Duration, Flag, Rate, Workers
 from oauth_proxy.settings.session import Session
-from oauth_proxy.settings.tls import TlsList
+from oauth_proxy.settings.tls import CaFile, Pair, TlsList
 
 _DRAIN_AT_RELOAD, _DRAIN_AT_STOP = 3600.0, 30.0
 
@@ -48,11 +48,31 @@ class UpstreamSettings(Section):
     """How long the tool may be silent before the visitor gets a 504."""
     host: Literal["pass", "upstream"] = "pass"
     """The Host header that the tool sees: the visitor's (pass), or its own (upstream)."""
+    allow: Narrowing | None = None
+    """Rules as in access.allow: of those who may enter, only whom one of them fits gets to this tool."""
+    deny: Denying = ()
+    """Rules as in access.deny: whom one of them fits does not get to this tool."""
+    ca_file: CaFile | None = None
+    """For https: PEM file of the authorities that vouch for the tool, instead of the system's."""
+    client_cert: Pair | None = None
+    """For https: {cert: …, key: …} by which the tool knows the proxy (mutual TLS)."""
+    verify: Flag = True
+    """For https: false lets anybody on the way pass for the tool, and read every visitor's token. Do not."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_url(cls, value: Any) -> Any:
         return {"url": value} if isinstance(value, str) else value
+
+    @field_validator("ca_file", "client_cert", "verify")
+    @classmethod
+    def _require_tls(cls, value: Any, info: ValidationInfo) -> Any:
+        url: UpstreamUrl | None = info.data.get("url")
+        if url is not None and url.scheme != "https" and value is not True:
+            raise Refused("this is about TLS, and the tool's URL is not https")
+        if info.field_name == "verify" and value is False and info.data.get("ca_file") is not None:
+            raise Refused("with ca_file the tool is verified; keep one or the other")
+        return value
 
 
 class Admin(Section):
@@ -173,14 +193,35 @@ class Settings(Section):
         """Whether visitors come by https."""
         return self.public_url.startswith("https://")
 
+    def rules(self) -> Iterator[Rule]:
+        """Every rule about people in the file, those of groups that some list names included."""
+        for rules in self.lists():
+            yield from expanded(rules, self.access.groups)
+
+    def lists(self) -> Iterator[tuple[Rule, ...]]:
+        """Every allow and every deny, as they are written."""
+        yield from (self.access.allow, self.access.deny, *_lists(self.upstreams))
+
     # pydantic validates the fields in their order; one that was refused is not in `info.data`.
+
+    @field_validator("upstreams")
+    @classmethod
+    def _require_decidable_narrowing(
+        cls, upstreams: Mapping[str, UpstreamSettings], info: ValidationInfo
+    ) -> Mapping[str, UpstreamSettings]:
+        frameio: Frameio | None = info.data.get("frameio")
+        if frameio is not None:
+            rules = (rule for each in _lists(upstreams) for rule in each)
+            require_decidable(rules, frameio.api, frameio.scopes)
+        return upstreams
 
     @field_validator("access")
     @classmethod
     def _require_decidable_rules(cls, access: Access, info: ValidationInfo) -> Access:
         frameio: Frameio | None = info.data.get("frameio")
         if frameio is not None:
-            require_decidable(access.allow, frameio.api, frameio.scopes)
+            rules = (rule for each in (access.allow, access.deny, *access.groups.values()) for rule in each)
+            require_decidable(rules, frameio.api, frameio.scopes)
         return access
 
     @field_validator("admin")
@@ -204,3 +245,9 @@ class Settings(Section):
         if is_off and any_has(headers, "handle"):
             raise Refused("the placeholder {handle} needs tool_api, where tools exchange it for a fresh token")
         return headers
+
+
+def _lists(upstreams: Mapping[str, UpstreamSettings]) -> Iterator[tuple[Rule, ...]]:
+    for each in upstreams.values():
+        yield each.allow or ()
+        yield each.deny

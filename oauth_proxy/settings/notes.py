@@ -1,16 +1,17 @@
 """Notes on valid settings, which `oauth-proxy check` prints: risks and limits that the operator should know."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from oauth_proxy.certificates import Certificate, Unusable, read_certificate
-from oauth_proxy.settings.access import Everyone
+from oauth_proxy.settings.access import Everyone, Group
 from oauth_proxy.settings.addresses import is_loopback
 from oauth_proxy.settings.headers import any_has
-from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.model import Settings, UpstreamSettings
 from oauth_proxy.settings.stores import Sqlite, Store
 
 _V2_ENDS = date(2026, 12, 1)
@@ -24,8 +25,11 @@ def notes(settings: Settings, today: date) -> list[str]:
     return [
         *_login(settings, today),
         *_visitors(settings),
+        *_rules(settings),
+        *_ways_round(settings.upstreams),
         *_store(settings.session.store),
         *_addresses(settings),
+        *_ways_out(settings, today),
         *_certificates(settings, today),
     ]
 
@@ -75,6 +79,42 @@ def _visitors(settings: Settings) -> Iterator[str]:
         yield "same_site is none: other sites' pages can send signed-in requests, so the tool must withstand CSRF."
 
 
+def _rules(settings: Settings) -> Iterator[str]:
+    named = {rule.name for rules in settings.lists() for rule in rules if isinstance(rule, Group)}
+    for name in settings.access.groups:
+        if name not in named:
+            yield f"No allow and no deny names the group {name}: it does nothing."
+    for prefix, upstream in settings.upstreams.items():
+        if not (upstream.allow or upstream.deny):
+            continue
+        for rule in settings.access.public:
+            if rule.path.startswith(prefix) or (rule.below and prefix.startswith(rule.path)):
+                yield (
+                    f"access.public has {rule.write()}, and what it covers needs no sign-in: "
+                    f"allow and deny of the upstream {prefix} say nothing there."
+                )
+
+
+def _ways_round(upstreams: Mapping[str, UpstreamSettings]) -> Iterator[str]:
+    """Where the tool of an upstream with rules of its own is also reached through another upstream."""
+    for prefix, upstream in upstreams.items():
+        if not (upstream.allow or upstream.deny):
+            continue
+        tool = f"{upstream.url.base}/"
+        for other, through in upstreams.items():
+            base = f"{through.url.base}/"
+            if replace(through.url, base="") != replace(upstream.url, base="") or not tool.startswith(base):
+                continue
+            path = other + tool.removeprefix(base)
+            decides = max((each for each in upstreams if path.startswith(each)), key=len)
+            is_narrower = (through.allow, through.deny) != (upstream.allow, upstream.deny)
+            if other != prefix and decides == other and is_narrower:
+                yield (
+                    f"The tool of {prefix} is also reached at {path}, by the upstream {other}: "
+                    f"allow and deny of {prefix} say nothing there."
+                )
+
+
 def _store(store: Store) -> Iterator[str]:
     if isinstance(store, Sqlite):
         for folder in _SHORT_LIVED:
@@ -103,6 +143,28 @@ def _addresses(settings: Settings) -> Iterator[str]:
     for prefix, upstream in settings.upstreams.items():
         if _is_plain_http(str(upstream.url)):
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
+
+
+def _client_certificate(prefix: str, path: Path, today: date) -> Iterator[str]:
+    with suppress(Unusable):  # it was usable when the settings were read: the file has just changed
+        ends = read_certificate(path).ends
+        if ends.date() < today:
+            yield f"The certificate in {path} has expired on {ends:%-d %B %Y}: the tool of {prefix} refuses it."
+
+
+def _ways_out(settings: Settings, today: date) -> Iterator[str]:
+    proxy = settings.frameio.proxies.https
+    if proxy:
+        yield f"Frame.io is asked through the proxy {proxy.url}, as HTTPS_PROXY says (but for hosts in NO_PROXY)."
+    for prefix, upstream in settings.upstreams.items():
+        if upstream.client_cert is not None:
+            yield from _client_certificate(prefix, upstream.client_cert.cert, today)
+        if not upstream.verify:
+            yield (
+                f"DANGER: verify is false, so NOBODY KNOWS WHO ANSWERS as the tool of {prefix}. Whoever is on the "
+                "way to it can pass for it, READ EVERY VISITOR'S TOKEN and change what they see. Give the tool's "
+                "certificate, or its authority's, as ca_file instead."
+            )
 
 
 def _certificates(settings: Settings, today: date) -> Iterator[str]:

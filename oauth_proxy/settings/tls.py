@@ -1,4 +1,4 @@
-"""The setting `tls`: one certificate with its key, or several for the host names that visitors ask for."""
+"""Certificates: those that visitors get (`tls`), the one that a tool gets of us, and whom we trust."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -27,26 +27,27 @@ def _parse_version(text: str) -> TlsVersion:
     raise Refused("the oldest version of TLS to accept is 1.2 or 1.3", meant)
 
 
-class Tls(Section):
-    """Serve https ourselves, with these files; without `tls`, whatever stands in front does."""
+def _require_certificates(path: Path) -> Path:
+    try:
+        read_certificate(path)
+    except Unusable as unusable:
+        raise Refused(str(unusable)) from None
+    return path
 
-    cert: File
+
+CaFile = Annotated[File, AfterValidator(_require_certificates)]
+"""The absolute path of a file that holds a certificate."""
+
+
+class Pair(Section):
+    """A certificate and its key."""
+
+    cert: CaFile
     """The certificate and its chain, PEM. A relative path begins at the folder of this file."""
     key: File
     """The private key, PEM."""
-    min_version: Annotated[TlsVersion, FromText(_parse_version, float, _SCHEMA)] | None = None
-    """The oldest version of TLS to accept, 1.2 or 1.3. In a list it stands with the first, for all names."""
 
     # Only one of the two files is at fault: it is the one whose line the problem names.
-
-    @field_validator("cert")
-    @classmethod
-    def _require_certificate(cls, cert: Path) -> Path:
-        try:
-            read_certificate(cert)
-        except Unusable as unusable:
-            raise Refused(str(unusable)) from None
-        return cert
 
     @field_validator("key")
     @classmethod
@@ -57,6 +58,13 @@ class Tls(Section):
             except Unusable as unusable:
                 raise Refused(str(unusable)) from None
         return key
+
+
+class Tls(Pair):
+    """Serve https ourselves, with these files; without `tls`, whatever stands in front does."""
+
+    min_version: Annotated[TlsVersion, FromText(_parse_version, float, _SCHEMA)] | None = None
+    """The oldest version of TLS to accept, 1.2 or 1.3. In a list it stands with the first, for all names."""
 
 
 def _as_list(value: Any) -> Any:

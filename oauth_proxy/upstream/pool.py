@@ -163,6 +163,10 @@ class Pool:
         if not (self._waiters and self._promise(connection)):
             self._idle.append((connection, owner, since))
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Use this TLS context for new connections."""
+        self._ssl = context
+
     def close(self) -> None:
         """Cut every connection."""
         if self._watch is not None:

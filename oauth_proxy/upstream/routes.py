@@ -1,5 +1,6 @@
 """Chooses the tool for a request, and what that tool receives of it."""
 
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sys import getsizeof
@@ -130,6 +131,12 @@ class Upstreams:
         """
         for route in self._routes:
             route.upstream.close_tunnels(ending)
+
+    def use(self, prefix: str, context: ssl.SSLContext) -> None:
+        """Use this TLS context for new connections to the tool of this prefix; those that are open go on."""
+        for route in self._routes:
+            if route.prefix == prefix:
+                route.upstream.use(context)
 
     async def close(self) -> None:
         """Close every connection."""

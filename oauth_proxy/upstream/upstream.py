@@ -175,6 +175,10 @@ class Upstream:
         """Close every WebSocket, and each that is opened later. Returns at once."""
         self._tunnels.close(ending)
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Use this TLS context for new connections."""
+        self._pool.use(context)
+
     async def close(self) -> None:
         """Cut every connection to the tool."""
         self._pool.close()

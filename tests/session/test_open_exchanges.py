@@ -105,8 +105,9 @@ class Exchange:
 
 
 @asynccontextmanager
-async def opened(stage: Stage, kind: str, credential: str) -> AsyncIterator[Exchange]:
+async def opened(stage: Stage, kind: str, credential: str, below: str = "") -> AsyncIterator[Exchange]:
     line, lines = {**EXCHANGES, **PUBLIC}[kind]
+    line = line.replace(" ", f" {below}")
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.listens_on)
     head = [f"{line} HTTP/1.1", f"Host: localhost:{stage.port}", credential, *lines]
     writer.write("\r\n".join(head).encode() + b"\r\n\r\n")

@@ -1,13 +1,17 @@
 """Rules of access: what is read, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
-from oauth_proxy.settings import EmailPattern, Everyone, Member, PublicRule
-from oauth_proxy.settings.access import parse_email_pattern, parse_public_rule, parse_rule
+from oauth_proxy.settings import EmailPattern, EmailsFile, Everyone, Group, Member, PublicRule, parse_email_pattern
+from oauth_proxy.settings.access import parse_public_rule, parse_rule
+from oauth_proxy.settings.loading import load_with_files
 from oauth_proxy.settings.problems import Refused
+from tests.support.configuration import file, problem, read
 
 ID = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
-A_RULE = "a rule is everyone, or one of email:, account: and team: with its value"
+A_RULE = "a rule is everyone, or email:, account:, team:, emails_file: or group: with its value"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,8 @@ A_RULE = "a rule is everyone, or one of email:, account: and team: with its valu
             Member("team", ID, ("member", "team_manager")),
         ),
         ({"team": ID}, Member("team", ID)),
+        ({"emails_file": "people.txt"}, EmailsFile(Path("people.txt"))),
+        ({"group": "editors"}, Group("editors")),
     ],
 )
 def test_a_rule_is_read(written: object, expected: object) -> None:
@@ -40,9 +46,11 @@ def test_a_rule_is_read(written: object, expected: object) -> None:
         Member("account", ID),
         Member("team", ID, ("member",)),
         Member("account", ID, ("owner", "admin")),
+        EmailsFile(Path("/etc/people.txt")),
+        Group("editors"),
     ],
 )
-def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member) -> None:
+def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member | EmailsFile | Group) -> None:
     assert parse_rule(read.write()) == read
 
 
@@ -175,3 +183,89 @@ def test_a_public_rule_that_could_cover_more_than_it_says_is_refused(text: str, 
     with pytest.raises(Refused) as refused:
         parse_public_rule(text)
     assert refused.value.suggestion == suggestion
+
+
+EDITORS = "groups: {editors: [email: jo@a.example]}"
+
+
+def narrowing(rules: str) -> str:
+    return f"upstreams: {{/: http://127.0.0.1:3000, /x/: {{url: http://127.0.0.1:3001, {rules}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"access": "access: {allow: [group: editors]}"},
+            "access.groups has no group of this name",
+        ),
+        (
+            {"access": f"access: {{{EDITORS}, allow: [group: editor]}}"},
+            "access.groups has no group of this name (did you mean editors?)",
+        ),
+        (
+            {"upstreams": narrowing("deny: [group: editors]")},
+            "access.groups has no group of this name",
+        ),
+        (
+            {"access": "access: {groups: {a: [email: jo@a.example], b: [group: a]}, allow: [everyone]}"},
+            "a group holds rules, and no other group",
+        ),
+        (
+            {"access": "access: {groups: {a: [everyone]}, allow: [group: a]}"},
+            "everyone stands in access.allow alone; anywhere else, rules name some of them",
+        ),
+        (
+            {"access": "access: {allow: [everyone], deny: [everyone]}"},
+            "everyone stands in access.allow alone; anywhere else, rules name some of them",
+        ),
+        (
+            {"upstreams": narrowing("allow: [everyone]")},
+            "everyone stands in access.allow alone; anywhere else, rules name some of them",
+        ),
+        ({"upstreams": narrowing("allow: []")}, "at least one is needed here"),
+        ({"access": "access: {groups: {a: []}, allow: [everyone]}"}, "at least one is needed here"),
+        (
+            {"access": "access: {groups: {a b: [email: jo@a.example]}, allow: [everyone]}"},
+            "a group's name is letters, digits, '_' and '-', at most 64 of them",
+        ),
+        (
+            {"access": "access: {allow: [emails_file: people.txt]}"},
+            "the file cannot be read: no such file or directory",
+        ),
+        (
+            {"access": "access: {allow: [everyone], deny: [{email: jo@a.example, role: admin}]}"},
+            "a role stands beside an account or a team",
+        ),
+        (
+            {"upstreams": narrowing(f"allow: [team: {ID}]")},
+            "Frame.io v4 tells nothing of teams; let in an account, or email addresses",
+        ),
+        (
+            {"access": f"access: {{allow: [everyone], groups: {{a: [team: {ID}]}}}}"},
+            "Frame.io v4 tells nothing of teams; let in an account, or email addresses",
+        ),
+    ],
+)
+def test_a_list_that_could_not_do_what_it_says_is_refused(parts: dict[str, str], message: str) -> None:
+    assert problem(**parts) == message
+
+
+def test_a_group_stands_for_its_rules(tmp_path: Path) -> None:
+    (tmp_path / "people.txt").write_text("kim@a.example\n")
+    access = f"access: {{{EDITORS}, allow: [{{group: editors}}, {{account: {ID}}}]}}"
+    settings = read(file(access=access, upstreams=narrowing("deny: [emails_file: people.txt]")), folder=tmp_path)
+    assert [*settings.rules()] == [
+        EmailPattern("jo", "a.example"),
+        Member("account", ID),
+        EmailsFile(tmp_path / "people.txt"),
+    ]
+
+
+def test_the_files_of_lists_belong_to_what_a_watched_configuration_depends_on(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text("# nobody\n")
+    access = "access: {groups: {some: [emails_file: a]}, allow: [everyone], deny: [emails_file: b]}"
+    path = tmp_path / "proxy.yaml"
+    path.write_text(file(access=access, upstreams=narrowing("allow: [{emails_file: c}, {group: some}]")))
+    assert load_with_files(path, {}).files == {path, *(tmp_path / name for name in "abc")}

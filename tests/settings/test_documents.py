@@ -47,8 +47,17 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "cookie": {"name": "oauth_proxy", "same_site": "lax", "path": "/"},
             "store": "cookie",
         },
-        "upstreams": {"/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass"}},
-        "access": {"allow": ["everyone"], "public": [], "bearer": False, "recheck": "1h"},
+        "upstreams": {
+            "/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass", "deny": [], "verify": True}
+        },
+        "access": {
+            "groups": {},
+            "allow": ["everyone"],
+            "deny": [],
+            "public": [],
+            "bearer": False,
+            "recheck": "1h",
+        },
         "webhooks": {},
         "headers": {
             "Authorization": "Bearer {access_token}",
@@ -84,7 +93,7 @@ def test_the_file_that_init_writes_loads(api: Api) -> None:
 def test_the_commented_lines_that_init_writes_are_the_defaults(api: Api) -> None:
     written = template(api, KEY)
     uncommented, count = re.subn(r"^( *)#( {2})?(?=[A-Za-z_-]+:)", r"\1\2", written, flags=re.MULTILINE)
-    assert count == 20
+    assert count == 22
     assert read(uncommented, ENVIRON) == read(written, ENVIRON)
 
 

@@ -39,7 +39,8 @@ def test_all_problems_are_told_at_once_from_the_top_of_the_file_down() -> None:
         "7:13: a duration needs a unit, such as 90s, 15m, 8h or 7d (did you mean 30s?)",
         "8:18: the proxy puts __Host- or __Secure- before the name itself (did you mean a?)",
         "9:1: unknown key 'upstream' (did you mean 'upstreams'?)",
-        "13:7: a rule is everyone, or one of email:, account: and team: with its value (did you mean email?)",
+        "13:7: a rule is everyone, or email:, account:, team:, emails_file: or group: with its value "
+        "(did you mean email?)",
         "14:12: a public rule is a path, or a method and a path, such as GET /healthz (did you mean /healthz?)",
         "14:21: a '*' stands only at the end, after a '/' (did you mean /assets/*?)",
         "16:3: this header belongs to the connection and cannot be set",

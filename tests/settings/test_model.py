@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings import Cookie, Everyone, Listen, Sqlite, Tls, ToolApi, effective
+from oauth_proxy.settings import (
+    Cookie,
+    EmailPattern,
+    EmailsFile,
+    Everyone,
+    Group,
+    Listen,
+    Pair,
+    Sqlite,
+    Tls,
+    ToolApi,
+    effective,
+)
 from tests.support.certificates import Authority
 from tests.support.configuration import KEY, PARTS, TOOL_API, file, problem, problems, read
 
@@ -65,6 +77,7 @@ frameio:
   api_url: https://api.staging.example.com
   revoke_url: https://staging.example.com/oauth2/revoke
   logout_url: https://staging.example.com/oauth2/logout
+  ca_file: other.crt
 session:
   secret: [{KEY}, "zH3mVb0kQ1n5cW8xR2tY7uI4oP6aS9dFgJhKlZqXeCs="]
   lifetime: 8h
@@ -73,11 +86,20 @@ session:
   store: sqlite:sessions.db
 upstreams:
   /: http://127.0.0.1:3000
-  /render/: {{url: "unix:/run/render.sock", timeout: 5m, host: upstream}}
+  /render/:
+    url: unix:/run/render.sock
+    timeout: 5m
+    host: upstream
+    verify: true
+    allow: [group: editors]
+    deny: [email: away@studio.example.com]
+  /safe/: {{url: https://tool.example.com, ca_file: tls.crt, client_cert: {{cert: other.crt, key: other.key}}}}
 access:
+  groups: {{editors: [email: jo@studio.example.com, emails_file: people.txt]}}
   allow:
     - email: "*@studio.example.com"
     - account: 2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20
+  deny: [email: ex@studio.example.com]
   public: ["GET /healthz", "/assets/*"]
   bearer: true
   recheck: 10m
@@ -99,6 +121,7 @@ def folder(tmp_path: Path) -> Path:
     Authority().write(tmp_path / "tls", "review.example.com")
     Authority().write(tmp_path / "other", "other.example.com")
     (tmp_path / "pages").mkdir()
+    (tmp_path / "people.txt").write_text("# freelancers\nsam@partner.example.org\n")
     return tmp_path
 
 
@@ -116,6 +139,17 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert settings.session.cookie.domain == "example.com"
     assert settings.upstreams["/render/"].url.socket == "/run/render.sock"
     assert (settings.upstreams["/render/"].timeout, settings.upstreams["/render/"].host) == (300, "upstream")
+    assert settings.upstreams["/render/"].allow == (Group("editors"),)
+    assert settings.upstreams["/render/"].deny == (EmailPattern("away", "studio.example.com"),)
+    assert settings.upstreams["/safe/"].ca_file == folder / "tls.crt"
+    assert settings.upstreams["/safe/"].client_cert == Pair.model_construct(
+        cert=folder / "other.crt", key=folder / "other.key"
+    )
+    assert settings.frameio.ca_file == folder / "other.crt"
+    assert settings.access.groups == {
+        "editors": (EmailPattern("jo", "studio.example.com"), EmailsFile(folder / "people.txt"))
+    }
+    assert settings.access.deny == (EmailPattern("ex", "studio.example.com"),)
     assert settings.frameio.logout_url == "https://staging.example.com/oauth2/logout"
     assert settings.session.store == Sqlite(folder / "sessions.db")
     assert (settings.access.bearer, settings.access.recheck) == (True, 600)
@@ -526,3 +560,34 @@ def test_one_part_of_any_shape_reads_the_same_twice_or_is_a_configuration_error(
     with suppress(ConfigurationError):
         settings = read(file(**{part: json.dumps({part: tree})[1:-1]}), {"A": "the-value-of-a"})
         assert read(file(**{part: json.dumps({part: tree})[1:-1]}), {"A": "the-value-of-a"}) == settings
+
+
+def to_a_tool(url: str, rest: str) -> str:
+    return f"upstreams: {{/: {{url: {url}, {rest}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("url", "rest", "message"),
+    [
+        ("http://tool:1", "verify: false", "this is about TLS, and the tool's URL is not https"),
+        ("http://tool:1", "ca_file: tls.crt", "this is about TLS, and the tool's URL is not https"),
+        ("https://tool", "ca_file: tls.key", "the file holds no certificate in PEM"),
+        ("https://tool", "ca_file: no.crt", "the file cannot be read: no such file or directory"),
+        (
+            "https://tool",
+            "ca_file: tls.crt, verify: false",
+            "with ca_file the tool is verified; keep one or the other",
+        ),
+        (
+            "https://tool",
+            "client_cert: {cert: tls.crt, key: other.key}",
+            "the key is not that of the certificate",
+        ),
+        ("https://tool", "client_cert: {cert: tls.crt}", "'upstreams./.client_cert.key' is missing"),
+    ],
+)
+def test_tls_to_a_tool_is_refused_where_it_could_not_do_what_it_says(
+    folder: Path, url: str, rest: str, message: str
+) -> None:
+    [only] = problems(file(upstreams=to_a_tool(url, rest)), folder=folder)
+    assert only.split(": ", 1)[1] == message

@@ -72,6 +72,28 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
         ({"extra": "trusted_proxies: ['::/0']"}, "trusted_proxies has everybody in it"),
         ({"extra": "admin: {listen: 0.0.0.0:4181}"}, "Whoever reaches 0.0.0.0:4181 can read the metrics"),
         ({"upstreams": "upstreams: {/: http://tool:3000}"}, "The upstream of / is http on another machine"),
+        (
+            {"upstreams": "upstreams: {/: {url: https://tool, verify: false}}"},
+            "DANGER: verify is false, so NOBODY KNOWS WHO ANSWERS as the tool of /.",
+        ),
+        (
+            {"access": 'access: {groups: {a: [email: jo@a.example]}, allow: [email: "*@example.com"]}'},
+            "No allow and no deny names the group a",
+        ),
+        (
+            {
+                "access": 'access: {allow: [email: "*@example.com"], public: ["/render/open"]}',
+                "upstreams": "upstreams: {/render/: {url: http://127.0.0.1:1, deny: [email: jo@a.example]}}",
+            },
+            "access.public has /render/open, and what it covers needs no sign-in: allow and deny of the upstream",
+        ),
+        (
+            {
+                "access": 'access: {allow: [email: "*@example.com"], public: ["GET /a/*"]}',
+                "upstreams": "upstreams: {/a/b/: {url: http://127.0.0.1:1, allow: [email: jo@a.example]}}",
+            },
+            "access.public has GET /a/*, and what it covers needs no sign-in",
+        ),
     ],
 )
 def test_what_is_worth_knowing_is_said_once(parts: dict[str, str], beginning: str) -> None:
@@ -103,3 +125,22 @@ def test_programs_behind_something_that_is_not_trusted_are_one_client() -> None:
     [note] = said({"access": access})
     assert note.startswith("access.bearer is on and trusted_proxies is empty: ")
     assert said({"access": access, "extra": "trusted_proxies: [10.0.0.0/8]"}) == []
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "expected"),
+    [
+        ("/: http://127.0.0.1:1, /admin/: {url: http://127.0.0.1:1/admin, RULES}", None),
+        ("/: http://127.0.0.1:1, /staff/: {url: http://127.0.0.1:1/admin, RULES}", "/admin/, by the upstream /"),
+        ("/: http://127.0.0.1:1, /staff/: {url: http://127.0.0.1:1, RULES}", "/, by the upstream /"),
+        ("/a/: http://127.0.0.1:1/x, /b/: {url: http://127.0.0.1:1/x/y, RULES}", "/a/y/, by the upstream /a/"),
+        ("/a/: http://127.0.0.1:1/x, /b/: {url: http://127.0.0.1:1/xy, RULES}", None),
+        ("/: http://127.0.0.1:2, /staff/: {url: http://127.0.0.1:1, RULES}", None),
+        ("/: {url: http://127.0.0.1:1, RULES}, /staff/: {url: http://127.0.0.1:1, RULES}", None),
+    ],
+)
+def test_a_way_round_the_rules_of_an_upstream_is_noted(upstreams: str, expected: str | None) -> None:
+    rules = "deny: [email: jo@a.example]"
+    found = said({"upstreams": f"upstreams: {{{upstreams.replace('RULES', rules)}}}"})
+    assert [note for note in found if expected and expected in note] == found
+    assert len(found) == (expected is not None)

@@ -31,6 +31,11 @@ class Authority:
         self.write(stem, *names)
         return {"cert": f"{stem}.crt", "key": f"{stem}.key"}
 
+    def write_ca(self, path: Path) -> str:
+        """Its own certificate, for settings such as `ca_file`; the path as text."""
+        self._issuer.cert_pem.write_to_path(str(path))
+        return str(path)
+
     def trusting(self, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
         """What its visitors speak: this version alone, if it is given."""
         context = ssl.create_default_context()
