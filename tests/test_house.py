@@ -37,7 +37,7 @@ ROOMS_OF = {
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
     *("errors", "clock", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
-    *("access", "assertions", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates"),
+    *("access", "assertions", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates", "door"),
 }
 """Rooms that never wait and never see a socket."""
 NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "cases", "htmlcov", "dist", "node_modules"}
