@@ -59,7 +59,7 @@ def main(context: click.Context) -> None:
 
     Begin with `oauth-proxy demo` to see it work, or with `oauth-proxy init` for a file of your own.
     """
-    context.obj = os.environ
+    context.obj = inquiries.Surroundings(os.environ, sys.stdout, sys.stderr)
     # Commands print their messages; only a serving proxy has a log.
     logging.getLogger("oauth_proxy").addHandler(logging.NullHandler())
 
