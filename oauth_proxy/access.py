@@ -73,7 +73,9 @@ class Access:
         }
         self._prefixes = {prefix: folded(prefix) or prefix for prefix in upstreams}
         self._find_places = lru_cache(_PATHS)(self._places_of)
-        self._public_paths = {(method, rule.path) for rule in public if not rule.below for method in rule.methods}
+        self._public_paths = {
+            (method, rule.path): rule for rule in reversed(public) if not rule.below for method in rule.methods
+        }
         self._public_folders = [rule for rule in public if rule.below]
 
     def become(self, other: "Access") -> None:
@@ -100,12 +102,18 @@ class Access:
 
     def is_public(self, method: str, target: Target) -> bool:
         """Whether a request may reach the tool without a session; never for a path that has two readings."""
+        return self.public_rule(method, target) is not None
+
+    def public_rule(self, method: str, target: Target) -> PublicRule | None:
+        """The rule by which a request needs no session."""
         if not target.plain:
-            return False
-        if (method, target.path) in self._public_paths:
-            return True
-        return bool(self._public_folders) and any(
-            method in rule.methods and target.path.startswith(rule.path) for rule in self._public_folders
+            return None
+        rule = self._public_paths.get((method, target.path))
+        if rule is not None or not self._public_folders:
+            return rule
+        folders = self._public_folders
+        return next(
+            (each for each in folders if method in each.methods and target.path.startswith(each.path)), None
         )
 
     def _places_of(self, raw: str, path: str) -> Places:
@@ -129,13 +137,14 @@ class Access:
         allow, deny = tuple(rules.allow or ()), tuple(rules.deny)
 
         def check(identity: Identity) -> Refusal | None:
-            if deny and any(self._denies(rule, identity) for rule in deny):
+            if deny and any(self.denies(rule, identity) for rule in deny):
                 return denied
-            return None if anybody or any(self._fits(rule, identity) for rule in allow) else not_allowed
+            return None if anybody or any(self.fits(rule, identity) for rule in allow) else not_allowed
 
         return check
 
-    def _fits(self, rule: Rule, identity: Identity) -> bool:
+    def fits(self, rule: Rule, identity: Identity) -> bool:
+        """Whether a rule of an `allow` names this user."""
         match rule:
             case Everyone():
                 return True
@@ -150,10 +159,10 @@ class Access:
             case Group():
                 raise TypeError("groups are replaced by their rules before these are checked")
 
-    def _denies(self, rule: Rule, identity: Identity) -> bool:
-        """Whether a rule of `deny` fits, or may fit: nobody gets in by an address that cannot be read."""
+    def denies(self, rule: Rule, identity: Identity) -> bool:
+        """Whether a rule of a `deny` fits, or may fit: nobody gets in by an address that cannot be read."""
         if not isinstance(rule, EmailPattern | EmailsFile):
-            return self._fits(rule, identity)
+            return self.fits(rule, identity)
         mailbox = _mailbox(identity.email or "")
         if mailbox is None:
             return True

@@ -8,16 +8,18 @@ from itertools import count
 import aiohttp
 from aiohttp import web
 
-from oauth_proxy import __version__, gauges, reading
+from oauth_proxy import __version__, gauges
 from oauth_proxy.access import Access
 from oauth_proxy.assembly import (
     access_for,
     assertions_for,
     cookies_for,
+    door_for,
     email_paths,
     logout_for,
     provider_for,
     routes_for,
+    upstreams_for,
 )
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
@@ -27,24 +29,13 @@ from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endings import STOPPING
 from oauth_proxy.endpoints import PREFIX, Endpoints
-from oauth_proxy.errors import (
-    BadRequest,
-    ConfigurationError,
-    FieldsTooLarge,
-    MethodNotAllowed,
-    Misdirected,
-    NotAllowed,
-    NotFound,
-    ProxyError,
-    SignInRequired,
-)
+from oauth_proxy.errors import BadRequest, ConfigurationError, NotAllowed, NotFound, ProxyError, SignInRequired
 from oauth_proxy.gateway import Gateway
-from oauth_proxy.headers import ToolHeaders, TrustedProxies
+from oauth_proxy.headers import TrustedProxies
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
 from oauth_proxy.pages import Pages
-from oauth_proxy.paths import Site, Target, read_target
 from oauth_proxy.requests import HeaderCache, Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.seal import Sealer
@@ -52,10 +43,8 @@ from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, R
 from oauth_proxy.settings import Settings
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
-from oauth_proxy.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +55,13 @@ class Proxy:
     def __init__(
         self, settings: Settings, http: aiohttp.ClientSession, inherited: Inherited, system: System = MACHINE
     ) -> None:
-        site = Site(settings.public_url, settings.session.cookie.domain)
+        self.email_files = EmailFiles(email_paths(settings))
+        # Frame.io's timestamps are compared with the system clock: only that is synchronised with other machines.
+        self._door = door = door_for(settings, access_for(settings, self.email_files.lists), system.wall)
+        site, access = door.site, door.access
         cookies = cookies_for(settings)
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
         self.clock = clock = Clock(system)
-        self._site = site
         self._peers = TrustedProxies(settings.trusted_proxies)
         self._header_cache = HeaderCache()
         self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts, inherited.workers)
@@ -79,8 +70,6 @@ class Proxy:
         self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
         if self.memory.lasting:  # the memory of this proxy alone is no store of the operators'
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
-        self.email_files = EmailFiles(email_paths(settings))
-        self._access = access = access_for(settings, self.email_files.lists)
         self._sealing_key, self._settings = keys[0], settings
         self.refresher = Refresher(
             self.provider,
@@ -122,28 +111,13 @@ class Proxy:
         self.responses = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
         assertions = assertions_for(settings, system)
         self.tool_tls = ToolTls(settings.upstreams)
-        self.upstreams = Upstreams(
-            routes_for(settings, Claims(cookies), self.tool_tls),
-            ToolHeaders(settings.headers),
-            site,
-            self.handles.of if settings.tool_api else lambda session: "",
-            clock.date,
-            assertions.of if assertions else None,
-        )
+        routes = routes_for(settings, Claims(cookies), self.tool_tls)
+        handle_of = self.handles.of if settings.tool_api else lambda session: ""
+        assertion_of = assertions.of if assertions else None
+        self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, assertion_of)
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
-        # Frame.io's timestamps are compared with the system clock: only that is synchronised with other machines.
-        webhooks = Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, system.wall)
         visitors = Visitors(self.sessions, bearers, attempts)
-        self._gateway = Gateway(
-            site,
-            access,
-            cookies,
-            visitors,
-            webhooks,
-            self.open_exchanges,
-            self.upstreams,
-            self.responses,
-        )
+        self._gateway = Gateway(door, cookies, visitors, self.open_exchanges, self.upstreams, self.responses)
         self._endpoints = Endpoints(
             site,
             access,
@@ -188,7 +162,7 @@ class Proxy:
         self._introduce(request)
         try:
             try:
-                target = self._checked(request)
+                target = self._door.read(request.method, request.raw_path, request.fields)
                 room = self._endpoints if target.path.startswith(PREFIX) else self._gateway
                 return self._counted(await room.handle(request, target))
             except ProxyError as error:
@@ -219,7 +193,7 @@ class Proxy:
                 rules = access_for(newer, self.email_files.lists, self._settings)
             except ConfigurationError as error:  # other processes have just read these files
                 log.warning("what is open ends, because a list cannot be read: %s", error)
-        self._access.become(rules)
+        self._door.access.become(rules)
         self.watch.sweep()
 
     def end_streams(self) -> None:
@@ -239,21 +213,6 @@ class Proxy:
         request.fields = self._header_cache.read(request.lines)
         request.request_id = next(self._request_ids)
         request.chain = self._peers.chain(request.remote, request.fields)
-
-    def _checked(self, request: Request) -> Target:
-        """Check the request, and return its target. Raises BadRequest, MethodNotAllowed or Misdirected."""
-        if request.fields.size > reading.LONGEST_FIELDS:
-            raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
-        if request.method == "TRACE":
-            # Its response would contain the headers that we add for the tool, the access token included.
-            raise MethodNotAllowed("TRACE", allow=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-        hosts = request.fields[b"host"]
-        if len(hosts) != 1:
-            raise BadRequest("not exactly one Host header")
-        host = hosts[0].decode("latin-1")
-        if not self._site.is_ours(host):
-            raise Misdirected("the Host header names another site")
-        return read_target(request.raw_path, host)
 
     def _counted(self, outcome: Outcome) -> Outcome:
         """Count the one refusal that is not raised: of somebody who is signed in and may not enter."""

@@ -1,6 +1,6 @@
 """Creates the parts that need more than one value of the settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,13 @@ import aiohttp
 from oauth_proxy.access import Access, Rules
 from oauth_proxy.clock import Clock, System
 from oauth_proxy.cookies import Cookies
+from oauth_proxy.door import Door
 from oauth_proxy.egress import ToolTls
 from oauth_proxy.endpoints import PREFIX
+from oauth_proxy.headers import ToolHeaders
+from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Client
+from oauth_proxy.paths import Site
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
 from oauth_proxy.settings import (
     EmailList,
@@ -29,8 +33,9 @@ from oauth_proxy.settings import (
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.pool import Address
-from oauth_proxy.upstream.routes import Route
+from oauth_proxy.upstream.routes import Route, Upstreams
 from oauth_proxy.upstream.upstream import Upstream
+from oauth_proxy.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from oauth_proxy.assertions import Assertions
@@ -132,6 +137,27 @@ def logout_for(settings: Settings) -> Callable[[str], str] | None:
         return f"{url}?{urlencode(names)}"
 
     return logout
+
+
+def door_for(settings: Settings, access: Access, wall: Callable[[], float]) -> Door:
+    """What decides about requests; `wall` returns seconds since the epoch."""
+    return Door(
+        Site(settings.public_url, settings.session.cookie.domain),
+        access,
+        Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, wall),
+    )
+
+
+def upstreams_for(
+    settings: Settings,
+    routes: Iterable[Route],
+    site: Site,
+    handle_of: Callable[[Session], str],
+    date: Callable[[float], float],
+    assertion_of: Callable[[Session, str], str] | None,
+) -> Upstreams:
+    """Every tool, and what it receives; the last three are as in Upstreams."""
+    return Upstreams(routes, ToolHeaders(settings.headers), site, handle_of, date, assertion_of)
 
 
 def routes_for(settings: Settings, claims: Claims, tool_tls: ToolTls) -> list[Route]:

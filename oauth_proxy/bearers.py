@@ -23,7 +23,7 @@ from oauth_proxy.errors import (
     TokenRefused,
     TooManyWrongTokens,
 )
-from oauth_proxy.headers import bearer_token, brings_token
+from oauth_proxy.headers import Fields, bearer_token, brings_token
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.requests import Request
 
@@ -42,6 +42,15 @@ _PATIENCE = 15.0
 _PROGRAM = "bearer "
 
 V = TypeVar("V")
+
+
+def is_of_program(fields: Fields, received: RequestCookies) -> bool:
+    """Whether a request has a token of its own by which it would be identified.
+
+    One with a cookie of ours is identified by that alone: it comes from a browser, and the tool's pages may use
+    Authorization for a secret that Frame.io must not see.
+    """
+    return not received.seen and brings_token(fields)
 
 
 class Describing(Protocol):
@@ -86,12 +95,8 @@ class Bearers:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def has_token(self, request: Request, received: RequestCookies) -> bool:
-        """Whether the request is identified by its own token.
-
-        A request with a cookie of ours is identified by that alone: it comes from a browser, and the tool's pages
-        may use Authorization for a secret that Frame.io must not see.
-        """
-        return self._enabled and not received.seen and brings_token(request.fields)
+        """Whether the request is identified by its own token."""
+        return self._enabled and is_of_program(request.fields, received)
 
     async def session(self, request: Request) -> Session:
         """The session of a request that has a token.

@@ -17,12 +17,13 @@ from typing import Literal, ParamSpec
 
 import click
 
-from oauth_proxy import __version__, control
+from oauth_proxy import __version__, control, inquiries
 from oauth_proxy.errors import ConfigurationError, MayPass
+from oauth_proxy.inquiries import FILE
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.migration import migrate
 from oauth_proxy.process import Given, run_processes
-from oauth_proxy.settings import Loaded, effective, load, load_with_files, notes, schema, template
+from oauth_proxy.settings import Loaded, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import configure_logging
 
 log = logging.getLogger("oauth_proxy")
@@ -32,7 +33,6 @@ Api = Literal["v2", "v4"]
 API = click.Choice(["v4", "v2"])
 TRY_AGAIN = 75
 """The exit status for a trouble that may pass (EX_TEMPFAIL of sysexits(3))."""
-FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +43,7 @@ def main(context: click.Context) -> None:
 
     Begin with `oauth-proxy demo` to see it work, or with `oauth-proxy init` for a file of your own.
     """
-    context.obj = os.environ
+    context.obj = inquiries.Surroundings(os.environ, sys.stdout, sys.stderr)
     # Commands print their messages; only a serving proxy has a log.
     logging.getLogger("oauth_proxy").addHandler(logging.NullHandler())
 
@@ -97,15 +97,8 @@ def reload(file: Path) -> None:
     click.echo("The proxy uses the file as it is now.")
 
 
-@main.command()
-@FILE
-@_problems_told
-def check(file: Path) -> None:
-    """Say what is wrong with FILE, or print the effective settings, secrets hidden."""
-    settings = load(file, os.environ)
-    click.echo(effective(settings), nl=False)
-    for note in notes(settings, datetime.now(UTC).date()):
-        click.echo(f"note: {note}", err=True)
+for _inquiry in (inquiries.check, inquiries.explain):
+    main.command()(_problems_told(_inquiry))
 
 
 @main.command()

@@ -104,6 +104,15 @@ async def seen(settings: Settings) -> Roll:
     return Roll(people, f"This is what the proxy at {settings.admin.listen} knows.", reply["more"])
 
 
+async def is_running(settings: Settings) -> bool:
+    """Whether a proxy runs that was started with this file, or one with the same secret and public URL."""
+    try:
+        await _asked(settings, "seen")
+    except (NobodyAsked, ConfigurationError):
+        return False
+    return True
+
+
 async def reload(settings: Settings) -> None:
     """Have the proxy read its file again. Raises ConfigurationError with each problem that prevents it."""
     try:

@@ -35,8 +35,28 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/oauth2/"
 
+ROUTES = {
+    START: ("GET",),
+    "/oauth2/callback": ("GET",),
+    "/oauth2/sign_in": ("GET", "HEAD"),
+    SIGN_OUT: ("GET", "POST"),
+    "/oauth2/auth": ("GET", "HEAD"),
+    "/oauth2/userinfo": ("GET", "HEAD"),
+    "/oauth2/keys": ("GET", "HEAD"),
+}
+"""Our routes, and the methods of each."""
+
 Query = dict[str, list[str]]
 Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
+
+
+def require_route(method: str, target: Target) -> None:
+    """Raises NotFound or MethodNotAllowed unless one of our routes has this path and method."""
+    methods = ROUTES.get(target.path)
+    if methods is None or not target.plain:
+        raise NotFound("no such route of ours")
+    if method not in methods:
+        raise MethodNotAllowed("one of our routes, asked by another method", allow=methods)
 
 
 class Endpoints:
@@ -76,28 +96,24 @@ class Endpoints:
         self._responses = responses
         self._askers = askers
         self._metrics = metrics
-        self._routes: dict[str, tuple[tuple[str, ...], Endpoint]] = {
-            START: (("GET",), self.start),
-            "/oauth2/callback": (("GET",), self.callback),
-            "/oauth2/sign_in": (("GET", "HEAD"), self.sign_in),
-            SIGN_OUT: (("GET", "POST"), self.sign_out),
-            "/oauth2/auth": (("GET", "HEAD"), self.auth),
-            "/oauth2/userinfo": (("GET", "HEAD"), self.userinfo),
-            "/oauth2/keys": (("GET", "HEAD"), self.keys),
+        self._routes: dict[str, Endpoint] = {
+            START: self.start,
+            "/oauth2/callback": self.callback,
+            "/oauth2/sign_in": self.sign_in,
+            SIGN_OUT: self.sign_out,
+            "/oauth2/auth": self.auth,
+            "/oauth2/userinfo": self.userinfo,
+            "/oauth2/keys": self.keys,
         }
 
     async def handle(self, request: Request, target: Target) -> Outcome:
         """Call the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
-        methods, endpoint = self._routes.get(target.path, ((), None))
-        if endpoint is None or not target.plain:
-            raise NotFound("no such route of ours")
-        if request.method not in methods:
-            raise MethodNotAllowed("one of our routes, asked by another method", allow=methods)
+        require_route(request.method, target)
         try:
             query = parse_qs(target.query.removeprefix("?"), keep_blank_values=True, max_num_fields=50)
         except ValueError:
             raise BadRequest("the query has too many fields") from None
-        return await endpoint(request, query, self._cookies.read(request.fields))
+        return await self._routes[target.path](request, query, self._cookies.read(request.fields))
 
     async def start(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Redirect to Frame.io, with an attempt's cookie. Only navigations: scripts would collect cookies."""

@@ -1,18 +1,18 @@
 """Handles each request for the tool: identifies the user, checks their access, and forwards the request."""
 
-from oauth_proxy.access import Access
 from oauth_proxy.cookies import Cookies, RequestCookies
+from oauth_proxy.door import Door
 from oauth_proxy.errors import ProxyError, SignInRequired
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
-from oauth_proxy.paths import Site, Target
+from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.session import OpenExchanges
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
-from oauth_proxy.webhooks import Webhooks
+from oauth_proxy.webhooks import SignedCall
 
 
 class Gateway:
@@ -20,20 +20,18 @@ class Gateway:
 
     def __init__(
         self,
-        site: Site,
-        access: Access,
+        door: Door,
         cookies: Cookies,
         visitors: Visitors,
-        webhooks: Webhooks,
         open_exchanges: OpenExchanges,
         upstreams: Upstreams,
         responses: Responses,
     ) -> None:
-        self._site = site
-        self._access = access
+        self._door = door
+        self._site = door.site
+        self._access = door.access
         self._cookies = cookies
         self._visitors = visitors
-        self._webhooks = webhooks
         self._open_exchanges = open_exchanges
         self._upstreams = upstreams
         self._responses = responses
@@ -46,13 +44,13 @@ class Gateway:
         Raises Refused, and whatever webhook verification, session lookup and forwarding for a stranger raise.
         """
         received = self._cookies.read(request.fields)
-        call = self._webhooks.expect(request.method, target, request.fields)
-        if call is not None:  # a webhook of Frame.io: verify it before anything else
+        need = self._door.need(request.method, target, request.fields)
+        if isinstance(need, SignedCall):  # a webhook of Frame.io
             async with self.bodies.of(request) as body:
-                call.verify(body)
+                need.verify(body)
                 ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others, body)
                 return Outcome(await ask(request, outgoing), "tool")
-        if self._access.is_public(request.method, target):
+        if need == "nothing":
             ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others)
             return Outcome(await ask(request, outgoing), "tool")
         visit = self._visitors.cached(received)

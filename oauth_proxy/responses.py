@@ -37,6 +37,11 @@ MARK = "X-OAuth-Proxy"
 """On every response of ours, so that a page's script can tell our 401 from the tool's."""
 
 
+def start_url(site: Site, return_to: str) -> str:
+    """The URL of this site that starts a login and leads back to `return_to`."""
+    return f"{site.url(START)}?rd={quote(return_to, safe='')}"
+
+
 class Responses:
     """Makes the responses of one site."""
 
@@ -46,8 +51,7 @@ class Responses:
 
     def start_url(self, return_to: str, *, switch: bool = False) -> str:
         """The URL that starts a login and leads back to `return_to`; `switch` lets people change the account."""
-        other = "&switch=1" if switch else ""
-        return self._site.url(START) + f"?rd={quote(return_to, safe='')}{other}"
+        return start_url(self._site, return_to) + ("&switch=1" if switch else "")
 
     def page(self, request: Request, page: Page, set_cookies: Iterable[str] = ()) -> web.Response:
         """A response with a page."""

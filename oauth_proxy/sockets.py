@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.settings import Listen
@@ -68,16 +69,43 @@ def opened(at: Listen) -> Listener:
     try:
         return _unix(at, Path(at.path)) if at.path else Listener(at, _tcp(at))
     except OSError as error:
-        is_of_system = error.errno is not None and not isinstance(error, socket.gaierror)
-        problem = f"cannot listen on {at}: {os.strerror(error.errno or 0) if is_of_system else error.strerror}"
-        raise (ConfigurationError if error.errno in _LASTING else AddressUnavailable)([problem]) from None
+        raise _unusable(at, error) from None
+
+
+def require_free(at: Listen) -> None:
+    """Raises what `opened` would raise, but for trouble with a socket's group. Nobody can connect meanwhile."""
+    try:
+        if at.path:
+            path = Path(at.path)
+            with _alone_in(path.parent):
+                _find_room(at, path)
+            if not os.access(path.parent, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            for family, *_, address in dict.fromkeys(_resolved(at)):
+                with socket.socket(family) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    if family == socket.AF_INET6:
+                        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    probe.bind(address)
+    except OSError as error:
+        raise _unusable(at, error) from None
+
+
+def _unusable(at: Listen, error: OSError) -> ConfigurationError:
+    is_of_system = error.errno is not None and not isinstance(error, socket.gaierror)
+    problem = f"cannot listen on {at}: {os.strerror(error.errno or 0) if is_of_system else error.strerror}"
+    return (ConfigurationError if error.errno in _LASTING else AddressUnavailable)([problem])
+
+
+def _resolved(at: Listen) -> Sequence[tuple[Any, ...]]:
+    return socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
 
 
 def _tcp(at: Listen) -> list[socket.socket]:
-    found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
-        for family, *_, address in dict.fromkeys(found):
+        for family, *_, address in dict.fromkeys(_resolved(at)):
             sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
     except BaseException:
         for each in sockets:
@@ -90,7 +118,8 @@ def _unix(at: Listen, path: Path) -> Listener:
     listener = socket.socket(socket.AF_UNIX)
     with _alone_in(path.parent):
         try:
-            _make_room(at, path)
+            if _find_room(at, path):
+                path.unlink()
             listener.bind(str(path))
         except BaseException:
             listener.close()
@@ -126,17 +155,20 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make_room(at: Listen, path: Path) -> None:
-    """Remove the socket of a process that no longer listens."""
+def _find_room(at: Listen, path: Path) -> bool:
+    """Whether the socket of a process that no longer listens has to be removed first.
+
+    Raises AddressUnavailable, and ConfigurationError where something else is there.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:
-        return
+        return False
     if not stat.S_ISSOCK(found.st_mode):
         raise ConfigurationError([f"cannot listen on {at}: a file is there that is no socket"])
     if _somebody_listens(path):
         raise AddressUnavailable([f"cannot listen on {at}: another process listens there"])
-    path.unlink()
+    return True
 
 
 def _somebody_listens(path: Path) -> bool:

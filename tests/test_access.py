@@ -177,6 +177,14 @@ def test_nothing_beside_what_a_rule_names_is_public(method: str, sent: str) -> N
     assert not PUBLIC.is_public(method, read_target(sent, HOST))
 
 
+def test_the_rule_by_which_a_path_is_public_is_named() -> None:
+    both = Access([], [parse_public_rule("/assets/*"), parse_public_rule("GET /assets/a.css")])
+    exact, folder = read_target("/assets/a.css", HOST), read_target("/assets/b.css", HOST)
+    assert both.public_rule("GET", exact) == parse_public_rule("GET /assets/a.css")
+    assert both.public_rule("HEAD", exact) == parse_public_rule("/assets/*")
+    assert both.public_rule("GET", folder) == parse_public_rule("/assets/*")
+
+
 # Who is kept out.
 
 

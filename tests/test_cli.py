@@ -26,6 +26,7 @@ COMMANDS = (
     "reload",
     "check",
     "init",
+    "explain",
     "secret",
     "schema",
     "health",

@@ -19,7 +19,7 @@ from tests.support.places import ROOT
 PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 300
 ROOMS_OF = {
-    "click": {"cli", "migration"},
+    "click": {"cli", "inquiries", "migration"},
     "cryptography": {"assertions", "certificates", "seal"},
     "httptools": {"upstream"},
     "jinja2": {"pages", "demo"},
@@ -37,7 +37,7 @@ ROOMS_OF = {
 """Where each package may be imported; a package that is not named here is standard, ours, or aiohttp."""
 LOWER_FLOORS = {
     *("errors", "clock", "identity", "settings", "seal", "headers", "paths", "pages", "quotes", "telemetry"),
-    *("access", "assertions", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates"),
+    *("access", "assertions", "oauth", "cookies", "webhooks", "commands", "bounded", "certificates", "door"),
 }
 """Rooms that never wait and never see a socket."""
 NOT_OURS = {".git", ".venv", "__pycache__", "artifacts", "cases", "htmlcov", "dist", "node_modules"}

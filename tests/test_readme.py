@@ -49,6 +49,7 @@ NOT_RUN = {
     "python3 -m venv /opt/oauth-proxy": "outside of the test's folder; tests/test_dockerfile.py does the same",
     "/opt/oauth-proxy/bin/pip install --require-hashes -r requirements.txt": "downloads",
     "/opt/oauth-proxy/bin/pip install --no-deps .": "downloads; tests/test_dockerfile.py installs what it builds",
+    "oauth-proxy check --online oauth-proxy.yaml": "asks Frame.io; tests/test_online.py asks an emulated one",
     "oauth-proxy run oauth-proxy.yaml": "does not end; tests/test_cli_serving.py",
     "useradd --system --shell /usr/sbin/nologin oauth-proxy": "the machine's",
     "install -d -m 0750 -g oauth-proxy /etc/oauth-proxy": "the machine's",

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from urllib.parse import quote_plus, urlencode
 
 import aiohttp
@@ -65,6 +65,10 @@ class Provider:
         """
         extra = {"prompt": "login"} if switch else {}
         return oauth.authorization_url(self._api.authorize_url, self._client, state, attempt, extra)
+
+    def opened(self, url: str, accept: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """The response to a GET of one of Frame.io's addresses as it begins, for a check. See `Calls.opened`."""
+        return self._calls.opened("GET", url, {"Accept": accept})
 
     async def exchange(self, code: str, attempt: oauth.Attempt) -> Tokens:
         """The tokens for an authorization code. Raises ProviderUnavailable or as `oauth.granted_tokens`."""

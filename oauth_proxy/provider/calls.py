@@ -6,7 +6,8 @@ in a named failure; a network failure is never taken for a refusal.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from math import ceil
@@ -53,7 +54,11 @@ class Calls:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._call("POST", url, {**headers, **kind}, form)
 
-    async def _call(self, method: str, url: str, headers: Mapping[str, str], form: str | None) -> ProviderResponse:
+    @asynccontextmanager
+    async def opened(
+        self, method: str, url: str, headers: Mapping[str, str], form: str | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, and give its response as it begins. The caller has a deadline, and aiohttp's errors."""
         sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
         proxy = self._proxies.of(url)
         credentials = {}
@@ -61,19 +66,20 @@ class Calls:
             credentials["Proxy-Authorization"] = aiohttp.encode_basic_auth(proxy.user, proxy.password, "utf-8")
         if not url.startswith("https:"):  # there is no CONNECT that could carry them
             sent |= credentials
+        async with self._http.request(
+            method,
+            url,
+            headers=sent,
+            data=form,
+            allow_redirects=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=credentials,
+        ) as response:
+            yield response
+
+    async def _call(self, method: str, url: str, headers: Mapping[str, str], form: str | None) -> ProviderResponse:
         try:
-            async with (
-                asyncio.timeout(DEADLINE),
-                self._http.request(
-                    method,
-                    url,
-                    headers=sent,
-                    data=form,
-                    allow_redirects=False,
-                    proxy=proxy.url if proxy else None,
-                    proxy_headers=credentials,
-                ) as response,
-            ):
+            async with asyncio.timeout(DEADLINE), self.opened(method, url, headers, form) as response:
                 body = await response.content.read(LONGEST_ANSWER + 1)
                 while len(body) <= LONGEST_ANSWER and (more := await response.content.readany()):
                     body += more

@@ -24,8 +24,9 @@ from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.emails import EmailList, EmailPattern, parse_email_pattern, read_email_list
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_name, parse_header_template
+from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
-from oauth_proxy.settings.loading import Loaded, load, load_with_files, parse
+from oauth_proxy.settings.loading import Loaded, load, load_with_files, load_with_lines, parse
 from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused, quoted
@@ -48,6 +49,7 @@ __all__ = [
     "Frameio",
     "Group",
     "Limits",
+    "Lines",
     "Listen",
     "Loaded",
     "Log",
@@ -75,6 +77,7 @@ __all__ = [
     "expanded",
     "load",
     "load_with_files",
+    "load_with_lines",
     "notes",
     "parse",
     "parse_domain",

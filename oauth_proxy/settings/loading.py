@@ -4,7 +4,7 @@ No message or suggestion shows what came from a variable or from a file of its o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -15,6 +15,7 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings.access import EmailsFile
 from oauth_proxy.settings.addresses import parse_public_url
 from oauth_proxy.settings.fields import Reading
+from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.problems import (
     KeyPath,
@@ -62,6 +63,17 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 
 def load_with_files(path: Path, environ: Mapping[str, str]) -> Loaded:
     """As `load`; also says which files have been read or are named in the file."""
+    settings, source = _loaded(path, environ)
+    return Loaded(settings, frozenset((path.absolute(), *source.files, *_named_in(settings))))
+
+
+def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, Lines]:
+    """As `load`; also says on which line each setting stands."""
+    settings, source = _loaded(path, environ)
+    return settings, Lines.of(str(path), source)
+
+
+def _loaded(path: Path, environ: Mapping[str, str]) -> tuple[Settings, Source]:
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -75,8 +87,7 @@ def load_with_files(path: Path, environ: Mapping[str, str]) -> Loaded:
         before = content[: error.start]
         line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
         raise ConfigurationError([f"{path}:{line}:{column}: the file is not UTF-8 text"]) from None
-    settings, files = _parsed(text, filename=str(path), environ=environ, folder=path.parent)
-    return Loaded(settings, frozenset((path.absolute(), *files, *_named_in(settings))))
+    return _parsed(text, filename=str(path), environ=environ, folder=path.parent)
 
 
 def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -87,10 +98,8 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
     return _parsed(text, filename=filename, environ=environ, folder=folder)[0]
 
 
-def _parsed(
-    text: str, *, filename: str, environ: Mapping[str, str], folder: Path
-) -> tuple[Settings, Sequence[Path]]:
-    """The settings in this YAML text, and the files from which values were read."""
+def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> tuple[Settings, Source]:
+    """The settings in this YAML text, and what they were read from."""
     try:
         source = read(text, environ, folder)
     except Unreadable as error:
@@ -105,7 +114,7 @@ def _parsed(
         problems += _problems(source, error)
     else:
         if not problems:
-            return settings, source.files
+            return settings, source
     in_order = sorted(problems, key=lambda problem: (problem.position, problem.message))
     raise ConfigurationError([f"{filename}:{problem}" for problem in in_order])
 

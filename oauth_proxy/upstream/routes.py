@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sys import getsizeof
+from typing import Protocol
 
 from aiohttp import web
 
@@ -14,7 +15,7 @@ from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
 from oauth_proxy.outcomes import Visit
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.requests import Request
+from oauth_proxy.requests import RequestHeaders
 from oauth_proxy.upstream.outgoing import Outgoing, header_lines
 from oauth_proxy.upstream.relay import Forwarded
 from oauth_proxy.upstream.upstream import Upstream
@@ -23,6 +24,30 @@ Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
 """For header lines that we write, and everything cached for them."""
+
+
+class Sent(Protocol):
+    """A request, or what somebody wants to know about one: what of it decides what a tool receives."""
+
+    @property
+    def fields(self) -> RequestHeaders:
+        """The header fields."""
+        ...
+
+    @property
+    def request_id(self) -> str:
+        """Its id in the log."""
+        ...
+
+    @property
+    def chain(self) -> Sequence[str]:
+        """The addresses it came through."""
+        ...
+
+    @property
+    def client(self) -> str:
+        """The key by which strangers are counted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +114,7 @@ class Upstreams:
 
     def prepare(
         self,
-        request: Request,
+        request: Sent,
         target: Target,
         visit: Visit,
         cookies: Sequence[bytes],
@@ -102,7 +127,7 @@ class Upstreams:
         stranger's address's share. Raises NotFound if no upstream has this path.
         """
         session = visit.session
-        route = self._route(target)
+        route = self.route(target)
         request_target = route.request_target(target)
         lines = b"%bX-Request-Id: %b\r\n" % (
             self._lines(route, request, session, cookies),
@@ -143,13 +168,14 @@ class Upstreams:
         for route in self._routes:
             await route.upstream.close()
 
-    def _route(self, target: Target) -> Route:
+    def route(self, target: Target) -> Route:
+        """Return the route of the longest prefix of this path. Raises NotFound."""
         for route in self._routes:
             if target.path.startswith(route.prefix):
                 return route
         raise NotFound("no upstream has a prefix of this path")
 
-    def _lines(self, route: Route, request: Request, session: Session | None, cookies: Sequence[bytes]) -> bytes:
+    def _lines(self, route: Route, request: Sent, session: Session | None, cookies: Sequence[bytes]) -> bytes:
         """Return, ready to send, the lines that stay the same when a client repeats its header lines."""
         sent, chain = request.fields, request.chain
         known = sent.rewritten.get(route)

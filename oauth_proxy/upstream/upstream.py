@@ -17,7 +17,8 @@ from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.ends import Tunnels
-from oauth_proxy.upstream.outgoing import Body, Outgoing, request_head
+from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.outgoing import Body, Outgoing, header_lines, request_head
 from oauth_proxy.upstream.pool import Address, Pool
 from oauth_proxy.upstream.relay import Forwarded, pass_on
 from oauth_proxy.upstream.shares import Shares
@@ -170,6 +171,19 @@ class Upstream:
         except BaseException as error:
             self.traffic.failed(_kind(error))
             raise
+
+    async def probe(self, target: bytes, host: bytes) -> Head:
+        """Ask the tool for this target on a connection of its own, and return the head of its answer.
+
+        For a check that serves nobody. Raises UpstreamUnreachable, UpstreamNonsense and UpstreamTimeout.
+        """
+        lines = header_lines([(b"Host", host), (b"User-Agent", b"oauth-proxy check"), (b"Connection", b"close")])
+        connection = await self._pool.connect()
+        try:
+            await connection.ask(request_head("GET", target, lines, b""))
+            return connection.response_head()
+        finally:
+            connection.abort()
 
     def close_tunnels(self, ending: Ending) -> None:
         """Close every WebSocket, and each that is opened later. Returns at once."""

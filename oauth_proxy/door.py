@@ -1,0 +1,53 @@
+"""What is decided about a request before anybody waits: whether it may be asked here, and what lets it through.
+
+The law: each of these decisions is made here and nowhere else, from the request and the configuration alone. The
+gateway does what is decided, and `oauth-proxy explain` tells it.
+"""
+
+from typing import Literal
+
+from oauth_proxy import reading
+from oauth_proxy.access import Access
+from oauth_proxy.errors import BadRequest, FieldsTooLarge, MethodNotAllowed, Misdirected
+from oauth_proxy.headers import Fields
+from oauth_proxy.paths import Site, Target, read_target
+from oauth_proxy.webhooks import SignedCall, Webhooks
+
+Need = SignedCall | Literal["nothing", "session"]
+"""What lets a request through: a signature of Frame.io's, nothing (the path is public), or a session."""
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Door:
+    """The decisions about requests to one site, by its rules and webhooks."""
+
+    def __init__(self, site: Site, access: Access, webhooks: Webhooks) -> None:
+        self.site = site
+        self.access = access
+        self._webhooks = webhooks
+
+    def read(self, method: str, sent: str, fields: Fields) -> Target:
+        """Check a request, and return its target; `sent` is the target of its request line.
+
+        Raises FieldsTooLarge, MethodNotAllowed, BadRequest, and Misdirected for another site's.
+        """
+        if fields.size > reading.LONGEST_FIELDS:
+            raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
+        if method == "TRACE":
+            # Its response would contain the headers that we add for the tool, the access token included.
+            raise MethodNotAllowed("TRACE", allow=_METHODS)
+        hosts = fields[b"host"]
+        if len(hosts) != 1:
+            raise BadRequest("not exactly one Host header")
+        host = hosts[0].decode("latin-1")
+        if not self.site.is_ours(host):
+            raise Misdirected("the Host header names another site")
+        return read_target(sent, host)
+
+    def need(self, method: str, target: Target, fields: Fields) -> Need:
+        """What lets a request for the tool through. Raises what `Webhooks.expect` raises."""
+        call = self._webhooks.expect(method, target, fields)
+        if call is not None:
+            return call
+        return "nothing" if self.access.is_public(method, target) else "session"
