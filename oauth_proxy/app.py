@@ -8,7 +8,7 @@ from itertools import count
 import aiohttp
 from aiohttp import web
 
-from oauth_proxy import __version__, gauges
+from oauth_proxy import __version__, correlation, gauges
 from oauth_proxy.access import Access
 from oauth_proxy.assembly import (
     access_for,
@@ -41,7 +41,7 @@ from oauth_proxy.responses import Responses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import Settings
-from oauth_proxy.telemetry import Metrics
+from oauth_proxy.telemetry import Metrics, facts
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
@@ -62,6 +62,7 @@ class Proxy:
         cookies = cookies_for(settings)
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
         self.clock = clock = Clock(system)
+        self._email, self._traces = settings.log.email, settings.log.trace
         self._peers = TrustedProxies(settings.trusted_proxies)
         self._header_cache = HeaderCache()
         self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts, inherited.workers)
@@ -164,7 +165,7 @@ class Proxy:
             try:
                 target = self._door.read(request.method, request.raw_path, request.fields)
                 room = self._endpoints if target.path.startswith(PREFIX) else self._gateway
-                return self._counted(await room.handle(request, target))
+                return await room.handle(request, target)
             except ProxyError as error:
                 return self._failure(request, Refused(error), self.responses.failure)
             except Refused as refused:
@@ -173,7 +174,7 @@ class Proxy:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
             self.metrics.refusals.add("fault")
-            log.exception("a fault of ours", extra={"request_id": request.request_id})
+            log.exception("a fault of ours", extra={"status": 500, **facts(request), "by": "proxy"})
             return Outcome(self.responses.fault(request), cause="a fault of ours")
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
@@ -211,25 +212,24 @@ class Proxy:
 
     def _introduce(self, request: Request) -> None:
         request.fields = self._header_cache.read(request.lines)
-        request.request_id = next(self._request_ids)
+        request.request_id = self._front_id(request) or next(self._request_ids)
+        if self._traces:
+            request.trace_id = correlation.trace_id(request.fields[b"traceparent"]) or ""
+            if not request.trace_id:
+                request.trace_id, request.traceparent = correlation.new_trace()
         request.chain = self._peers.chain(request.remote, request.fields)
 
-    def _counted(self, outcome: Outcome) -> Outcome:
-        """Count the one refusal that is not raised: of somebody who is signed in and may not enter."""
-        is_refused = outcome.by == "proxy" and outcome.cause is not None
-        if is_refused and outcome.response.status == NotAllowed.status:
-            self.metrics.refusals.add(NotAllowed.kind())
-        return outcome
+    def _front_id(self, request: Request) -> str | None:
+        """The id that a front proxy whom we trust has given the request."""
+        sent = request.fields[b"x-request-id"]
+        return correlation.request_id(sent) if sent and self._peers.trusts(request.remote) else None
 
     def _failure(
         self, request: Request, refused: Refused, response: Callable[[Request, Refused], web.StreamResponse]
     ) -> Outcome:
         error = refused.error
         self.metrics.refusals.add(error.name)
-        if not isinstance(error, SignInRequired | NotFound):  # the access log shows those
-            log.warning(
-                "%s",
-                error.cause,
-                extra={"failure": error.name, "status": error.status, "request_id": request.request_id},
-            )
-        return Outcome(response(request, refused), user=refused.visit.user, cause=error.cause)
+        if not isinstance(error, SignInRequired | NotFound | NotAllowed):  # the access log shows those
+            told = {"status": error.status, **facts(request, email=self._email), "by": "proxy"}
+            log.warning("%s", error.cause, extra={"failure": error.name, **told, "cause": error.cause})
+        return Outcome(response(request, refused), cause=error.cause)

@@ -15,6 +15,7 @@ from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.process.watching import Watching
 from oauth_proxy.settings import Loaded, changes
+from oauth_proxy.telemetry import set_level
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,8 @@ class Succession:
     def _take_over(self, coming: Generation) -> None:
         """All workers of a generation serve: the one before lets its connections end."""
         before, self.present, self.coming = self.present, coming, None
+        coming.has_served = True
+        set_level(coming.settings.log.level)
         self._status.generation = coming.number
         self._listeners.keep(coming.settings)
         if before is None:

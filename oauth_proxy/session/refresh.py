@@ -181,6 +181,7 @@ class Refresher:
         self._count("done")
         # Remember this before anything else can fail: the old refresh token cannot be used any more.
         session = self._remember(session.renewed(tokens, self._clock()))
+        log.debug("tokens refreshed", extra={"user": session.identity.id})
         await self._memory.remember(session)
         return session
 
@@ -204,6 +205,7 @@ class Refresher:
         self._owed.drop(session.id)
         newest = await self.newest_anywhere(session)  # its tokens may have been replaced in the meantime
         session = self._remember(newest.described(identity, self._clock()))
+        log.debug("profile read", extra={"user": identity.id})
         await self._memory.remember(session)
         return session
 

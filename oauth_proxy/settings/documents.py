@@ -119,7 +119,9 @@ access:
 # Where a tool asks for a fresh token of a visitor, by the handle that X-OAuth-Proxy-Handle then carries
 # (in headers of your own, {handle}): tool_api: {listen: unix:/run/oauth-proxy/tool.sock}, or a port of 127.0.0.1.
 
-#log: {format: text, access: true}
+# What is written to standard error: format: json is for machines, level: debug says more. email: true names
+# visitors by their address, too. trace: true begins a trace (traceparent) where a request has none.
+#log: {format: text, access: true, level: info}
 
 # What the pages call your tool, and a folder with templates in place of ours: pages: {name: …, templates: …}
 """

@@ -1,13 +1,23 @@
 """Telemetry for operators: logs (text or JSON) and metrics."""
 
-from oauth_proxy.telemetry.access_log import AccessLog
+from oauth_proxy.telemetry.access_log import AccessLog, facts
 from oauth_proxy.telemetry.distinct import distinct, drawn
-from oauth_proxy.telemetry.logs import JsonFormatter, StormFilter, TextFormatter, configure_logging, printable
+from oauth_proxy.telemetry.logs import (
+    LEVELS,
+    JsonFormatter,
+    StormFilter,
+    TextFormatter,
+    configure_logging,
+    level_now,
+    printable,
+    set_level,
+)
 from oauth_proxy.telemetry.merging import exposition, lasting, merged, snapshot
 from oauth_proxy.telemetry.metrics import Metrics, process_metrics
 from oauth_proxy.telemetry.traffic import Traffic
 
 __all__ = [
+    "LEVELS",
     "AccessLog",
     "JsonFormatter",
     "Metrics",
@@ -18,9 +28,12 @@ __all__ = [
     "distinct",
     "drawn",
     "exposition",
+    "facts",
     "lasting",
+    "level_now",
     "merged",
     "printable",
     "process_metrics",
+    "set_level",
     "snapshot",
 ]
