@@ -20,7 +20,7 @@ from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inquiries import FILE
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.migration import migrate
-from oauth_proxy.outlet import Outlet
+from oauth_proxy.outlet import Outlet, standard_error
 from oauth_proxy.process import Given, run_processes
 from oauth_proxy.settings import Level, Loaded, load, load_with_files, notes, schema, template
 from oauth_proxy.telemetry import LEVELS, configure_logging
@@ -71,7 +71,7 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
 def run(file: Path) -> None:
     """Serve as FILE says, until SIGTERM or Ctrl+C."""
     dump_no_core()
-    log_to = Outlet(sys.stderr.fileno())
+    log_to = standard_error()
 
     def read() -> Loaded:
         loaded = load_with_files(file, os.environ)
@@ -216,7 +216,7 @@ def demo(port: int, api: Api) -> None:
             }
             with launch.launched(public_url, api, os.environ) as cast:
                 settings = load(launch.configuration(), {**ours, **cast})
-                log_to = Outlet(sys.stderr.fileno())
+                log_to = standard_error()
                 configure_logging(settings.log.format, log_to, settings.log.level)
                 _serve(
                     lambda: Loaded(settings, frozenset()),

@@ -29,7 +29,7 @@ from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import SIGN_OUT, START, Responses, identity_headers
 from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
-from oauth_proxy.telemetry import Metrics, facts
+from oauth_proxy.telemetry import Audit, Metrics, facts
 from oauth_proxy.visitors import Visitors
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Endpoints:
         responses: Responses,
         askers: TrustedProxies,
         metrics: Metrics,
+        audit: Audit,
         *,
         logout: Callable[[str], str] | None,
         date: Callable[[float], float],
@@ -97,6 +98,7 @@ class Endpoints:
         self._responses = responses
         self._askers = askers
         self._metrics = metrics
+        self._audit = audit
         self._routes: dict[str, Endpoint] = {
             START: self.start,
             "/oauth2/callback": self.callback,
@@ -161,6 +163,7 @@ class Endpoints:
         self._metrics.logins.add("signed_in")
         request.session = visit.session
         log.info("signed in", extra=facts(request))
+        self._audit.note("sign_in", "visitor", request=request, session=visit.session)
         return Landing(return_to, [*visit.set_cookies, *counted])
 
     @contextmanager
@@ -231,15 +234,16 @@ class Endpoints:
         origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
         if not is_known_from(origin, request.fields):
             return Outcome(self._responses.confirm_sign_out(request))
-        visit = await self._sessions.end(received)
+        request.session, set_cookies = await self._sessions.end(received)
         self._metrics.sign_outs.add()
+        self._audit.note("sign_out", "visitor", request=request, session=request.session)
         url = self._wanted(request, query)
         if self._logout is not None:
             url = self._logout(url or self._site.url("/oauth2/sign_in"))
         if url is not None:
-            return Outcome(self._responses.redirect(request, url, visit.set_cookies))
+            return Outcome(self._responses.redirect(request, url, set_cookies))
         page = self._responses.pages.signed_out(start_url=self._responses.start_url(self._site.url("/")))
-        return Outcome(self._responses.page(request, page, visit.set_cookies))
+        return Outcome(self._responses.page(request, page, set_cookies))
 
     async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """202, 401 or 403 for a front proxy's auth request, with the user in headers.

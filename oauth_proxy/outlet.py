@@ -7,7 +7,9 @@ dropped and counted, and the log says how many as soon as it can.
 import io
 import os
 import select
+import socket
 import stat
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +18,8 @@ from contextlib import suppress
 
 MOST_WAITING = 1024 * 1024
 """Bytes that wait for a reader who is slow for a moment."""
+_STDERR = 2
+_AUTHPRIV_INFO = (10 << 3) | 6
 PIPE_BUF = getattr(select, "PIPE_BUF", 512)
 """Bytes that are written to a pipe as a whole, or not at all (POSIX)."""
 
@@ -97,6 +101,47 @@ class Outlet(io.TextIOBase):
                 self._waiting.popleft()
                 if size < len(data):  # a line longer than PIPE_BUF, or a socket: its rest comes first
                     self._waiting.appendleft(data[size:])
+
+
+class Syslog:
+    """The local syslog at this path, as authpriv.info. Raises OSError where it is not there.
+
+    logging's own handler waits for a syslog that reads nothing.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self._path = path
+        self._head = f"<{_AUTHPRIV_INFO}>{name}: ".encode()
+        self._socket = self._connected()
+
+    def write(self, line: str) -> None:
+        """Send a line. Raises OSError where it is not taken at once."""
+        data = self._head + line.rstrip("\n").encode("utf-8", "backslashreplace")
+        try:
+            self._socket.send(data)
+        except (ConnectionError, FileNotFoundError):  # it was started anew
+            self._socket.close()
+            self._socket = self._connected()
+            self._socket.send(data)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _connected(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        connection.setblocking(False)
+        try:
+            connection.connect(self._path)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+
+def standard_error() -> Outlet:
+    """This process's standard error; nothing where that was closed, as another file may have its number then."""
+    return Outlet(_STDERR if sys.__stderr__ else os.open(os.devnull, os.O_WRONLY))
 
 
 def _not_waiting(descriptor: int) -> int:

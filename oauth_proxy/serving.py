@@ -18,7 +18,7 @@ from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.settings import Level, Settings
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.telemetry import AccessLog, drawn, level_now, set_level, snapshot
+from oauth_proxy.telemetry import AccessLog, audit_for, drawn, level_now, set_level, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
@@ -110,7 +110,9 @@ async def running(
         http = await stack.enter_async_context(session)
         if inherited is None:
             inherited = Inherited(stack.enter_context(_listening(settings)))
-        proxy = Proxy(settings, http, inherited, system)
+        audit = audit_for(settings.log, log_to)
+        stack.callback(audit.close)
+        proxy = Proxy(settings, http, inherited, system, audit)
         stack.push_async_callback(proxy.close)
         await proxy.look()
         stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
@@ -156,13 +158,13 @@ async def _served(
         lambda: {(): log_to.dropped if isinstance(log_to, Outlet) else 0},
         grows=True,
     )
-    admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings)
+    admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit)
     asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
     at, services = inherited.listeners, {}
     # The admin listener closes after the public one, to report that the proxy is draining.
     services["admin"] = await server.service(stack, asked, at["admin"])
     if settings.tool_api:
-        api = ToolApi(proxy.handles, proxy.clock.date)
+        api = ToolApi(proxy.handles, proxy.clock.date, proxy.audit)
         services["tool_api"] = await tool_api.service(stack, api, at["tool_api"])
     tls = ServerTls(settings.tls, inherited.tls, system.wall) if settings.tls else None
     if tls:

@@ -21,6 +21,9 @@ CLIENT_ID = "demo"
 class NotStartedError(Exception):
     """The demo cannot begin; the text says why."""
 
+    def __init__(self, why: str = "the demo's emulated Frame.io did not start") -> None:
+        super().__init__(why)
+
 
 def listening(port: int) -> socket.socket:
     """A socket that listens on the port, or on a free one for 0. Raises NotStartedError if it is taken."""
@@ -69,7 +72,7 @@ def launched(public_url: str, api: Api, environ: Mapping[str, str]) -> Iterator[
         try:
             line = b"".join(islice(cast.stdout or (), 1))
             if not line:
-                raise NotStartedError("the demo's emulated Frame.io did not start")
+                raise NotStartedError
             yield _variables(api, client_secret, json.loads(line))
         finally:
             os.close(our_end)

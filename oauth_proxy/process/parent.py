@@ -60,10 +60,10 @@ class Parent:
         self._listeners = listeners
         self._supervisor = supervisor
         self._selector = selectors.DefaultSelector()
-        self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
         self._status = Status(self._workers)
         self._gatherings = Gatherings(self._status.metrics)
-        self._succession = Succession(read, tell, self._fork, listeners, supervisor, self._status)
+        self._succession = Succession(read, tell, self._fork, listeners, supervisor, self._status, log_to)
         self._closes_at = self._killed_at = float("inf")
         """When a stop closes the listeners, and kills what is left."""
         self._looked_at = time.monotonic()
@@ -160,6 +160,9 @@ class Parent:
         for number in self._wakeups.take():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
+            elif number == signal.SIGUSR1:  # the file of the audit stream was rotated
+                for worker in self._workers():
+                    worker.send({"do": "reopen"})
             elif number == signal.SIGHUP:
                 self._succession.reload()
 

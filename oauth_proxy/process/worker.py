@@ -169,7 +169,8 @@ async def _permitted(line: Line) -> None:
     while (message := await line.next()) is not None:
         if message["do"] == "go":
             return
-        break
+        if message["do"] != "reopen":
+            break
     raise ConfigurationError(["it is not needed any more"])
 
 
@@ -207,6 +208,8 @@ def _ending(
 ) -> "asyncio.Task[None] | None":
     """Begin to end as the message says. A stop cuts a handing over short."""
     match message["do"]:
+        case "reopen":
+            up.proxy.audit.reopen()
         case "stop":
             if ending is not None:
                 ending.cancel()

@@ -17,6 +17,7 @@ from oauth_proxy.memory import Memory
 from oauth_proxy.session.flights import Flights
 from oauth_proxy.session.needs import Refreshing
 from oauth_proxy.session.pauses import Pauses
+from oauth_proxy.telemetry import SILENT, Audit
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ class Refresher:
         *,
         recheck: float = 3600.0,
         count: Callable[[str], None] = lambda result: None,
+        audit: Audit = SILENT,
     ) -> None:
+        self._audit = audit
         self._provider = provider
         self._clock = clock
         self._memory = memory
@@ -232,6 +235,7 @@ class Refresher:
             yield
         except GrantEnded as error:
             log.info("session ended by the provider: %s", error.cause, extra={"user": session.identity.id})
+            self._audit.note("session_ended", "provider", error.cause, session=session)
             await self._memory.end(session)
             raise
 

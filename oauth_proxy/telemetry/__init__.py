@@ -1,6 +1,7 @@
 """Telemetry for operators: logs (text or JSON) and metrics."""
 
 from oauth_proxy.telemetry.access_log import AccessLog, facts
+from oauth_proxy.telemetry.audit import SILENT, Audit, AuditLine, By, Event, audit_for
 from oauth_proxy.telemetry.distinct import distinct, drawn
 from oauth_proxy.telemetry.logs import (
     LEVELS,
@@ -18,12 +19,18 @@ from oauth_proxy.telemetry.traffic import Traffic
 
 __all__ = [
     "LEVELS",
+    "SILENT",
     "AccessLog",
+    "Audit",
+    "AuditLine",
+    "By",
+    "Event",
     "JsonFormatter",
     "Metrics",
     "StormFilter",
     "TextFormatter",
     "Traffic",
+    "audit_for",
     "configure_logging",
     "distinct",
     "drawn",

@@ -30,7 +30,7 @@ class AccessLog:
         self._count = metrics.answered.count
         self._line = _text if settings.format == "text" else _json
         self._is_written = settings.access
-        self._email = settings.email
+        self._email = settings.email is True
         self._has_level = ACCESS.isEnabledFor
         self._stream = stream
         self._soon = soon
