@@ -213,7 +213,7 @@ class Proxy:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
             self.metrics.refusals.add("fault")
-            log.exception("a fault of ours", extra={"status": 500, **facts(request), "by": "proxy"})
+            log.exception("a fault of ours", extra={**facts(request, 500), "by": "proxy"})
             return Outcome(self.responses.fault(request), cause="a fault of ours")
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
@@ -269,7 +269,7 @@ class Proxy:
         error = refused.error
         self.metrics.refusals.add(error.name)
         if not isinstance(error, SignInRequired | NotFound | NotAllowed):  # the access log shows those
-            told = {"status": error.status, **facts(request, email=self._email), "by": "proxy"}
+            told = {**facts(request, error.status, email=self._email), "by": "proxy"}
             log.warning("%s", error.cause, extra={"failure": error.name, **told, "cause": error.cause})
         if isinstance(error, _REFUSED_AT_DOOR):
             by: By = "program" if refused.visit.by_program else "visitor"

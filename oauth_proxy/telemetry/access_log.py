@@ -10,7 +10,7 @@ from oauth_proxy.outcomes import Outcome
 from oauth_proxy.outlet import PIPE_BUF, Outlet
 from oauth_proxy.requests import Request
 from oauth_proxy.settings import Log
-from oauth_proxy.telemetry.logs import ACCESS, field, stamp
+from oauth_proxy.telemetry.logs import ACCESS, fields, stamp
 from oauth_proxy.telemetry.metrics import Metrics
 
 
@@ -45,8 +45,8 @@ class AccessLog:
         if self._is_written and self._has_level(logging.INFO):
             if not self._waiting:
                 self._soon(self._flush)
-            line: dict[str, object] = {"status": status, **facts(request, email=self._email), "by": outcome.by}
-            line["bytes"] = outcome.response.body_length
+            line = facts(request, status, email=self._email)
+            line["by"], line["bytes"] = outcome.by, response.body_length
             if outcome.cause is not None:
                 line["cause"] = outcome.cause
             self._waiting.append((line, seconds))
@@ -82,9 +82,10 @@ class AccessLog:
         return f"{self._stamp}{int(now * 1000) % 1000:03d}Z"
 
 
-def facts(request: Request, *, email: bool = False) -> dict[str, object]:
+def facts(request: Request, status: int | None = None, *, email: bool = False) -> dict[str, object]:
     """What every line about a request says of it, as far as it is known; the email address only if wanted."""
-    told: dict[str, object] = {"method": request.method, "path": _path(request)}
+    told: dict[str, object] = {} if status is None else {"status": status}
+    told["method"], told["path"] = request.method, _path(request)
     if request.chain:
         told["client"] = request.chain[0]
     if request.session is not None:
@@ -109,8 +110,7 @@ def _path(request: Request) -> str:
 
 
 def _text(now: str, told: dict[str, object], seconds: float) -> str:
-    fields = "".join([field(key, value) for key, value in told.items()])
-    return f"{now} INFO    access:{fields} seconds={seconds:.4f}\n"
+    return f"{now} INFO    access:{fields(told)} seconds={seconds:.4f}\n"
 
 
 def _json(now: str, told: dict[str, object], seconds: float) -> str:
