@@ -6,6 +6,7 @@ public. What an upstream's rules say only narrows that: they let nobody in whom 
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +47,10 @@ class Rules(NamedTuple):
 
     allow: Sequence[Rule] | None
     deny: Sequence[Rule] = ()
+
+
+_TOLD = 12
+"""Rules that are named in a line of the log."""
 
 
 class Access:
@@ -132,7 +137,7 @@ class Access:
     def _checks(self, rules: Rules, key: str, *, everywhere: bool) -> Callable[[Identity], Refusal | None]:
         """The check of these rules, which stand in the file under this key."""
         denied = Refusal(f"a rule of {key}.deny fits", everywhere)
-        not_allowed = Refusal(f"no rule of {key}.allow fits", everywhere)
+        not_allowed = Refusal(f"no rule of {key}.allow fits: {_tried(rules.allow or ())}", everywhere)
         anybody = rules.allow is None or any(isinstance(rule, Everyone) for rule in rules.allow)
         allow, deny = tuple(rules.allow or ()), tuple(rules.deny)
 
@@ -176,6 +181,29 @@ class Access:
         if rule.local is not None and local != rule.local:
             return False
         return domain.endswith("." + rule.domain) if rule.subdomains else domain == rule.domain
+
+
+def _tried(allow: Sequence[Rule]) -> str:
+    """These rules, for the log. It names nobody's mailbox."""
+    told = Counter(map(_told, allow))
+    rules = [text if number == 1 else f"{text} ({number} times)" for text, number in told.items()]
+    more = [f"{len(rules) - _TOLD} more"] if len(rules) > _TOLD else []
+    return ", ".join(rules[:_TOLD] + more)
+
+
+def _told(rule: Rule) -> str:
+    match rule:
+        case Everyone():
+            return "everyone"
+        case Member():
+            return f"{rule.of} {rule.id}{' as ' + ' or '.join(rule.roles) if rule.roles else ''}"
+        case EmailPattern():
+            domain = f"{'*.' if rule.subdomains else ''}{rule.domain}"
+            return f"*@{domain}" if rule.local is None else f"a mailbox at {domain}"
+        case EmailsFile():
+            return f"the addresses in {rule.path}"
+        case Group():
+            raise TypeError("groups are replaced by their rules before these are checked")
 
 
 def _belongs(rule: Member, identity: Identity) -> bool:

@@ -16,7 +16,7 @@ from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox, censu
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.siblings import Siblings
-from oauth_proxy.telemetry import distinct, exposition, merged
+from oauth_proxy.telemetry import LEVELS, SILENT, Audit, distinct, exposition, merged
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,9 @@ class Admin:
         desk: Desk,
         inbox: Inbox,
         siblings: Siblings,
+        audit: Audit = SILENT,
     ) -> None:
+        self._audit = audit
         self._siblings = siblings
         self._is_ready = is_ready
         self._memory = memory
@@ -148,16 +150,27 @@ class Admin:
             return {"refused": "it is stopping"}
         match command.name:
             case "end":
-                return await self._end(command.user)
+                return await self._end(command.subject)
             case "seen":
                 return await asyncio.to_thread(census, await self._desk.seen())
             case "reload":
                 return {"problems": await self._siblings.reload()}
+            case "log-level" if command.subject is None or command.subject in LEVELS:
+                return await self._log_level(command.subject)
         return {"refused": "it does not know this command"}
+
+    async def _log_level(self, wanted: str | None) -> dict[str, Any]:
+        """Have all workers write lines of this level; with None, say which level they have."""
+        levels = await self._siblings.gather("log level", wanted)
+        if wanted is not None:
+            log.warning("a command set the level of the log to %s", wanted)
+            self._audit.note("log_level", "operator", subject=wanted)
+        return {"levels": levels}
 
     async def _end(self, user: str | None) -> dict[str, Any]:
         """End the sessions. Also returns whether the user is known, as a misspelled name ends nothing."""
         known = user is None or await self._is_known(user)
+        self._audit.note("revoke", "operator", subject=user or "everybody")
         untold = await self._desk.end_user(user)
         log.info("a command ended all sessions of %s", user if user is not None else "everybody")
         return {"untold": untold, "known": known or untold is not None}

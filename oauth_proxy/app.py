@@ -8,7 +8,7 @@ from itertools import count
 import aiohttp
 from aiohttp import web
 
-from oauth_proxy import __version__, gauges
+from oauth_proxy import __version__, correlation, gauges
 from oauth_proxy.access import Access
 from oauth_proxy.assembly import (
     access_for,
@@ -29,7 +29,21 @@ from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endings import STOPPING
 from oauth_proxy.endpoints import PREFIX, Endpoints
-from oauth_proxy.errors import BadRequest, ConfigurationError, NotAllowed, NotFound, ProxyError, SignInRequired
+from oauth_proxy.errors import (
+    BadRequest,
+    ConfigurationError,
+    LoginRefused,
+    NotAllowed,
+    NotFound,
+    ProxyError,
+    SessionTooLarge,
+    SignatureRefused,
+    SignInRequired,
+    SignOutUnconfirmed,
+    TokenMalformed,
+    TokenRefused,
+    TooManyWrongTokens,
+)
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.headers import TrustedProxies
 from oauth_proxy.inherited import Inherited
@@ -41,20 +55,41 @@ from oauth_proxy.responses import Responses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import Settings
-from oauth_proxy.telemetry import Metrics
+from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
 
 log = logging.getLogger(__name__)
 
+_REFUSED_AT_DOOR = (
+    LoginRefused,
+    SessionTooLarge,
+    SignatureRefused,
+    SignInRequired,
+    SignOutUnconfirmed,
+    TokenMalformed,
+    TokenRefused,
+    TooManyWrongTokens,
+)
+"""The refusals that the audit stream has: who is asking is not known well enough."""
+
 
 class Proxy:
-    """All parts of one proxy; they use the clocks of `system`. Create it inside a running event loop."""
+    """All parts of one proxy; they use the clocks of `system`, and write to `audit`.
+
+    Create it inside a running event loop.
+    """
 
     def __init__(
-        self, settings: Settings, http: aiohttp.ClientSession, inherited: Inherited, system: System = MACHINE
+        self,
+        settings: Settings,
+        http: aiohttp.ClientSession,
+        inherited: Inherited,
+        system: System = MACHINE,
+        audit: Audit = SILENT,
     ) -> None:
+        self.audit = audit
         self.email_files = EmailFiles(email_paths(settings))
         # Frame.io's timestamps are compared with the system clock: only that is synchronised with other machines.
         self._door = door = door_for(settings, access_for(settings, self.email_files.lists), system.wall)
@@ -62,6 +97,7 @@ class Proxy:
         cookies = cookies_for(settings)
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
         self.clock = clock = Clock(system)
+        self._email, self._traces = settings.log.email is True, settings.log.trace
         self._peers = TrustedProxies(settings.trusted_proxies)
         self._header_cache = HeaderCache()
         self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts, inherited.workers)
@@ -77,6 +113,7 @@ class Proxy:
             self.memory,
             recheck=settings.access.recheck,
             count=self.metrics.refreshes.add,
+            audit=audit,
         )
         self.bearers = bearers = Bearers(self.provider, clock, enabled=settings.access.bearer)
         self.open_exchanges = OpenExchanges(clock)
@@ -96,6 +133,7 @@ class Proxy:
             idle=settings.session.idle,
             allows=access.allows,
             clock=clock,
+            audit=audit,
         )
         self.redemptions = Redemptions(self.memory)
         self.handles = Handles(
@@ -130,6 +168,7 @@ class Proxy:
             self.responses,
             TrustedProxies(settings.auth_request_from),
             self.metrics,
+            audit,
             logout=logout_for(settings),
             keys=assertions.keys if assertions else {"keys": []},
             date=clock.date,
@@ -145,6 +184,7 @@ class Proxy:
             access=access,
             clock=clock,
             siblings=inherited.siblings,
+            audit=audit,
         )
         self.look = self.watch.look
         gauges.show(
@@ -164,7 +204,7 @@ class Proxy:
             try:
                 target = self._door.read(request.method, request.raw_path, request.fields)
                 room = self._endpoints if target.path.startswith(PREFIX) else self._gateway
-                return self._counted(await room.handle(request, target))
+                return await room.handle(request, target)
             except ProxyError as error:
                 return self._failure(request, Refused(error), self.responses.failure)
             except Refused as refused:
@@ -173,7 +213,7 @@ class Proxy:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
             self.metrics.refusals.add("fault")
-            log.exception("a fault of ours", extra={"request_id": request.request_id})
+            log.exception("a fault of ours", extra={**facts(request, 500), "by": "proxy"})
             return Outcome(self.responses.fault(request), cause="a fault of ours")
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
@@ -211,25 +251,29 @@ class Proxy:
 
     def _introduce(self, request: Request) -> None:
         request.fields = self._header_cache.read(request.lines)
-        request.request_id = next(self._request_ids)
+        request.request_id = self._front_id(request) or next(self._request_ids)
+        if self._traces:
+            request.trace_id = correlation.trace_id(request.fields[b"traceparent"]) or ""
+            if not request.trace_id:
+                request.trace_id, request.traceparent = correlation.new_trace()
         request.chain = self._peers.chain(request.remote, request.fields)
 
-    def _counted(self, outcome: Outcome) -> Outcome:
-        """Count the one refusal that is not raised: of somebody who is signed in and may not enter."""
-        is_refused = outcome.by == "proxy" and outcome.cause is not None
-        if is_refused and outcome.response.status == NotAllowed.status:
-            self.metrics.refusals.add(NotAllowed.kind())
-        return outcome
+    def _front_id(self, request: Request) -> str | None:
+        """The id that a front proxy whom we trust has given the request."""
+        sent = request.fields[b"x-request-id"]
+        return correlation.request_id(sent) if sent and self._peers.trusts(request.remote) else None
 
     def _failure(
         self, request: Request, refused: Refused, response: Callable[[Request, Refused], web.StreamResponse]
     ) -> Outcome:
         error = refused.error
         self.metrics.refusals.add(error.name)
-        if not isinstance(error, SignInRequired | NotFound):  # the access log shows those
-            log.warning(
-                "%s",
-                error.cause,
-                extra={"failure": error.name, "status": error.status, "request_id": request.request_id},
-            )
-        return Outcome(response(request, refused), user=refused.visit.user, cause=error.cause)
+        if not isinstance(error, SignInRequired | NotFound | NotAllowed):  # the access log shows those
+            told = {**facts(request, error.status, email=self._email), "by": "proxy"}
+            log.warning("%s", error.cause, extra={"failure": error.name, **told, "cause": error.cause})
+        if isinstance(error, _REFUSED_AT_DOOR):
+            by: By = "program" if refused.visit.by_program else "visitor"
+            self.audit.note("refused_at_door", by, error.cause, request=request)
+        elif isinstance(error, NotAllowed):
+            self.audit.note("refused_by_rule", "visitor", error.cause, request=request, session=request.session)
+        return Outcome(response(request, refused), cause=error.cause)

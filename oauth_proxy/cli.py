@@ -5,13 +5,11 @@ import json
 import logging
 import os
 import secrets
-import socket
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal, ParamSpec
 
@@ -22,9 +20,10 @@ from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inquiries import FILE
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.migration import migrate
+from oauth_proxy.outlet import Outlet, standard_error
 from oauth_proxy.process import Given, run_processes
-from oauth_proxy.settings import Loaded, load, load_with_files, notes, schema, template
-from oauth_proxy.telemetry import configure_logging
+from oauth_proxy.settings import Level, Loaded, load, load_with_files, notes, schema, template
+from oauth_proxy.telemetry import LEVELS, configure_logging
 
 log = logging.getLogger("oauth_proxy")
 
@@ -72,16 +71,17 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
 def run(file: Path) -> None:
     """Serve as FILE says, until SIGTERM or Ctrl+C."""
     dump_no_core()
+    log_to = standard_error()
 
     def read() -> Loaded:
         loaded = load_with_files(file, os.environ)
         if not logging.getLogger().handlers:  # a reload may still fail, and then the log stays as it is
-            configure_logging(loaded.settings.log.format, sys.stderr)
+            configure_logging(loaded.settings.log.format, log_to, loaded.settings.log.level)
         for note in notes(loaded.settings, datetime.now(UTC).date()):
             log.warning("%s", note)
         return loaded
 
-    _serve(read, lambda at: log.info("serving on %s", at))
+    _serve(read, lambda at: log.info("serving on %s", at), log_to)
 
 
 @main.command()
@@ -175,6 +175,18 @@ def sessions(file: Path, as_json: bool) -> None:
 
 @main.command()
 @FILE
+@click.argument("level", type=click.Choice(list(LEVELS)), required=False)
+@_problems_told
+def log_level(file: Path, level: Level | None) -> None:
+    """Say which lines the proxy that runs with FILE logs, or have it log LEVEL and above from now on.
+
+    That holds for all its processes, until the file is loaded again: then `log.level` decides.
+    """
+    click.echo(asyncio.run(control.log_level(load(file, os.environ), level)))
+
+
+@main.command()
+@FILE
 @_problems_told
 def health(file: Path) -> None:
     """Ask the proxy that FILE describes whether it is alive; for a container's health check."""
@@ -190,56 +202,45 @@ def health(file: Path) -> None:
 @_problems_told
 def demo(port: int, api: Api) -> None:
     """Show it at work: the proxy, an emulated Frame.io, and a small tool behind the proxy."""
-    from oauth_proxy.demo.launch import NotStartedError, launched  # local: only this command needs the demo
+    from oauth_proxy.demo import launch  # local: only this command needs the demo
 
-    with _listening(port) as sock:
-        host, port = sock.getsockname()
-        public_url = f"http://localhost:{port}"
-        ours = {
-            "DEMO_PUBLIC_URL": public_url,
-            "DEMO_LISTEN": f"{host}:{port}",
-            "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
-            "DEMO_SECRET": _new_secret(),
-        }
-        try:
-            with launched(public_url, api, os.environ) as cast:
-                settings = load(_demo_file(), {**ours, **cast})
-                configure_logging(settings.log.format, sys.stderr)
+    try:
+        with launch.listening(port) as sock:
+            host, port = sock.getsockname()
+            public_url = f"http://localhost:{port}"
+            ours = {
+                "DEMO_PUBLIC_URL": public_url,
+                "DEMO_LISTEN": f"{host}:{port}",
+                "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
+                "DEMO_SECRET": _new_secret(),
+            }
+            with launch.launched(public_url, api, os.environ) as cast:
+                settings = load(launch.configuration(), {**ours, **cast})
+                log_to = standard_error()
+                configure_logging(settings.log.format, log_to, settings.log.level)
                 _serve(
                     lambda: Loaded(settings, frozenset()),
                     lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"),
+                    log_to,
                     [Given(sock, "public")],
                 )
-        except NotStartedError:
-            raise ConfigurationError(["the demo's emulated Frame.io did not start"]) from None
+    except launch.NotStartedError as error:
+        raise ConfigurationError([str(error)]) from None
 
 
-def _serve(read: Callable[[], Loaded], tell: Callable[[str], None], given: Sequence[Given] = ()) -> None:
+def _serve(
+    read: Callable[[], Loaded], tell: Callable[[str], None], log_to: Outlet, given: Sequence[Given] = ()
+) -> None:
     """Serve until a signal, on the sockets that are `given` and others; `tell` is called once the proxy serves.
+
+    Its processes write their log to `log_to`.
 
     A second signal ends the process at once.
     """
     keep_freed_memory()
-    if status := run_processes(read, tell, given, dict(os.environ), sys.stderr):
+    if status := run_processes(read, tell, given, dict(os.environ), log_to):
         sys.exit(status)
 
 
 def _new_secret() -> str:
     return b64encode(secrets.token_bytes(32)).decode("ascii")
-
-
-def _listening(port: int) -> socket.socket:
-    """A socket that listens on the port, or on a free one for 0. Raises ConfigurationError if it is taken."""
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except OSError:
-        raise ConfigurationError(
-            [f"port {port} is taken; choose another one with --port, or any free one with --port 0"]
-        ) from None
-
-
-def _demo_file() -> Path:
-    """The demo's configuration: beside the package in a checkout, inside an installed package."""
-    package = Path(str(files("oauth_proxy")))
-    checkout = package.parent / "config" / "demo.yaml"
-    return checkout if checkout.exists() else package / "demo" / "demo.yaml"

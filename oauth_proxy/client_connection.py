@@ -15,6 +15,7 @@ from aiohttp import StreamReader, web
 
 from oauth_proxy.aiohttp_private import NO_HEAD, Head, as_http1
 from oauth_proxy.capacity import Capacity
+from oauth_proxy.endings import GONE, ending_of
 from oauth_proxy.errors import BadRequest, VersionNotSupported
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.reading import Reading
@@ -113,7 +114,13 @@ class ClientConnection(Reading):
         try:
             outcome = await self._handler(request) if refused is None else self._refusal(request, refused)
         except ConnectionError:
+            self._answered(request, self._given_up(request, GONE), monotonic() - started)
             return False
+        except asyncio.CancelledError as cancelled:
+            ending = ending_of(cancelled)
+            cause = GONE if self.transport is None else ending.reason if ending else "the proxy has stopped"
+            self._answered(request, self._given_up(request, cause), monotonic() - started)
+            raise
         response = outcome.response
         if refused is not None:
             response.force_close()
@@ -125,6 +132,16 @@ class ClientConnection(Reading):
                 is_lost = True
         self._answered(request, outcome, monotonic() - started)
         return bool(response.keep_alive) and not is_lost
+
+    def _given_up(self, request: Request, cause: str) -> Outcome:
+        """What became of a request whose response is not finished, and why.
+
+        A response that has begun keeps its status. Where none has, the client gave up (499) or was cut off (444);
+        both are nginx's numbers.
+        """
+        if request.begun is not None:
+            return Outcome(request.begun, "tool", cause)
+        return Outcome(web.Response(status=499 if cause == GONE else 444), cause=cause)
 
     async def _discard(self, body: StreamReader) -> bool:
         """Read the rest of a body that no handler wanted, for up to LINGER seconds.

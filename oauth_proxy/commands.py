@@ -26,7 +26,7 @@ LONGEST_COMMAND = 8 * 1024
 LONGEST_ANSWER = 2 * 1024 * 1024
 """Most characters of a sealed reply."""
 
-_FORM = "command, first form"
+_FORM = "command, second form"
 """Change this whenever commands or replies change, so that different versions refuse each other."""
 _ROOM = 1024 * 1024
 _ENVELOPE = 1024
@@ -35,17 +35,21 @@ _MOST_HEARD = 4096
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An order for the proxy, for one `user` or, with None, for everybody. `at` is in seconds since the epoch."""
+    """An order for the proxy. `at` is in seconds since the epoch.
+
+    `subject` is what it is about: an id or email address, or None for everybody; a level of the log, or None to
+    ask for it.
+    """
 
     name: str
-    user: str | None
+    subject: str | None
     at: float
     nonce: str
 
     @classmethod
-    def new(cls, name: str, user: str | None, at: float) -> "Command":
+    def new(cls, name: str, subject: str | None, at: float) -> "Command":
         """A new command, with a new nonce."""
-        return cls(name, user, at, secrets.token_hex(16))
+        return cls(name, subject, at, secrets.token_hex(16))
 
 
 class Channel:

@@ -7,6 +7,7 @@ another secret or store; it would continue its sessions although the store says 
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
 from oauth_proxy.seal import Unsealable
-from oauth_proxy.settings import Listen, Settings
+from oauth_proxy.settings import Level, Listen, Settings
 
 DEADLINE = 15.0
 """Seconds to wait for a proxy's reply to a command."""
@@ -123,6 +124,16 @@ async def reload(settings: Settings) -> None:
         raise ConfigurationError([*reply["problems"], "The proxy goes on as before."])
 
 
+async def log_level(settings: Settings, level: Level | None) -> str:
+    """How many workers have which level, once it is set to `level`; None leaves it. Raises ConfigurationError."""
+    try:
+        reply = await _asked(settings, "log-level", level)
+    except NobodyAsked as nobody:
+        raise ConfigurationError([f"{nobody}, so there is no log"]) from None
+    workers = Counter(reply["levels"])
+    return "\n".join(f"{each}: {number} worker{'' if number == 1 else 's'}" for each, number in workers.items())
+
+
 async def ailment(listen: Listen) -> str | None:
     """Why the proxy that listens there is not healthy; None if it is."""
     try:
@@ -138,7 +149,7 @@ def shown(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-async def _asked(settings: Settings, name: str, user: str | None = None) -> dict[str, Any]:
+async def _asked(settings: Settings, name: str, subject: str | None = None) -> dict[str, Any]:
     """The proxy's reply to a command. Raises NobodyAsked, and ConfigurationError if there is no trusted reply."""
     at = settings.admin.listen
     deadline = RELOAD_DEADLINE if name == "reload" else DEADLINE
@@ -146,7 +157,7 @@ async def _asked(settings: Settings, name: str, user: str | None = None) -> dict
         raise NobodyAsked(f"admin.listen is {at}, any free port, so a proxy that runs cannot be asked")
     try:
         async with asyncio.timeout(deadline):
-            reply = await _in_each_channel(settings, name, user)
+            reply = await _in_each_channel(settings, name, subject)
     except (ConnectionRefusedError, FileNotFoundError):
         raise NobodyAsked(f"No proxy runs at {at}") from None
     except TimeoutError:
@@ -162,11 +173,11 @@ async def _asked(settings: Settings, name: str, user: str | None = None) -> dict
     return reply
 
 
-async def _in_each_channel(settings: Settings, name: str, user: str | None) -> dict[str, Any]:
+async def _in_each_channel(settings: Settings, name: str, subject: str | None) -> dict[str, Any]:
     """The reply in the first channel that the proxy knows: it may have been started with an older file."""
     at = settings.admin.listen
     for channel in channels(settings.session.keys, settings.public_url):
-        command = Command.new(name, user, time.time())
+        command = Command.new(name, subject, time.time())
         status, text = await _exchange(at, "POST", "/command", channel.seal(command))
         if status != 401:
             return _opened(channel, command, status, text, at)

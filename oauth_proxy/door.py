@@ -10,7 +10,7 @@ from oauth_proxy import reading
 from oauth_proxy.access import Access
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, MethodNotAllowed, Misdirected
 from oauth_proxy.headers import Fields
-from oauth_proxy.paths import Site, Target, read_target
+from oauth_proxy.paths import Site, Target, named, read_target
 from oauth_proxy.webhooks import SignedCall, Webhooks
 
 Need = SignedCall | Literal["nothing", "session"]
@@ -42,7 +42,7 @@ class Door:
             raise BadRequest("not exactly one Host header")
         host = hosts[0].decode("latin-1")
         if not self.site.is_ours(host):
-            raise Misdirected("the Host header names another site")
+            raise Misdirected(f"the Host header names another site: {named(host)}")
         return read_target(sent, host)
 
     def need(self, method: str, target: Target, fields: Fields) -> Need:

@@ -18,6 +18,9 @@ STOPPING = Ending(1001, "going away")
 SESSION_OVER = Ending(4401, "session ended")
 """4000 to 4999 are for private use; the last three digits are those of HTTP."""
 
+GONE = "the client went away"
+"""The cause in the log when it was not us who ended it."""
+
 
 def ending_of(cancelled: CancelledError) -> Ending | None:
     """Return the Ending that a task was cancelled with, or None."""

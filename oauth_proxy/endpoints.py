@@ -15,6 +15,7 @@ from oauth_proxy.errors import (
     CookieNotReturned,
     LoginLoop,
     MethodNotAllowed,
+    NotAllowed,
     NotFound,
     ProxyError,
     SignInRequired,
@@ -28,7 +29,7 @@ from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import SIGN_OUT, START, Responses, identity_headers
 from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
-from oauth_proxy.telemetry import Metrics
+from oauth_proxy.telemetry import Audit, Metrics, facts
 from oauth_proxy.visitors import Visitors
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Endpoints:
         responses: Responses,
         askers: TrustedProxies,
         metrics: Metrics,
+        audit: Audit,
         *,
         logout: Callable[[str], str] | None,
         date: Callable[[float], float],
@@ -96,6 +98,7 @@ class Endpoints:
         self._responses = responses
         self._askers = askers
         self._metrics = metrics
+        self._audit = audit
         self._routes: dict[str, Endpoint] = {
             START: self.start,
             "/oauth2/callback": self.callback,
@@ -136,7 +139,7 @@ class Endpoints:
         try:
             with self._failures_counted():
                 code = redeemable_code(query)
-            redeem = partial(self._redeem, code, attempt, return_to, received)
+            redeem = partial(self._redeem, request, code, attempt, return_to, received)
             landing = await self._redemptions.once(state, redeem)
         except AttemptUnknown:
             return await self._without_attempt(request, to, received, finished)
@@ -144,7 +147,9 @@ class Endpoints:
             raise Refused(error, Visit(set_cookies=finished), return_to) from error
         return Outcome(self._responses.redirect(request, landing.url, [*finished, *landing.set_cookies]))
 
-    async def _redeem(self, code: str, attempt: Attempt, return_to: str, received: RequestCookies) -> Landing:
+    async def _redeem(
+        self, request: Request, code: str, attempt: Attempt, return_to: str, received: RequestCookies
+    ) -> Landing:
         """Redeem the code of the first callback of a state. Repeated callbacks get the same redirect."""
         with self._failures_counted():
             tokens = await self._provider.exchange(code, attempt)
@@ -156,7 +161,9 @@ class Endpoints:
                 self._sessions.discard(tokens)
                 raise
         self._metrics.logins.add("signed_in")
-        log.info("signed in", extra={"user": identity.id})
+        request.session = visit.session
+        log.info("signed in", extra=facts(request))
+        self._audit.note("sign_in", "visitor", request=request, session=visit.session)
         return Landing(return_to, [*visit.set_cookies, *counted])
 
     @contextmanager
@@ -197,7 +204,7 @@ class Endpoints:
             self._metrics.logins.add(lost.name)
             raise Refused(lost, stranger, return_to)
         self._metrics.logins.add("begun_anew")
-        log.info("a login is begun anew: its cookie did not come back")
+        log.info("a login is begun anew: its cookie did not come back", extra=facts(request))
         return self._to_frameio(request, replace(to, restarted=True), received, finished)
 
     def _to_frameio(
@@ -227,15 +234,16 @@ class Endpoints:
         origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
         if not is_known_from(origin, request.fields):
             return Outcome(self._responses.confirm_sign_out(request))
-        visit = await self._sessions.end(received)
+        request.session, set_cookies = await self._sessions.end(received)
         self._metrics.sign_outs.add()
+        self._audit.note("sign_out", "visitor", request=request, session=request.session)
         url = self._wanted(request, query)
         if self._logout is not None:
             url = self._logout(url or self._site.url("/oauth2/sign_in"))
         if url is not None:
-            return Outcome(self._responses.redirect(request, url, visit.set_cookies))
+            return Outcome(self._responses.redirect(request, url, set_cookies))
         page = self._responses.pages.signed_out(start_url=self._responses.start_url(self._site.url("/")))
-        return Outcome(self._responses.page(request, page, visit.set_cookies))
+        return Outcome(self._responses.page(request, page, set_cookies))
 
     async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """202, 401 or 403 for a front proxy's auth request, with the user in headers.
@@ -245,13 +253,13 @@ class Endpoints:
         visit, session = await self._signed_in(request, received)
         refusal = self._access.refusal(session.identity)
         if refusal is not None:
-            return self._responses.not_allowed(request, self._visitors.refuse(visit, received), refusal.cause)
+            raise Refused(NotAllowed(refusal.cause), self._visitors.refuse(visit, received))
         self._note_use(session)
         headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):
             token = session.tokens.access
             headers |= {"X-Auth-Request-Access-Token": token, "Authorization": f"Bearer {token}"}
-        return Outcome(self._responses.empty(request, 202, headers, visit.set_cookies), user=visit.user)
+        return Outcome(self._responses.empty(request, 202, headers, visit.set_cookies))
 
     async def userinfo(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Who is signed in, as JSON; never a token."""
@@ -264,7 +272,7 @@ class Endpoints:
             "account_id": who.account_id,
             "expires_at": int(self._date(session.tokens.expires_at)),
         }
-        return Outcome(self._responses.json(request, 200, content, visit.set_cookies), user=visit.user)
+        return Outcome(self._responses.json(request, 200, content, visit.set_cookies))
 
     async def keys(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The public keys that verify assertions, as a JWK Set (RFC 7517 5); the same for everybody."""
@@ -273,7 +281,8 @@ class Endpoints:
     async def _signed_in(self, request: Request, received: RequestCookies) -> tuple[Visit, Session]:
         visit = await self._visitors.identify(request, received)
         if visit.session is None:
-            raise Refused(SignInRequired("no session"), visit)
+            raise Refused(SignInRequired(self._visitors.why_stranger(received)), visit)
+        request.session = visit.session
         return visit, visit.session
 
     def _wanted(self, request: Request, query: Query) -> str | None:

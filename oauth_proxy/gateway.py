@@ -2,14 +2,15 @@
 
 from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.door import Door
-from oauth_proxy.errors import ProxyError, SignInRequired
+from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.session import OpenExchanges
-from oauth_proxy.upstream.routes import Upstreams
+from oauth_proxy.upstream.outgoing import Outgoing
+from oauth_proxy.upstream.routes import Ask, Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.webhooks import SignedCall
@@ -48,11 +49,11 @@ class Gateway:
         if isinstance(need, SignedCall):  # a webhook of Frame.io
             async with self.bodies.of(request) as body:
                 need.verify(body)
-                ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others, body)
-                return Outcome(await ask(request, outgoing), "tool")
+                prepared = self._upstreams.prepare(request, target, STRANGER, received.others, body)
+                return await _asked(request, *prepared)
         if need == "nothing":
-            ask, outgoing = self._upstreams.prepare(request, target, STRANGER, received.others)
-            return Outcome(await ask(request, outgoing), "tool")
+            prepared = self._upstreams.prepare(request, target, STRANGER, received.others)
+            return await _asked(request, *prepared)
         visit = self._visitors.cached(received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
@@ -62,19 +63,20 @@ class Gateway:
         session = visit.session
         if session is None:
             return self._stranger(request, target, visit, received)
+        request.session = session
         places = self._access.places(target)
         refusal = self._access.refusal(session.identity, places)
         if refusal is not None:
             if refusal.everywhere:  # elsewhere the session is good
                 visit = self._visitors.refuse(visit, received)
-            return self._responses.not_allowed(request, visit, refusal.cause, self._site.back_to(target))
+            raise Refused(NotAllowed(refusal.cause), visit, self._site.back_to(target))
         # Every request, not only a stream, must end when its session ends.
         task = self._open_exchanges.enter(
             session, target, stream=request.fields.for_stream, task=request.protocol.task
         )
         try:
-            ask, outgoing = self._upstreams.prepare(request, target, visit, received.others)
-            return Outcome(await ask(request, outgoing), "tool", session.identity.id)
+            prepared = self._upstreams.prepare(request, target, visit, received.others)
+            return await _asked(request, *prepared)
         except ProxyError as error:
             raise Refused(error, visit) from error
         finally:
@@ -82,8 +84,14 @@ class Gateway:
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
         """Redirect a person to the login, and from there back here; tell a program where the login is."""
+        cause = self._visitors.why_stranger(received)
         if not is_navigation(request.method, request.fields):
-            error = SignInRequired("no session" if not received.ours else "no session that is still good")
-            raise Refused(error, visit)
+            raise Refused(SignInRequired(cause), visit)
         url = self._responses.start_url(self._site.back_to(target))
-        return Outcome(self._responses.redirect(request, url, visit.set_cookies))
+        return Outcome(self._responses.redirect(request, url, visit.set_cookies), cause=cause)
+
+
+async def _asked(request: Request, ask: Ask, outgoing: Outgoing) -> Outcome:
+    request.upstream = outgoing.upstream
+    answer = await ask(request, outgoing)
+    return Outcome(answer, "tool", answer.cause)

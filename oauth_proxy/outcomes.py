@@ -20,11 +20,6 @@ class Visit(NamedTuple):
     set_cookies: Sequence[str] = ()
     by_program: bool = False
 
-    @property
-    def user(self) -> str | None:
-        """The Frame.io id of the signed-in user."""
-        return self.session.identity.id if self.session is not None else None
-
 
 STRANGER = Visit()
 
@@ -32,12 +27,11 @@ STRANGER = Visit()
 class Outcome(NamedTuple):
     """How a request ended, for the log and the metrics.
 
-    `by` is who made the response. `cause` is why the request was refused; None if it was not.
+    `by` is who made the response. `cause` is why it is ours, or why it was cut short; None if all went well.
     """
 
     response: web.StreamResponse
     by: Literal["proxy", "tool"] = "proxy"
-    user: str | None = None
     cause: str | None = None
 
 

@@ -29,9 +29,16 @@ _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ufffd\udc80-\udcff]|%u", re.IGNORECASE
 _MOST_DECODINGS = 5
 _OFF_SITE = re.compile(r"/\s*/")
 _UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # a backslash, or anything but visible ASCII
+_AFTER_HOST = re.compile(r"[/?#\\\\]")
+_LONGEST_NAMED = 100
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)(?::(?:{_PORT}))?")
+
+
+def named(authority: str) -> str:
+    """A host that a client has named, for the log: without user information (RFC 3986 3.2.1) and what follows."""
+    return _AFTER_HOST.split(authority.rpartition("@")[2], maxsplit=1)[0][:_LONGEST_NAMED] or "(none)"
 
 
 class Target(NamedTuple):
@@ -65,7 +72,7 @@ def read_target(sent: str, host: str) -> Target:
             raise BadRequest("the request-target is neither a path nor an http URL")
         authority = _AUTHORITY.match(rest)
         if authority is None or authority[0].lower() != host.lower():
-            raise Misdirected("the request line names another host")
+            raise Misdirected(f"the request line names another host: {named(authority[0] if authority else '')}")
         sent = rest[authority.end() :]
         sent = sent if sent.startswith("/") else "/" + sent
     raw, question, query = sent.partition("?")

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from aiohttp import web
+
 from oauth_proxy.aiohttp_private import LightRequest
 from oauth_proxy.bounded import Weighed
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
+from oauth_proxy.identity import Session
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
 """For header lines and everything cached for them, which is about four times as much as the lines."""
@@ -76,6 +79,16 @@ class Request(LightRequest):
     request_id = ""
     chain: Sequence[str] = ()
     """The addresses from the client's to the nearest peer's, as far as they are trusted."""
+    trace_id = ""
+    """The trace that it belongs to (W3C Trace Context), if traces are wanted."""
+    traceparent = b""
+    """The header value that begins a trace here; empty if the client's own is passed on."""
+    session: Session | None = None
+    """Whose request it is, once that is known."""
+    upstream = ""
+    """The prefix of the tool that is asked, once that is known."""
+    begun: web.StreamResponse | None = None
+    """The tool's response, once its first byte has been sent and if there is more to come."""
 
     @property
     def client(self) -> str:

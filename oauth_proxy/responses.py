@@ -24,7 +24,7 @@ from oauth_proxy.errors import (
 )
 from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
-from oauth_proxy.outcomes import Outcome, Refused, Visit
+from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.pages import Page, Pages
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
@@ -90,7 +90,8 @@ class Responses:
         """The response for a failure: a page for people, JSON for programs."""
         error, set_cookies = refused.error, refused.visit.set_cookies
         if _is_for_a_person(request, refused.visit):
-            response = self.page(request, self._failure_page(request, refused), set_cookies)
+            page = self._not_allowed_page if isinstance(error, NotAllowed) else self._failure_page
+            response = self.page(request, page(request, refused), set_cookies)
         else:
             response = self.json(request, error.status, self._failure_json(request, refused), set_cookies)
         if isinstance(error, BadRequest):
@@ -113,27 +114,24 @@ class Responses:
             request, web.Response(status=500, text=f"{ProxyError.title}. {ProxyError.sentence}\n"), ()
         )
 
-    def not_allowed(self, request: Request, visit: Visit, cause: str, return_to: str | None = None) -> Outcome:
-        """403 for who is signed in; `cause` is for the log. A page shows the account and how to use another."""
-        error, session = NotAllowed(cause), visit.session
-        if session is None or not _is_for_a_person(request, visit):
-            response = self.failure(request, Refused(error, visit))
-        else:
-            page = self.pages.not_allowed(
-                email=session.identity.email,
-                name=session.identity.name,
-                switch_url=self.start_url(return_to or self._site.url("/"), switch=True),
-                request_id=request.request_id,
-            )
-            response = self.page(request, page, visit.set_cookies)
-        return Outcome(response, user=visit.user, cause=error.cause)
-
     def confirm_sign_out(self, request: Request) -> web.Response:
         """The page that asks whether to sign out, as the request may be another site's; programs get an error."""
         if not is_navigation("GET", request.fields):  # "GET", as a POST of a form also navigates
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))
         return self.page(request, self.pages.sign_out(action=SIGN_OUT))
+
+    def _not_allowed_page(self, request: Request, refused: Refused) -> Page:
+        """The page for somebody who is signed in. It shows the account and how to use another one."""
+        session = refused.visit.session
+        if session is None:
+            return self._failure_page(request, refused)
+        return self.pages.not_allowed(
+            email=session.identity.email,
+            name=session.identity.name,
+            switch_url=self.start_url(refused.return_to or self._site.url("/"), switch=True),
+            request_id=request.request_id,
+        )
 
     def _failure_page(self, request: Request, refused: Refused) -> Page:
         error = refused.error

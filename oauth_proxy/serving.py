@@ -15,9 +15,10 @@ from oauth_proxy.commands import Inbox
 from oauth_proxy.egress import frameio_session
 from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
-from oauth_proxy.settings import Settings
+from oauth_proxy.outlet import Outlet
+from oauth_proxy.settings import Level, Settings
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.telemetry import AccessLog, drawn, snapshot
+from oauth_proxy.telemetry import AccessLog, audit_for, drawn, level_now, set_level, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
@@ -96,7 +97,7 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, log_to: TextIO, system: System = MACHINE, inherited: Inherited | None = None
+    settings: Settings, log_to: TextIO | Outlet, system: System = MACHINE, inherited: Inherited | None = None
 ) -> AsyncIterator[Running]:
     """Run a proxy until the context ends; then requests in progress may finish.
 
@@ -109,7 +110,9 @@ async def running(
         http = await stack.enter_async_context(session)
         if inherited is None:
             inherited = Inherited(stack.enter_context(_listening(settings)))
-        proxy = Proxy(settings, http, inherited, system)
+        audit = audit_for(settings.log, log_to)
+        stack.callback(audit.close)
+        proxy = Proxy(settings, http, inherited, system, audit)
         stack.push_async_callback(proxy.close)
         await proxy.look()
         stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
@@ -124,8 +127,20 @@ async def running(
                 await up.stop(0.0, DRAIN)
 
 
+def _level(wanted: Level | None) -> Level:
+    """The level of this process's log, once it is as wanted."""
+    if wanted is not None:
+        set_level(wanted)
+    return level_now()
+
+
 async def _served(
-    stack: AsyncExitStack, settings: Settings, proxy: Proxy, inherited: Inherited, log_to: TextIO, system: System
+    stack: AsyncExitStack,
+    settings: Settings,
+    proxy: Proxy,
+    inherited: Inherited,
+    log_to: TextIO | Outlet,
+    system: System,
 ) -> Running:
     access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
     public = server.Server(
@@ -133,16 +148,23 @@ async def _served(
     )
     inbox = Inbox(settings.session.keys, settings.public_url, system.wall, since=inherited.since)
     siblings = inherited.siblings
-    siblings.topics["metrics"] = lambda: snapshot(proxy.metrics.registry)
-    siblings.topics["recent"] = lambda: drawn(proxy.open_exchanges.used_since(proxy.clock() - RECENT))
-    siblings.topics["use"] = proxy.open_exchanges.use
-    admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings)
+    siblings.topics["metrics"] = lambda _: snapshot(proxy.metrics.registry)
+    siblings.topics["recent"] = lambda _: drawn(proxy.open_exchanges.used_since(proxy.clock() - RECENT))
+    siblings.topics["use"] = lambda _: proxy.open_exchanges.use()
+    siblings.topics["log level"] = _level
+    proxy.metrics.show(
+        "oauth_proxy_log_lines_dropped",
+        "Lines of the log that were dropped, because nobody read it.",
+        lambda: {(): log_to.dropped if isinstance(log_to, Outlet) else 0},
+        grows=True,
+    )
+    admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit)
     asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
     at, services = inherited.listeners, {}
     # The admin listener closes after the public one, to report that the proxy is draining.
     services["admin"] = await server.service(stack, asked, at["admin"])
     if settings.tool_api:
-        api = ToolApi(proxy.handles, proxy.clock.date)
+        api = ToolApi(proxy.handles, proxy.clock.date, proxy.audit)
         services["tool_api"] = await tool_api.service(stack, api, at["tool_api"])
     tls = ServerTls(settings.tls, inherited.tls, system.wall) if settings.tls else None
     if tls:

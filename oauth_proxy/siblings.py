@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-Topics = dict[str, Callable[[], Any]]
-"""What a worker tells the others of itself, by what they ask for. It is sent as JSON."""
+Topics = dict[str, Callable[[Any], Any]]
+"""What a worker tells the others of itself, by what they ask for; they may send something with it. All is JSON."""
 
 
 class Siblings(Protocol):
@@ -12,8 +12,8 @@ class Siblings(Protocol):
 
     topics: Topics
 
-    async def gather(self, topic: str) -> list[Any]:
-        """What each worker tells; a worker that does not reply within a second is left out."""
+    async def gather(self, topic: str, sent: Any = None) -> list[Any]:
+        """What each worker tells about what was `sent`; one that does not reply within a second is left out."""
         ...
 
     async def reload(self) -> list[str]:
@@ -27,9 +27,9 @@ class Alone:
     def __init__(self) -> None:
         self.topics: Topics = {}
 
-    async def gather(self, topic: str) -> list[Any]:
+    async def gather(self, topic: str, sent: Any = None) -> list[Any]:
         """What this process tells."""
-        return [self.topics[topic]()]
+        return [self.topics[topic](sent)]
 
     async def reload(self) -> list[str]:
         """There is nobody who could start another process."""

@@ -15,6 +15,7 @@ from oauth_proxy.errors import BadRequest, GrantEnded, ProxyError, SignInRequire
 from oauth_proxy.identity import Session
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.sockets import Listener
+from oauth_proxy.telemetry import SILENT, Audit
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class Handling(Protocol):
 class ToolApi:
     """Serves tokens to tools. `date` converts a moment of `Clock` to the system clock's time."""
 
-    def __init__(self, handles: Handling, date: Callable[[float], float]) -> None:
+    def __init__(self, handles: Handling, date: Callable[[float], float], audit: Audit = SILENT) -> None:
+        self._audit = audit
         self._handles = handles
         self._date = date
 
@@ -53,10 +55,13 @@ class ToolApi:
         try:
             session = await self._session(request)
         except ProxyError as error:
+            if error.status == 401:
+                self._audit.note("refused_at_door", "tool", error.cause, client=request.remote)
             return self._refusal(error)
         except Exception:
             log.exception("a fault of ours")
             return _respond(500, {"error": "proxy_error", "message": ProxyError.sentence})
+        self._audit.note("token_given", "tool", session=session, client=request.remote)
         expires_at = int(self._date(session.tokens.expires_at))
         return _respond(200, {"access_token": session.tokens.access, "expires_at": expires_at})
 

@@ -7,6 +7,15 @@ from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.requests import Request
 from oauth_proxy.session import Attempts, Sessions
 
+_STRANGERS = {
+    "not_returned": "no cookie",
+    "foreign": "a foreign cookie, sealed with another secret or garbled",
+    "expired": "an expired session",
+    "ended": "an ended session",
+    "repeated": "a repeated cookie, sent more than once",
+    "incomplete": "an incomplete cookie, of which a part is missing",
+}
+
 
 class Visitors:
     """Identifies browsers by their cookies, and programs by their tokens."""
@@ -32,6 +41,10 @@ class Visitors:
             return Visit(await self._bearers.session(request), by_program=True)
         except ProxyError as error:
             raise Refused(error, Visit(by_program=True)) from error
+
+    def why_stranger(self, received: RequestCookies) -> str:
+        """What kind of stranger sent these cookies, in words for the log."""
+        return f"no session: {_STRANGERS[self._sessions.why_absent(received)]}"
 
     def refuse(self, visit: Visit, received: RequestCookies) -> Visit:
         """Return the visit of a user without access: the response removes their cookies. Revokes their tokens."""

@@ -7,6 +7,7 @@ from itertools import count
 
 from oauth_proxy.access import Access, Places
 from oauth_proxy.bearers import Bearers
+from oauth_proxy.bounded import Bounded
 from oauth_proxy.clock import Clock
 from oauth_proxy.commands import WINDOW
 from oauth_proxy.identity import Seen, Session
@@ -14,10 +15,12 @@ from oauth_proxy.libc import give_back_memory
 from oauth_proxy.memory import Memory
 from oauth_proxy.session import OpenExchanges, Refresher, Sessions
 from oauth_proxy.siblings import Siblings
+from oauth_proxy.telemetry import SILENT, Audit, By
 
 log = logging.getLogger(__name__)
 
 _TRIM_EVERY = 30
+_NOTED = 4096
 
 
 class Watch:
@@ -35,7 +38,10 @@ class Watch:
         access: Access,
         clock: Clock,
         siblings: Siblings,
+        audit: Audit = SILENT,
     ) -> None:
+        self._audit = audit
+        self._noted = Bounded[str, None](_NOTED)
         self._memory = memory
         self._refresher = refresher
         self._sessions = sessions
@@ -101,9 +107,22 @@ class Watch:
 
     def _is_over(self, session: Session, places: Places) -> bool:
         """Whether a session is over: it was ended, its lifetime has passed, or it has no access there any more."""
-        if self._clock() >= session.created + self._lifetime or self._memory.has_ended(session):
-            return True
-        if session.program:
-            newest = self._bearers.newest(session)
-            return self._bearers.is_refused(session) or not self._access.allows(newest.identity, places)
-        return not self._access.allows(self._refresher.newest(session).identity, places)
+        if self._memory.has_ended(session):
+            return True  # whoever ended it has written so
+        newest = (self._bearers if session.program else self._refresher).newest(session)
+        refusal = self._access.refusal(newest.identity, places)
+        if self._clock() >= session.created + self._lifetime:
+            self._note(session, "proxy", "its lifetime has passed")
+        elif session.program and self._bearers.is_refused(session):
+            self._note(session, "provider", "the program's token is refused")
+        elif refusal is None:
+            return False
+        elif refusal.everywhere:
+            self._note(session, "proxy", refusal.cause)
+        return True
+
+    def _note(self, session: Session, by: By, why: str) -> None:
+        """Write the end of a session that has something open to the audit stream, once."""
+        if session.id not in self._noted:
+            self._noted.keep(session.id, None)
+            self._audit.note("session_ended", by, why, session=session)

@@ -280,12 +280,15 @@ def test_rules_of_an_upstream_hold_there_and_say_so() -> None:
     assert NARROWED.allows(admin, ("/admin/",))
     assert not NARROWED.allows(other, ("/admin/",))
     assert NARROWED.allows(other)
-    assert NARROWED.refusal(other, ("/admin/",)) == ("no rule of upstreams./admin/.allow fits", False)
+    assert NARROWED.refusal(other, ("/admin/",)) == (
+        "no rule of upstreams./admin/.allow fits: a mailbox at b.example",
+        False,
+    )
     assert NARROWED.refusal(who("a@c.example"), ("/Tools/v1./",)) == (
         "a rule of upstreams./Tools/v1./.deny fits",
         False,
     )
-    assert Access([], [], upstreams=UPSTREAMS).refusal(admin) == ("no rule of access.allow fits", True)
+    assert Access([], [], upstreams=UPSTREAMS).refusal(admin) == ("no rule of access.allow fits: ", True)
     assert Access([Everyone()], [], deny=[parse_email_pattern("*@b.example")]).refusal(admin) == (
         "a rule of access.deny fits",
         True,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, reading, server, turns
+from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, outlet, reading, server, turns
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
@@ -294,6 +294,7 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "All of these that are held at a time": (
             f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
         ),
+        "Lines of the log that nobody reads": f"{outlet.MOST_WAITING >> 20} MiB",
         "What workers share without a store, in memory": f"{sqlite.MOST_BYTES >> 20} MiB",
         "Sign of life of a worker": f"{crew.SILENCE:.0f} s",
         "Workers of earlier configurations, after reloads": f"{succession.MOST_LEAVING} generations",

@@ -3,11 +3,14 @@
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from itertools import islice
+from pathlib import Path
 
 from oauth_proxy.demo.dialects import V2, V4
 from oauth_proxy.demo.people import Api
@@ -16,7 +19,27 @@ CLIENT_ID = "demo"
 
 
 class NotStartedError(Exception):
-    """The emulated Frame.io and the tool did not come up."""
+    """The demo cannot begin; the text says why."""
+
+    def __init__(self, why: str = "the demo's emulated Frame.io did not start") -> None:
+        super().__init__(why)
+
+
+def listening(port: int) -> socket.socket:
+    """A socket that listens on the port, or on a free one for 0. Raises NotStartedError if it is taken."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        raise NotStartedError(
+            f"port {port} is taken; choose another one with --port, or any free one with --port 0"
+        ) from None
+
+
+def configuration() -> Path:
+    """The demo's configuration: beside the package in a checkout, inside an installed package."""
+    package = Path(str(files("oauth_proxy")))
+    checkout = package.parent / "config" / "demo.yaml"
+    return checkout if checkout.exists() else package / "demo" / "demo.yaml"
 
 
 @contextmanager

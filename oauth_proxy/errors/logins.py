@@ -54,6 +54,7 @@ class LoginLoop(LoginRefused):
         "clear this site's cookies",
         "incomplete": "a part of it is missing: the cookie is too large for your browser or something in between",
         "foreign": "it was sealed with another key: several proxies may run with different secrets",
+        "ended": "it is ended as soon as it has begun, by Frame.io or by the people who run this site",
         "expired": "it counts as expired at once: a clock may be wrong",
     }
 

@@ -50,6 +50,7 @@ class _Asked:
     request_id: str = "<the request's id>"
     chain: Sequence[str] = ("<the visitor's address>",)
     client: str = ""
+    traceparent: bytes = b""
 
 
 @dataclass(slots=True)

@@ -99,6 +99,7 @@ class Generation:
         self.settings = settings
         self.listeners = listeners
         self.workers: list[Worker] = []
+        self.has_served = False
         self._deaths = 0
         self._missing: list[float] = []
         """When to start each worker that is to be replaced."""

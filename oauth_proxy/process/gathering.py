@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from oauth_proxy.process.channel import Message
-from oauth_proxy.telemetry import lasting, merged
+from oauth_proxy.telemetry import lasting, merged, set_level
 
 _LOOK_AGAIN = 0.1
 PATIENCE = 1.0
@@ -69,12 +69,17 @@ class Gatherings:
         return _LOOK_AGAIN if self._open else PATIENCE
 
     def begin(self, asker: Member, message: Message, members: Iterable[Member]) -> None:
-        """Ask all members what the asker wants to know."""
+        """Ask all members what the asker wants to know.
+
+        What new workers will have from the parent changes here, too: the level of the log.
+        """
+        if message["topic"] == "log level" and message["sent"]:
+            set_level(message["sent"])
         self._number += 1
         gathering = Gathering(asker, message["id"], message["topic"], members, self._past)
         self._open[self._number] = gathering
         for member in gathering.missing:
-            member.send({"do": "tell", "topic": message["topic"], "id": self._number})
+            member.send({"do": "tell", "topic": message["topic"], "sent": message["sent"], "id": self._number})
 
     def told(self, by: Member, message: Message) -> None:
         """A member has replied."""

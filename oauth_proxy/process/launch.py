@@ -6,10 +6,10 @@ import signal
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
-from typing import TextIO
 
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import Bell
+from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.crew import Forked
 from oauth_proxy.process.handed import Given, given_sockets
 from oauth_proxy.process.listeners import Listeners
@@ -18,6 +18,7 @@ from oauth_proxy.process.private import PrivateFolder
 from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.worker import preload, serve
 from oauth_proxy.settings import Loaded
+from oauth_proxy.telemetry import set_level
 from oauth_proxy.tls import bare_context
 
 
@@ -26,7 +27,7 @@ def run_processes(
     tell: Callable[[str], None],
     given: Sequence[Given],
     environ: MutableMapping[str, str],
-    log_to: TextIO,
+    log_to: Outlet,
 ) -> int:
     """Serve until a signal, on the sockets that are `given`, a supervisor's, and others. Returns the exit status.
 
@@ -48,7 +49,7 @@ def run_processes(
         return loaded
 
     try:
-        Parent(prepared, tell, private.restore, listeners, supervisor).run()
+        Parent(prepared, tell, private.restore, listeners, supervisor, log_to).run()
     except Forked as forked:
         settings = forked.generation.settings
         inherited = Inherited(
@@ -59,6 +60,8 @@ def run_processes(
             workers=settings.worker_count,
             since=since,
         )
+        if not forked.generation.has_served:  # who replaces a worker has the level of the others
+            set_level(settings.log.level)
         return serve(settings, inherited, forked.sock, log_to)
     except EndedAtOnce as ended:
         private.remove()

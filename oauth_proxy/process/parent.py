@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from oauth_proxy.errors import MayPass
+from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.crew import Forked, Generation, Worker
 from oauth_proxy.process.gathering import Gatherings
 from oauth_proxy.process.listeners import Listeners
@@ -25,6 +26,8 @@ from oauth_proxy.settings import Loaded
 log = logging.getLogger(__name__)
 
 _TICK = 1.0
+_LAST_LINES = 0.5
+"""Seconds for the last lines of the log, where its reader is slow."""
 _OVERTIME = 15.0
 """Seconds beyond their time after which workers that stop are killed."""
 
@@ -40,7 +43,7 @@ class EndedAtOnce(Exception):
 class Parent:
     """`read` loads the configuration, and `tell` is called with the address once the first generation serves.
 
-    `tend` is called about once a second.
+    `tend` is called about once a second. Its log is written to `log_to`.
     """
 
     def __init__(
@@ -50,15 +53,17 @@ class Parent:
         tend: Callable[[], None],
         listeners: Listeners,
         supervisor: Supervisor,
+        log_to: Outlet,
     ) -> None:
+        self._log_to = log_to
         self._tend = tend
         self._listeners = listeners
         self._supervisor = supervisor
         self._selector = selectors.DefaultSelector()
-        self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
         self._status = Status(self._workers)
         self._gatherings = Gatherings(self._status.metrics)
-        self._succession = Succession(read, tell, self._fork, listeners, supervisor, self._status)
+        self._succession = Succession(read, tell, self._fork, listeners, supervisor, self._status, log_to)
         self._closes_at = self._killed_at = float("inf")
         """When a stop closes the listeners, and kills what is left."""
         self._looked_at = time.monotonic()
@@ -81,6 +86,7 @@ class Parent:
                 self._forget(forked)
                 raise
         self._listeners.close()
+        self._log_to.finish(_LAST_LINES)
         if self._succession.failure is not None:
             raise self._succession.failure
 
@@ -154,6 +160,9 @@ class Parent:
         for number in self._wakeups.take():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
+            elif number == signal.SIGUSR1:  # the file of the audit stream was rotated
+                for worker in self._workers():
+                    worker.send({"do": "reopen"})
             elif number == signal.SIGHUP:
                 self._succession.reload()
 
@@ -177,6 +186,7 @@ class Parent:
         self._tend()
         was_asleep = now - self._looked_at > 2 * _TICK
         self._looked_at = now
+        self._log_to.pump()
         for worker in list(self._workers()):
             if (how := worker.ended()) is not None:
                 self._bury(worker, how)

@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable
 
 from oauth_proxy.errors import ConfigurationError, MayPass
+from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.crew import Generation, Worker
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
 from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.process.watching import Watching
-from oauth_proxy.settings import Loaded, changes
+from oauth_proxy.settings import Loaded, Settings, changes
+from oauth_proxy.telemetry import Event, audit_for, set_level
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,9 @@ class Succession:
         listeners: Listeners,
         supervisor: Supervisor,
         status: Status,
+        log_to: Outlet,
     ) -> None:
+        self._log_to = log_to
         self.generations: list[Generation] = []
         """All that still have a worker, the oldest first."""
         self.present: Generation | None = None
@@ -122,6 +126,7 @@ class Succession:
             self.failure = (MayPass if passing else ConfigurationError)(problems)
             return
         self._listeners.keep(self.present.settings)
+        self._note("reload", self.present.settings, "refused: " + "; ".join(problems))
         for problem in problems:
             log.error("reload: %s", problem)
         log.error("reload: nothing is changed, the configuration before stays in use")
@@ -157,6 +162,8 @@ class Succession:
     def _take_over(self, coming: Generation) -> None:
         """All workers of a generation serve: the one before lets its connections end."""
         before, self.present, self.coming = self.present, coming, None
+        coming.has_served = True
+        set_level(coming.settings.log.level)
         self._status.generation = coming.number
         self._listeners.keep(coming.settings)
         if before is None:
@@ -166,12 +173,30 @@ class Succession:
             return
         for line in changes(before.settings, coming.settings):
             log.info("reload: %s", line)
+        self._note("reload", coming.settings, f"generation {coming.number} serves")
+        if before.settings.session.keys != coming.settings.session.keys:
+            old, new = (each.settings.session.keys for each in (before, coming))
+            kept = (
+                "some of them are the same"
+                if set(old) & set(new)
+                else "none is the same: everybody signs in again"
+            )
+            self._note("key_change", coming.settings, f"session.secret: {len(old)} before, {len(new)} now, {kept}")
         before.hand_over(coming.settings)
         leaving = [each for each in self.generations if each is not coming]
         for oldest in leaving[:-MOST_LEAVING]:
             oldest.stop(0.0)
         self._accepting = set(before.workers)
         self._finish()
+
+    def _note(self, event: Event, settings: Settings, why: str) -> None:
+        """Write to the audit stream. It is opened for the moment: this process keeps no file."""
+        try:
+            audit = audit_for(settings.log, self._log_to)
+            audit.note(event, "operator", why)
+            audit.close()
+        except ConfigurationError as error:
+            log.error("%s", error)  # noqa: TRY400 an expected failure: no traceback
 
     def _finish(self) -> None:
         """A reload is done when no worker of the generation before accepts a connection any more."""

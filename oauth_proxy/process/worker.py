@@ -18,16 +18,17 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import Any, TextIO
+from typing import Any
 
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import import_home
+from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.channel import LONGEST, Message, written
 from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings
 from oauth_proxy.siblings import Topics
-from oauth_proxy.telemetry import configure_logging
+from oauth_proxy.telemetry import configure_logging, level_now
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ BEAT = 1.0
 """Seconds between two signs of life."""
 _PATIENCE = 4.0
 """Seconds to wait for what the other workers tell."""
+_LAST_LINES = 0.5
+"""Seconds for the last lines of the log, where its reader is slow."""
 _ALONE = 0.5
 """Seconds that requests under way have when the parent has died; the process ends after twice as many."""
 
@@ -65,7 +68,7 @@ class Line:
             message: Message = json.loads(line)
             match message["do"]:
                 case "tell":
-                    self.say("told", id=message["id"], content=self._told(message["topic"]))
+                    self.say("told", id=message["id"], content=self._told(message["topic"], message["sent"]))
                 case "hear":
                     asked = self._asked.pop(message["id"], None)
                     if asked is not None and not asked.done():
@@ -74,10 +77,10 @@ class Line:
                     return message
         return None
 
-    async def gather(self, topic: str) -> list[Any]:
+    async def gather(self, topic: str, sent: Any = None) -> list[Any]:
         """What each worker tells. Raises TimeoutError if the parent does not reply."""
         async with asyncio.timeout(_PATIENCE):
-            told: list[Any] = await self._ask("gather", topic=topic)
+            told: list[Any] = await self._ask("gather", topic=topic, sent=sent)
             return told
 
     async def reload(self) -> list[str]:
@@ -91,9 +94,9 @@ class Line:
         except (ConnectionError, ValueError):  # the parent was killed, or has said more than anybody can
             return b""
 
-    def _told(self, topic: str) -> Any:
+    def _told(self, topic: str, sent: Any) -> Any:
         tell = self.topics.get(topic)
-        return None if tell is None else tell()
+        return None if tell is None else tell(sent)
 
     async def _ask(self, what: str, **more: object) -> Any:
         number = next(self._numbers)
@@ -111,16 +114,19 @@ def preload(settings: Settings) -> None:
     import_home(settings)
 
 
-def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: TextIO) -> int:
+def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:
     """Serve until the parent at the other end of `sock` says otherwise. Returns the exit status.
 
-    The log is written to `log_to`.
+    The log is written to `log_to`, from the level on that the parent has now.
     """
-    configure_logging(settings.log.format, log_to)
+    log_to.begin_anew()
+    configure_logging(settings.log.format, log_to, level_now())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):  # a terminal's Ctrl+C reaches all processes
         signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(settings, inherited, sock, log_to))
+        status = runner.run(_serve(settings, inherited, sock, log_to))
+    log_to.finish(_LAST_LINES)
+    return status
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -132,9 +138,9 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: TextIO) -> int:
+async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:
     line = await Line.over(sock)
-    beating = asyncio.create_task(_beat(line))
+    beating = asyncio.create_task(_beat(line, log_to))
     try:
         async with running(
             settings,
@@ -148,7 +154,7 @@ async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, 
             up.closed = partial(line.say, "closed")
             line.say("serving", listen=str(up.listen))
             await _until_told(line, up, inherited, settings)
-        line.say("last", content=line.topics["metrics"]())
+        line.say("last", content=line.topics["metrics"](None))
     except ConfigurationError as error:
         line.say("failed", problems=error.problems, passing=isinstance(error, MayPass))
         return 1
@@ -163,7 +169,8 @@ async def _permitted(line: Line) -> None:
     while (message := await line.next()) is not None:
         if message["do"] == "go":
             return
-        break
+        if message["do"] != "reopen":
+            break
     raise ConfigurationError(["it is not needed any more"])
 
 
@@ -201,6 +208,8 @@ def _ending(
 ) -> "asyncio.Task[None] | None":
     """Begin to end as the message says. A stop cuts a handing over short."""
     match message["do"]:
+        case "reopen":
+            up.proxy.audit.reopen()
         case "stop":
             if ending is not None:
                 ending.cancel()
@@ -224,7 +233,8 @@ async def _orphaned(up: Running, inherited: Inherited) -> None:
     await up.stop(0.0, _ALONE)
 
 
-async def _beat(line: Line) -> None:
+async def _beat(line: Line, log_to: Outlet) -> None:
     while True:
         line.say("beat")
+        log_to.pump()
         await asyncio.sleep(BEAT)

@@ -17,6 +17,7 @@ from oauth_proxy.memory import Memory
 from oauth_proxy.session.flights import Flights
 from oauth_proxy.session.needs import Refreshing
 from oauth_proxy.session.pauses import Pauses
+from oauth_proxy.telemetry import SILENT, Audit
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ class Refresher:
         *,
         recheck: float = 3600.0,
         count: Callable[[str], None] = lambda result: None,
+        audit: Audit = SILENT,
     ) -> None:
+        self._audit = audit
         self._provider = provider
         self._clock = clock
         self._memory = memory
@@ -181,6 +184,7 @@ class Refresher:
         self._count("done")
         # Remember this before anything else can fail: the old refresh token cannot be used any more.
         session = self._remember(session.renewed(tokens, self._clock()))
+        log.debug("tokens refreshed", extra={"user": session.identity.id})
         await self._memory.remember(session)
         return session
 
@@ -204,6 +208,7 @@ class Refresher:
         self._owed.drop(session.id)
         newest = await self.newest_anywhere(session)  # its tokens may have been replaced in the meantime
         session = self._remember(newest.described(identity, self._clock()))
+        log.debug("profile read", extra={"user": identity.id})
         await self._memory.remember(session)
         return session
 
@@ -230,6 +235,7 @@ class Refresher:
             yield
         except GrantEnded as error:
             log.info("session ended by the provider: %s", error.cause, extra={"user": session.identity.id})
+            self._audit.note("session_ended", "provider", error.cause, session=session)
             await self._memory.end(session)
             raise
 

@@ -17,11 +17,13 @@ from oauth_proxy.outcomes import Visit
 from oauth_proxy.session.needs import Revoking
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
+from oauth_proxy.telemetry import SILENT, Audit
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5.0
 """Seconds that the response to a sign-out waits for the provider; the work then goes on without it."""
+_REPLACED = "somebody else signed in with the same browser"
 _NOTED, _NOTED_AT_ONCE = 65_536, 32
 _REFUSED = 4096
 """Sessions of people without access whose tokens were revoked already."""
@@ -43,7 +45,9 @@ class Sessions:
         idle: float,
         allows: Callable[[Identity], bool],
         clock: Callable[[], float],
+        audit: Audit = SILENT,
     ) -> None:
+        self._audit = audit
         self._store = store
         self._refresher = refresher
         self._memory = memory
@@ -67,6 +71,7 @@ class Sessions:
         with suppress(SessionsUnavailable):
             replaced = await self._of(received)
             if replaced is not None and replaced.identity.id != identity.id:
+                self._audit.note("session_ended", "visitor", _REPLACED, session=replaced)
                 self._in_background(self._end(replaced))
         if self._allows(identity):
             await self._memory.note(session, now)
@@ -105,10 +110,11 @@ class Sessions:
         except (SessionsUnavailable, SessionTooLarge):
             return Visit(session)  # the old cookie still finds the new tokens while they are remembered
 
-    async def end(self, received: RequestCookies) -> Visit:
+    async def end(self, received: RequestCookies) -> tuple[Session | None, list[str]]:
         """Sign out: clear the cookies, refuse copies of them, and revoke the tokens at the provider if possible.
 
-        This is completed even if the client disconnects.
+        This is completed even if the client disconnects. Returns the session, if there was one, and the Set-Cookie
+        values that delete it.
         """
         session = None
         with suppress(SessionsUnavailable):  # the cookies are cleared all the same
@@ -116,7 +122,7 @@ class Sessions:
         if session is not None:
             ending = self._in_background(self._end(session))
             await asyncio.wait([ending], timeout=_PATIENCE)
-        return Visit(None, self._store.clear(received))
+        return session, self._store.clear(received)
 
     def refuse(self, session: Session, received: RequestCookies) -> list[str]:
         """Set-Cookie values that delete the session of somebody without access.
@@ -125,6 +131,7 @@ class Sessions:
         """
         if not session.program and session.id not in self._refused:
             self._refused.keep(session.id, None)
+            self._audit.note("session_ended", "proxy", "no rule of access.allow fits", session=session)
             self._in_background(self._end(session))
         return self._store.clear(received)
 

@@ -4,6 +4,7 @@ The law: a cookie that is expired, foreign or garbled means "not signed in"; it 
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -23,7 +24,8 @@ TOUCHES_PER_IDLE = 10
 _CLOCK_SKEW = 60.0
 """Seconds by which the clock of another process may be ahead."""
 
-Absence = Literal["not_returned", "repeated", "incomplete", "foreign", "expired"]
+Absence = Literal["not_returned", "repeated", "incomplete", "foreign", "expired", "ended"]
+"""Why a request has no session. `not_returned`: it has no cookie of a session at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,10 @@ class CookieStore:
         text = self._cookie.text(received)
         if text is None:
             return "incomplete"
-        return "foreign" if self._cookie.open(text) is None else "expired"
+        content = self._cookie.open(text)
+        if content is None:
+            return "foreign"
+        return "ended" if self._was_ended(content) else "expired"
 
     async def save(self, session: Session, received: RequestCookies) -> list[str]:
         """Set-Cookie values that store the session.
@@ -143,6 +148,14 @@ class CookieStore:
         if now - held >= self._idle:  # not used here, but perhaps in another process
             held = await self._memory.held(session.id)
         return now - held < self._idle
+
+    def _was_ended(self, content: bytes) -> bool:
+        """Whether the session of an opened cookie was ended before its time."""
+        if content.startswith(_POINTER):
+            session_id, _ = json.loads(content.removeprefix(_POINTER))
+            return self._memory.is_over(session_id, math.inf)  # whose it is, is not known: its own end counts
+        session = decode(content)
+        return session is not None and self._memory.has_ended(session)
 
     def _open(self, text: str) -> Loaded | None:
         """Open a sealed session and cache it, because decryption is slow. Number and size are bounded."""

@@ -27,7 +27,8 @@ from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_
 from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
 from oauth_proxy.settings.loading import Loaded, load, load_with_files, load_with_lines, parse
-from oauth_proxy.settings.model import Admin, Limits, Log, Pages, Settings, ToolApi, UpstreamSettings
+from oauth_proxy.settings.log import AuditTo, Level, Log
+from oauth_proxy.settings.model import Admin, Limits, Pages, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
 from oauth_proxy.settings.problems import Refused, quoted
 from oauth_proxy.settings.proxies import Proxies, Proxy
@@ -41,6 +42,7 @@ __all__ = [
     "DEFAULT_SCOPES",
     "Access",
     "Admin",
+    "AuditTo",
     "Cookie",
     "EmailList",
     "EmailPattern",
@@ -48,6 +50,7 @@ __all__ = [
     "Everyone",
     "Frameio",
     "Group",
+    "Level",
     "Limits",
     "Lines",
     "Listen",

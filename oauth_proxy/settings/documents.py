@@ -119,7 +119,11 @@ access:
 # Where a tool asks for a fresh token of a visitor, by the handle that X-OAuth-Proxy-Handle then carries
 # (in headers of your own, {handle}): tool_api: {listen: unix:/run/oauth-proxy/tool.sock}, or a port of 127.0.0.1.
 
-#log: {format: text, access: true}
+# What is written to standard error: format: json is for machines, level: debug says more. trace: true begins a
+# trace (traceparent) where a request has none. Who signed in and out, who was refused and what operators did is
+# written as JSON lines with audit: a path, stderr or syslog. With email: true, addresses of visitors are in every
+# line, with email: false in none; by default they are in the audit stream only.
+#log: {format: text, access: true, level: info}
 
 # What the pages call your tool, and a folder with templates in place of ours: pages: {name: …, templates: …}
 """

@@ -24,6 +24,7 @@ from oauth_proxy.settings.fields import Folder, FromText, Section
 from oauth_proxy.settings.frameio import Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, HANDLE_HEADER, Headers, any_has
 from oauth_proxy.settings.listeners import Listen, Listener, LocalListener, require_different
+from oauth_proxy.settings.log import Log
 from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.processors import processors
 from oauth_proxy.settings.scalars import Connections, Delay, Duration, Flag, Rate, Workers
@@ -96,15 +97,6 @@ class Limits(Section):
     """Most connections of visitors. By default half of the open files that the system allows, at most 16384."""
     body_rate: Rate = 240
     """A request's body that comes with less than this a second, over a minute, is given up."""
-
-
-class Log(Section):
-    """What the proxy writes down."""
-
-    format: Literal["text", "json"] = "text"
-    """text for people, json for machines."""
-    access: Flag = True
-    """A line for each request."""
 
 
 class Pages(Section):

@@ -1,26 +1,46 @@
 """Telemetry for operators: logs (text or JSON) and metrics."""
 
-from oauth_proxy.telemetry.access_log import AccessLog
+from oauth_proxy.telemetry.access_log import AccessLog, facts
+from oauth_proxy.telemetry.audit import SILENT, Audit, AuditLine, By, Event, audit_for
 from oauth_proxy.telemetry.distinct import distinct, drawn
-from oauth_proxy.telemetry.logs import JsonFormatter, StormFilter, TextFormatter, configure_logging, printable
+from oauth_proxy.telemetry.logs import (
+    LEVELS,
+    JsonFormatter,
+    StormFilter,
+    TextFormatter,
+    configure_logging,
+    level_now,
+    printable,
+    set_level,
+)
 from oauth_proxy.telemetry.merging import exposition, lasting, merged, snapshot
 from oauth_proxy.telemetry.metrics import Metrics, process_metrics
 from oauth_proxy.telemetry.traffic import Traffic
 
 __all__ = [
+    "LEVELS",
+    "SILENT",
     "AccessLog",
+    "Audit",
+    "AuditLine",
+    "By",
+    "Event",
     "JsonFormatter",
     "Metrics",
     "StormFilter",
     "TextFormatter",
     "Traffic",
+    "audit_for",
     "configure_logging",
     "distinct",
     "drawn",
     "exposition",
+    "facts",
     "lasting",
+    "level_now",
     "merged",
     "printable",
     "process_metrics",
+    "set_level",
     "snapshot",
 ]

@@ -1,20 +1,17 @@
 """The access log: one line per request in the format of `logs`, but faster than the logging module."""
 
 import json
-import select
+import logging
 import time
 from collections.abc import Callable
 from typing import TextIO
 
 from oauth_proxy.outcomes import Outcome
+from oauth_proxy.outlet import PIPE_BUF, Outlet
 from oauth_proxy.requests import Request
 from oauth_proxy.settings import Log
-from oauth_proxy.telemetry.logs import printable, stamp
+from oauth_proxy.telemetry.logs import ACCESS, fields, stamp
 from oauth_proxy.telemetry.metrics import Metrics
-
-_LOGGER = "oauth_proxy.access"
-PIPE_BUF = getattr(select, "PIPE_BUF", 512)
-"""Bytes that are written to a pipe in one piece (POSIX)."""
 
 
 class AccessLog:
@@ -27,25 +24,32 @@ class AccessLog:
         self,
         metrics: Metrics,
         settings: Log,
-        stream: TextIO,
+        stream: TextIO | Outlet,
         soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self._count = metrics.answered.count
         self._line = _text if settings.format == "text" else _json
         self._is_written = settings.access
+        self._email = settings.email is True
+        self._has_level = ACCESS.isEnabledFor
         self._stream = stream
         self._soon = soon
-        self._waiting: list[tuple[Request, Outcome, float]] = []
+        self._waiting: list[tuple[dict[str, object], float]] = []
         self._second, self._stamp = 0, ""
 
     def answered(self, request: Request, outcome: Outcome, seconds: float) -> None:
         """Record that a response was sent, `seconds` after its request."""
         response = outcome.response
-        self._count(response.status, outcome.by, seconds, stays_open=getattr(response, "stays_open", False))
-        if self._is_written:
+        status = response.status
+        self._count(status, outcome.by, seconds, stays_open=getattr(response, "stays_open", False))
+        if self._is_written and self._has_level(logging.INFO):
             if not self._waiting:
                 self._soon(self._flush)
-            self._waiting.append((request, outcome, seconds))
+            line = facts(request, status, email=self._email)
+            line["by"], line["bytes"] = outcome.by, response.body_length
+            if outcome.cause is not None:
+                line["cause"] = outcome.cause
+            self._waiting.append((line, seconds))
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -78,6 +82,25 @@ class AccessLog:
         return f"{self._stamp}{int(now * 1000) % 1000:03d}Z"
 
 
+def facts(request: Request, status: int | None = None, *, email: bool = False) -> dict[str, object]:
+    """What every line about a request says of it, as far as it is known; the email address only if wanted."""
+    told: dict[str, object] = {} if status is None else {"status": status}
+    told["method"], told["path"] = request.method, _path(request)
+    if request.chain:
+        told["client"] = request.chain[0]
+    if request.session is not None:
+        who = request.session.identity
+        told["user"] = who.id
+        if email and who.email:
+            told["email"] = who.email
+    if request.upstream:
+        told["upstream"] = request.upstream
+    told["request_id"] = request.request_id
+    if request.trace_id:
+        told["trace_id"] = request.trace_id
+    return told
+
+
 def _path(request: Request) -> str:
     """The request target without its query and user information (RFC 3986 3.2.1), as both may hold secrets."""
     path = request.raw_path.partition("?")[0]
@@ -86,31 +109,17 @@ def _path(request: Request) -> str:
     return path.rpartition("@")[2]
 
 
-def _text(now: str, request: Request, outcome: Outcome, seconds: float) -> str:
-    response = outcome.response
-    path = printable(_path(request))
-    client = f" client={request.chain[0]}" if request.chain else ""
-    user = f" user={printable(outcome.user)}" if outcome.user is not None else ""
-    return (
-        f"{now} INFO    access: {request.method} {path} {response.status}{client}{user} by={outcome.by}"
-        f" bytes={response.body_length} seconds={seconds:.4f} request_id={request.request_id}\n"
-    )
+def _text(now: str, told: dict[str, object], seconds: float) -> str:
+    return f"{now} INFO    access:{fields(told)} seconds={seconds:.4f}\n"
 
 
-def _json(now: str, request: Request, outcome: Outcome, seconds: float) -> str:
-    response, path = outcome.response, _path(request)
+def _json(now: str, told: dict[str, object], seconds: float) -> str:
     line: dict[str, object] = {
         "time": now,
         "level": "info",
-        "logger": _LOGGER,
-        "message": f"{request.method} {path} {response.status}",
-        "by": outcome.by,
-        "bytes": response.body_length,
+        "logger": ACCESS.name,
+        "message": f"{told['method']} {told['path']} {told['status']}",
+        **told,
         "seconds": round(seconds, 4),
-        "request_id": request.request_id,
     }
-    if request.chain:
-        line["client"] = request.chain[0]
-    if outcome.user is not None:
-        line["user"] = outcome.user
     return json.dumps(line) + "\n"

@@ -22,6 +22,7 @@ class Outgoing(NamedTuple):
     `owner` identifies whose share of the tool the request uses. `target` goes into the request line unchanged
     (RFC 9112 3.2). `lines`, from `header_lines`, are all header lines except those that frame the message. `added`
     are header lines for the client, put after the tool's own. `body` is the whole body, if it was read before.
+    `upstream` is the prefix of the tool.
     """
 
     owner: str
@@ -29,6 +30,7 @@ class Outgoing(NamedTuple):
     lines: bytes
     added: Lines = ()
     body: bytes | None = None
+    upstream: str = ""
 
 
 def request_head(method: str, target: bytes, lines: bytes, framing: bytes) -> bytes:

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from time import monotonic
+from typing import cast
 
 from aiohttp import HttpVersion11, web
 
+from oauth_proxy.endings import GONE
+from oauth_proxy.requests import Request
 from oauth_proxy.stall import keep_alive, reset
 from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims, for_one_visitor
@@ -40,6 +43,8 @@ class Forwarded(web.StreamResponse):
     stays_open = False
     """Whether it is an event stream, which lasts for as long as both sides like."""
     keep_alive: bool | None = None
+    cause: str | None = None
+    """Why it was cut short; None if it was not."""
 
     def __init__(self, status: int, *, keep_alive: bool) -> None:
         # No super().__init__(): its header fields and state are not needed for a response that is sent already.
@@ -81,12 +86,14 @@ async def pass_on(
         _send(transport, connection, response, opening, chunked=chunked)
         return response
     response.stays_open = head.event_stream
+    cast(Request, request).begun = response
     began = monotonic()
     try:
         await _stream(request, connection, response, opening, chunked=chunked)
     except CutShort as cut:
         _log.warning("an answer was cut short: %s", cut)
         traffic.failed("visitor_too_slow" if connection.error is None else "cut_short")
+        response.cause = f"cut short: {cut}"
         response.force_close()
         _cut(request.transport)
     except BaseException:
@@ -135,7 +142,8 @@ async def _stream(
             await caught_up(request, transport)
         await connection.more()
         opening = b""
-    response.force_close()  # the client has disconnected
+    response.cause = GONE
+    response.force_close()
 
 
 def _send(

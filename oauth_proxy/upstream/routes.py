@@ -22,6 +22,7 @@ from oauth_proxy.upstream.upstream import Upstream
 
 Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
 
+_TRACE = (b"traceparent", b"tracestate")
 _REMEMBERED_BYTES = 8 * 1024 * 1024
 """For header lines that we write, and everything cached for them."""
 
@@ -37,6 +38,11 @@ class Sent(Protocol):
     @property
     def request_id(self) -> str:
         """Its id in the log."""
+        ...
+
+    @property
+    def traceparent(self) -> bytes:
+        """The header value that begins a trace here; empty if the client's own is passed on."""
         ...
 
     @property
@@ -137,12 +143,14 @@ class Upstreams:
             origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
             assertion = self._assertion_of(session, origin + route.prefix)
             lines += header_lines(self._headers.asserting(assertion))
+        if request.traceparent:
+            lines += b"traceparent: %b\r\n" % request.traceparent
         owner = request.client if session is None else session.id
         added = (
             [(b"Set-Cookie", value.encode("ascii")) for value in visit.set_cookies] if visit.set_cookies else ()
         )
         ask = route.upstream.tunnel if request.fields.for_websocket else route.upstream.forward
-        return ask, Outgoing(owner, request_target, lines, added, body)
+        return ask, Outgoing(owner, request_target, lines, added, body, route.prefix)
 
     @property
     def by_prefix(self) -> dict[str, Upstream]:
@@ -183,6 +191,8 @@ class Upstreams:
             return known[2]
         host = sent[b"host"][0]
         lines = [(b"Host", route.host or host), *route.crossing(self._headers.crossing(sent))]
+        if request.traceparent:  # a trace begins here: what the client sent is no trace that can be read
+            lines = [line for line in lines if line[0].lower() not in _TRACE]
         lines += [(b"Cookie", value) for value in cookies]
         written = header_lines(lines) + self._ours(route, chain, host, session)
         sent.remember_rewritten(route, session, chain, written)

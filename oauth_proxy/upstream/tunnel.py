@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from oauth_proxy.errors import BadRequest, UpstreamNonsense
 from oauth_proxy.reading import Reading
+from oauth_proxy.requests import Request
 from oauth_proxy.stall import keep_alive
 from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims
@@ -59,6 +60,7 @@ async def tunnel(
         return Forwarded(101, keep_alive=False)
     joined = _join(request, visitor, connection, opening)
     tunnels.add(joined)
+    answer = cast(Request, request).begun = Forwarded(101, keep_alive=False)
     del outgoing, head, added, accept, opening  # saves memory: thousands may be open and idle
     opened = monotonic()
     try:
@@ -67,7 +69,7 @@ async def tunnel(
         traffic.streams["websocket"].add(monotonic() - opened)
         tunnels.discard(joined)
         joined.let_go()
-    return Forwarded(101, keep_alive=False)
+    return answer
 
 
 def expected_accept(request: web.BaseRequest) -> bytes:

@@ -6,6 +6,7 @@ response.
 """
 
 import asyncio
+import logging
 import ssl
 from time import monotonic
 
@@ -23,6 +24,8 @@ from oauth_proxy.upstream.pool import Address, Pool
 from oauth_proxy.upstream.relay import Forwarded, pass_on
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.tunnel import tunnel
+
+log = logging.getLogger(__name__)
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
@@ -95,6 +98,7 @@ class Upstream:
                     await connection.ask(wire, to_head=to_head)
                     hung_up = isinstance(connection.error, HungUp) and not connection.is_answered
                     if hung_up and connection.exchanges > 1 and method in _IDEMPOTENT:
+                        log.debug("sent again: the tool had closed an old connection")
                         connection = await self._pool.connect()
                         await connection.ask(wire, to_head=to_head)
                     head = connection.response_head()

@@ -69,7 +69,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
         "trusted_proxies": [],
         "auth_request_from": [],
         "admin": {"listen": "127.0.0.1:4181"},
-        "log": {"format": "text", "access": True},
+        "log": {"format": "text", "access": True, "level": "info", "trace": False},
         "pages": {"name": "review.example.com"},
         "workers": 1,
         "reload": "signal",

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import (
+    AuditTo,
     Cookie,
     EmailPattern,
     EmailsFile,
@@ -59,7 +60,8 @@ def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> No
     }
     assert settings.trusted_proxies == ()
     assert settings.admin.listen == Listen("127.0.0.1", 4181)
-    assert (settings.log.format, settings.log.access) == ("text", True)
+    assert (settings.log.format, settings.log.access, settings.log.level) == ("text", True, "info")
+    assert (settings.log.email, settings.log.trace, settings.log.audit) == (None, False, None)
     assert (settings.pages.name, settings.pages.templates) == (None, None)
 
 
@@ -110,7 +112,7 @@ tool_api: {{listen: "[::1]:4182"}}
 limits: {{body_rate: 1KiB}}
 trusted_proxies: [10.0.0.0/8, "::1"]
 admin: {{listen: "[::1]:4181"}}
-log: {{format: json, access: false}}
+log: {{format: json, access: false, level: warning, email: true, trace: true, audit: ./audit.log}}
 pages: {{name: Review room, templates: pages}}
 """
 
@@ -157,7 +159,9 @@ def test_every_key_of_the_contract_is_read(folder: Path) -> None:
     assert settings.webhooks["/hooks/frameio"].keys == [b"signing-secret"]
     assert settings.limits.body_rate == 1024
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
-    assert (settings.log.format, settings.log.access) == ("json", False)
+    assert (settings.log.format, settings.log.access, settings.log.level) == ("json", False, "warning")
+    assert (settings.log.email, settings.log.trace) == (True, True)
+    assert settings.log.audit == AuditTo("file", folder / "audit.log")
     assert settings.shown_name == "Review room"
     assert settings.pages.templates == folder / "pages"
 

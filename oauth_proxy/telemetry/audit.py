@@ -1,0 +1,230 @@
+"""The audit stream: who signed in and out, who was refused, and what operators did; one JSON object per line.
+
+The law: a line is written as a whole or not at all, never holds a token, and what strangers can cause is bounded.
+"""
+
+import hashlib
+import json
+import logging
+import logging.handlers
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Literal, TextIO
+
+from oauth_proxy.bounded import Bounded
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.identity import Session
+from oauth_proxy.outlet import Outlet, Syslog
+from oauth_proxy.requests import Request
+from oauth_proxy.settings import Log
+from oauth_proxy.telemetry.logs import stamp
+
+log = logging.getLogger(__name__)
+
+Event = Literal[
+    "sign_in",
+    "sign_out",
+    "refused_at_door",
+    "refused_by_rule",
+    "session_ended",
+    "revoke",
+    "reload",
+    "key_change",
+    "log_level",
+    "token_given",
+]
+By = Literal["visitor", "program", "tool", "provider", "operator", "proxy"]
+
+SYSLOG = "/dev/log"
+_MODE = 0o640
+_LONGEST = 500
+_REMEMBERED = 4096
+_OF_ONE, _OF_ALL = (10.0, 1.0), (100.0, 10.0)
+"""Lines in a burst and per second: of one person or address, and of all together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLine:
+    """A line of the audit stream; keys whose value is not known are left out.
+
+    `session` is a digest, by which the lines of one session are found; it opens nothing. `subject` is what an
+    operator has named. `held_back` is how many lines like this were not written just before it.
+    config/audit-schema.json is the JSON Schema of this.
+    """
+
+    time: str
+    event: Event
+    by: By
+    user: str | None = None
+    email: str | None = None
+    client: str | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+    session: str | None = None
+    subject: str | None = None
+    why: str | None = None
+    held_back: int | None = None
+
+
+class Audit:
+    """Writes events by `write`, which gets whole lines and raises nothing; with None, nothing is written."""
+
+    def __init__(
+        self,
+        write: Callable[[str], None] | None = None,
+        *,
+        email: bool = True,
+        reopen: Callable[[], None] = lambda: None,
+        close: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reopen = reopen
+        """Open the file anew: it was rotated. It is noticed before each line, too."""
+        self.close = close
+        """Close the file; nothing is written after that."""
+        self._write = write
+        self._email = email
+        self._allowances = Bounded[tuple[str, str], _Allowance](_REMEMBERED)
+        self._together = _Allowance(*_OF_ALL)
+        self._clock = clock
+
+    def note(
+        self,
+        event: Event,
+        by: By,
+        why: str | None = None,
+        *,
+        session: Session | None = None,
+        request: Request | None = None,
+        client: str | None = None,
+        subject: str | None = None,
+    ) -> None:
+        """Write that this has happened, to whom (`session`), and in which `request`, or from which `client`."""
+        if self._write is None:
+            return
+        if request is not None:
+            client = request.chain[0] if request.chain else None
+        held_back = None
+        if event in ("refused_at_door", "refused_by_rule", "token_given"):
+            held_back = self._held_back(event, session.identity.id if session else client or "")
+            if held_back is None:
+                return
+        who = session.identity if session is not None else None
+        line = AuditLine(
+            time=stamp(time.time()),
+            event=event,
+            by=by,
+            user=who.id if who else None,
+            email=who.email if who and self._email else None,
+            client=client or None,
+            request_id=request.request_id if request is not None else None,
+            trace_id=(request.trace_id or None) if request is not None else None,
+            session=hashlib.sha256(session.id.encode()).hexdigest()[:16] if session else None,
+            subject=subject,
+            why=why[:_LONGEST] if why is not None else None,
+            held_back=held_back or None,
+        )
+        self._write(json.dumps({key: value for key, value in asdict(line).items() if value is not None}) + "\n")
+
+    def _held_back(self, event: Event, whose: str) -> int | None:
+        """How many lines were held back before this one; None if this one is held back, too."""
+        key, now = (event, whose), self._clock()
+        own = self._allowances.get(key) or _Allowance(*_OF_ONE)
+        self._allowances.keep(key, own)
+        if not own.has(now) or (event == "refused_at_door" and not self._together.has(now)):
+            own.held_back += 1
+            return None
+        held_back, own.held_back = own.held_back, 0
+        return held_back
+
+
+class _Allowance:
+    """So many in a burst, and so many a second after that."""
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self.held_back = 0
+        self._burst = self._left = burst
+        self._per_second = per_second
+        self._then = 0.0
+
+    def has(self, now: float) -> bool:
+        """Whether there is one more; it is taken."""
+        self._left = min(self._burst, self._left + max(0.0, now - self._then) * self._per_second)
+        self._then = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+SILENT = Audit()
+
+
+def audit_for(settings: Log, log_to: TextIO | Outlet) -> Audit:
+    """The audit stream of these settings. Raises ConfigurationError if it cannot be written."""
+    email, to = settings.email is not False, settings.audit
+    if to is None:
+        return SILENT
+    if to.to == "stderr":
+        return Audit(lambda line: _to_stream(log_to, line), email=email)
+    try:
+        if to.path is None:
+            syslog = Syslog(SYSLOG, "oauth-proxy")
+            return Audit(lambda line: _guarded(syslog.write, line), email=email, close=syslog.close)
+        file = _File(to.path)
+    except OSError as error:
+        raise ConfigurationError([f"log.audit: {to.path or SYSLOG} cannot be written: {error.strerror}"]) from None
+    return Audit(lambda line: _guarded(file.append, line), email=email, reopen=file.reopen, close=file.close)
+
+
+def _guarded(write: Callable[[str], None], line: str) -> None:
+    try:
+        write(line)
+    except OSError as error:
+        _lost(error)
+
+
+def _lost(error: BaseException | None) -> None:
+    """Say so in the log, where many equal lines are held back: nobody waits for the audit stream."""
+    log.error("a line of the audit stream was lost: %s", getattr(error, "strerror", None) or error)
+
+
+def _to_stream(stream: TextIO | Outlet, line: str) -> None:
+    stream.write(line)
+    stream.flush()
+
+
+class _File(logging.handlers.WatchedFileHandler):
+    """Appends, one write for each line, as several processes may have the file. A renamed one is opened anew."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+
+    def append(self, line: str) -> None:
+        """Append this line. Raises OSError where the file cannot be opened anew."""
+        self.handle(logging.makeLogRecord({"msg": line.rstrip("\n")}))
+
+    def reopen(self) -> None:
+        """Let go of the file that was opened before."""
+        self.acquire()
+        try:
+            self.reopenIfNeeded()
+        finally:
+            self.release()
+
+    def _open(self) -> TextIOWrapper:
+        """Open it for owner and group only: it has names and addresses of people."""
+        return TextIOWrapper(open(self.baseFilename, "ab", opener=_opened), encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """The line could not be written."""
+        _lost(sys.exc_info()[1])
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags, _MODE)

@@ -1,0 +1,233 @@
+"""The audit stream: each thing that an auditor asks about is one line, of one schema, whoever made it happen."""
+
+import io
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ConfigDict, TypeAdapter, with_config
+
+from oauth_proxy.commands import Command
+from oauth_proxy.demo.people import EDITOR, GUEST
+from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.settings import AuditTo, Log
+from oauth_proxy.telemetry import Audit, AuditLine, audit_for
+from oauth_proxy.telemetry import audit as module
+from tests.support.browser import Visitor
+from tests.support.login import issued_codes, issued_tokens
+from tests.support.places import ROOT
+from tests.support.processes import processes
+from tests.support.proxy import PROGRAM, STUDIO, WANTED, a_secret, on_stage
+from tests.support.sessions import signed_in
+from tests.support.tool import until
+from tests.support.tool_api import asked, handle_of, with_tool_api
+from tests.support.units import HOUR
+from tests.test_admin import told as obeyed
+
+SCRIPT = [f"{name}: {value}" for name, value in PROGRAM.items()]
+WITHOUT_MORE = TypeAdapter(with_config(ConfigDict(extra="forbid"))(AuditLine))
+SOMEBODY = Session("s1", Identity("u1", "jo@studio.example.com"), Tokens("t", 0, 1), 0, 0)
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+@pytest.fixture
+def lines(file: Path) -> Lines:
+    """The lines so far. Each is as the schema says."""
+
+    def read() -> list[dict[str, Any]]:
+        text = file.read_text("utf-8")
+        assert text.endswith("\n")
+        for line in text.splitlines():
+            WITHOUT_MORE.validate_json(line, strict=True)
+        return [json.loads(line) for line in text.splitlines()]
+
+    return read
+
+
+def told(line: dict[str, Any], *keys: str) -> tuple[Any, ...]:
+    return tuple(line.get(key) for key in keys)
+
+
+def test_the_schema_that_is_documented_is_that_of_the_lines() -> None:
+    documented = json.loads((ROOT / "config" / "audit-schema.json").read_text("utf-8"))
+    assert documented == WITHOUT_MORE.json_schema()
+
+
+async def test_a_session_is_followed_from_sign_in_to_sign_out_without_a_secret(
+    file: Path, lines: Lines, visitor: Visitor
+) -> None:
+    async with on_stage(log={"audit": str(file)}, access=STUDIO) as stage:
+        cookie = await signed_in(stage, visitor)
+        answer = await stage.ask("/oauth2/sign_out", cookie, WANTED)
+        await stage.ask("/x", *SCRIPT, cookie)
+        secrets = issued_codes(stage) | issued_tokens(stage) | {*stage.keys}
+    signed_in_line, signed_out, refused = lines()
+    who = ("by", "user", "email", "client")
+    assert signed_in_line["event"] == "sign_in"
+    assert told(signed_in_line, *who) == ("visitor", EDITOR.id, EDITOR.email, "127.0.0.1")
+    assert signed_out["event"] == "sign_out"
+    assert told(signed_out, *who) == ("visitor", EDITOR.id, EDITOR.email, "127.0.0.1")
+    assert signed_out["session"] == signed_in_line["session"]
+    assert signed_out["request_id"] == answer.get("X-Request-Id")
+    assert told(refused, "event", "by", "why") == ("refused_at_door", "visitor", "no session: an ended session")
+    written = json.dumps(lines())
+    assert not [secret for secret in secrets if secret in written]
+    assert os.stat(file).st_mode & 0o007 == 0, "it has addresses of people"  # noqa: PTH116
+
+
+async def test_a_refusal_by_a_rule_says_whom_and_which_rules(file: Path, lines: Lines, visitor: Visitor) -> None:
+    async with on_stage(log={"audit": str(file)}, access=STUDIO) as stage:
+        assert (await visitor.login(f"{stage.url}/echo", "Guest")).status == 403
+    first, ended, refused = lines()
+    assert told(first, "event", "user") == ("sign_in", GUEST.id)
+    assert told(ended, "event", "by", "user") == ("session_ended", "proxy", GUEST.id)
+    assert told(refused, "event", "user", "email") == ("refused_by_rule", GUEST.id, GUEST.email)
+    assert refused["why"] == "no rule of access.allow fits: *@studio.example.com"
+
+
+async def test_without_addresses_there_are_none(file: Path, lines: Lines, visitor: Visitor) -> None:
+    async with on_stage(log={"audit": str(file), "email": "false"}) as stage:
+        await signed_in(stage, visitor)
+    assert [told(line, "event", "email") for line in lines()] == [("sign_in", None)]
+
+
+async def test_who_ended_a_session_is_told_the_provider_and_the_operator(
+    file: Path, lines: Lines, visitor: Visitor
+) -> None:
+    async with on_stage(log={"audit": str(file)}) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.grants[-1].revoked = True
+        stage.clock.advance(HOUR)
+        assert (await stage.ask("/x", *SCRIPT, cookie)).status == 401
+        await obeyed(stage, Command.new("end", EDITOR.email, stage.clock.now))
+        await obeyed(stage, Command.new("log-level", "info", stage.clock.now))
+    _, ended, refused, revoked, level = lines()
+    assert told(ended, "event", "by", "user") == ("session_ended", "provider", EDITOR.id)
+    assert ended["why"]
+    assert refused["why"] == "no session: an ended session"
+    assert told(revoked, "event", "by", "subject") == ("revoke", "operator", EDITOR.email)
+    assert told(level, "event", "by", "subject") == ("log_level", "operator", "info")
+
+
+async def test_the_lifetime_s_end_of_what_is_open_is_a_line(file: Path, lines: Lines, visitor: Visitor) -> None:
+    async with on_stage(log={"audit": str(file)}, session={"lifetime": "2h", "idle": "2h"}) as stage:
+        cookie = await signed_in(stage, visitor)
+        async with visitor.session.get(f"{stage.url}/feed", headers={"Accept": "text/event-stream"}) as feed:
+            assert feed.status == 200
+            stage.clock.advance(3 * HOUR)
+            await stage.proxy.look()
+            await stage.proxy.look()
+        assert cookie
+    [ended] = [line for line in lines() if line["event"] == "session_ended"]
+    assert told(ended, "by", "why", "user") == ("proxy", "its lifetime has passed", EDITOR.id)
+
+
+async def test_a_tool_that_takes_a_token_is_a_line_with_the_session(
+    file: Path, lines: Lines, visitor: Visitor
+) -> None:
+    async with with_tool_api(log={"audit": str(file)}) as stage:
+        handle = await handle_of(stage, await signed_in(stage, visitor))
+        assert (await asked(stage, handle)).status == 200
+        assert (await asked(stage, "nonsense")).status == 401
+    first, given, refused = lines()
+    assert told(given, "event", "by", "user") == ("token_given", "tool", EDITOR.id)
+    assert given["session"] == first["session"]
+    assert told(refused, "event", "by") == ("refused_at_door", "tool")
+
+
+def test_what_strangers_can_cause_is_bounded_and_counted_and_hides_nobody_else(file: Path, lines: Lines) -> None:
+    now = 100.0
+    with file.open("a") as stream:
+        audit = Audit(lambda line: print(line, end="", file=stream), clock=lambda: now)
+        for _ in range(1000):
+            audit.note("refused_at_door", "visitor", "no session: no cookie", client="192.0.2.1")
+        audit.note("refused_at_door", "visitor", "no session: no cookie", client="192.0.2.2")
+        for number in range(1000):
+            audit.note("refused_at_door", "visitor", "no session: no cookie", client=f"198.51.100.{number}")
+        audit.note("sign_in", "visitor", session=SOMEBODY)
+        now += 30
+        audit.note("refused_at_door", "visitor", "no session: no cookie", client="192.0.2.1")
+    written = lines()
+    assert len(written) == 100 + 2
+    assert [line["client"] for line in written[:11]] == ["192.0.2.1"] * 10 + ["192.0.2.2"]
+    assert written[-2]["event"] == "sign_in"
+    assert written[-1]["held_back"] == 990
+
+
+def test_a_rotated_file_is_left_and_a_new_one_begun(file: Path, lines: Lines) -> None:
+    audit = audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+    audit.note("sign_in", "visitor", session=SOMEBODY)
+    file.rename(file.with_suffix(".1"))
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    assert [line["event"] for line in lines()] == ["sign_out"]
+    file.rename(file.with_suffix(".2"))
+    audit.reopen()
+    assert file.read_bytes() == b"", "the old one is let go"
+    audit.close()
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    nowhere = tmp_path / "not-there" / "audit.log"
+    with pytest.raises(ConfigurationError, match=r"log.audit: .* cannot be written: No such file"):
+        audit_for(Log.model_construct(audit=AuditTo("file", nowhere)), io.StringIO())
+
+
+def test_to_standard_error_it_is_json_whatever_the_log_is() -> None:
+    stream = io.StringIO()
+    audit_for(Log.model_construct(audit=AuditTo("stderr"), email=None), stream).note("reload", "operator", "why")
+    assert told(json.loads(stream.getvalue()), "event", "why") == ("reload", "why")
+
+
+def test_to_syslog_each_line_is_a_datagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log.model_construct(audit=AuditTo("syslog"))
+    monkeypatch.setattr(module, "SYSLOG", str(tmp_path / "log"))
+    with pytest.raises(ConfigurationError, match=r"log.audit: .*/log cannot be written: No such file"):
+        audit_for(log, io.StringIO())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(str(tmp_path / "log"))
+        audit = audit_for(log, io.StringIO())
+        for _ in range(2000):  # nobody reads: most are lost, none is waited for
+            audit.note("sign_in", "visitor", session=SOMEBODY)
+        head, _, line = syslog.recv(4096).decode().partition(" ")
+        audit.close()
+    assert head == "<86>oauth-proxy:", "authpriv, info"
+    assert json.loads(line)["event"] == "sign_in"
+
+
+async def test_reloads_and_new_keys_are_lines_and_usr1_opens_the_file_of_every_worker(
+    tmp_path: Path, file: Path, lines: Lines
+) -> None:
+    async with processes(tmp_path, workers=2, log={"audit": str(file)}) as proxies:
+        stage = proxies.stage
+        before = tmp_path / "audit.log.1"
+        os.rename(file, before)  # noqa: PTH104
+        os.kill(proxies.parent, signal.SIGUSR1)
+        await until(file.exists)
+        for _ in range(8):
+            assert (await stage.ask("/x", *SCRIPT)).status == 401
+        assert not os.stat(before).st_size  # noqa: PTH116
+        proxies.write(session={"secret": [a_secret(), *stage.keys]})
+        await proxies.reloaded("generation 2 serves")
+        proxies.write(session={"secret": "x"})
+        await proxies.reloaded("nothing is changed")
+    *refused, reloaded, keys, failed = lines()
+    assert [line["event"] for line in refused] == ["refused_at_door"] * 8
+    assert told(reloaded, "event", "by", "why") == ("reload", "operator", "generation 2 serves")
+    assert told(keys, "event", "why") == (
+        "key_change",
+        "session.secret: 1 before, 2 now, some of them are the same",
+    )
+    assert failed["event"] == "reload"
+    assert failed["why"].startswith("refused: ")
