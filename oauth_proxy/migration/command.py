@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import click
+
+
+class Around(Protocol):
+    """What the command line knows of the process."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment's variables."""
+        ...
 
 
 @click.argument("given", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [-- FLAGS...]")
@@ -17,9 +26,7 @@ import click
     help="The Frame.io login your app is for.",
 )
 @click.pass_obj
-def migrate(
-    environ: Mapping[str, str], given: tuple[str, ...], alpha_config: Path | None, api: Literal["v2", "v4"]
-) -> None:
+def migrate(around: Around, given: tuple[str, ...], alpha_config: Path | None, api: Literal["v2", "v4"]) -> None:
     """Print an oauth2-proxy configuration as a file of ours.
 
     Reads FILE (oauth2-proxy.cfg), what else oauth2-proxy reads (OAUTH2_PROXY_... in the environment), and its
@@ -32,7 +39,7 @@ def migrate(
     from oauth_proxy.migration.carrying import migrated
 
     has_file = bool(given) and not given[0].startswith("-")
-    done = migrated(Path(given[0]) if has_file else None, alpha_config, given[has_file:], environ, api)
+    done = migrated(Path(given[0]) if has_file else None, alpha_config, given[has_file:], around.environ, api)
     click.echo(done.text, nl=False)
     for line in done.summary:
         click.echo(line, err=True)
