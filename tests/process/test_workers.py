@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import time
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import ClientResponse, ClientSession
 
+from oauth_proxy.commands import Command, channels
 from tests.support.browser import NAVIGATION, Visitor
 from tests.support.processes import Proxies, processes, told, worker_of
 from tests.support.sessions import refreshes, signed_in
@@ -174,3 +177,16 @@ async def test_workers_share_the_bound_of_connections(tmp_path: Path, visitor: V
                 stack.callback(writer.close)
             assert opened.by_worker
             assert (await proxies.metrics())["oauth_proxy_connections"] <= 16
+
+
+async def test_a_command_is_obeyed_once_whichever_worker_hears_it(tmp_path: Path) -> None:
+    async with processes(tmp_path, workers=3) as proxies, ClientSession() as http:
+        [channel] = channels([b64decode(key) for key in proxies.stage.keys], proxies.stage.url)
+        sealed = channel.seal(Command.new("end", None, time.time()))
+        statuses = []
+        for _ in range(24):
+            async with http.post(
+                f"http://{proxies.admin}/command", data=sealed, headers={"Connection": "close"}
+            ) as answer:
+                statuses.append(answer.status)
+        assert sorted(statuses) == [200, *[401] * 23]
