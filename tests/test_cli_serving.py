@@ -14,6 +14,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.command import COMMAND, ended, said, started, written
+from tests.support.processes import waiting_tool
 from tests.support.proxy import free_port, serving
 from tests.support.units import PATIENCE
 
@@ -84,15 +85,7 @@ def test_a_program_that_is_piped_the_cores_gets_none_either() -> None:
 
 
 async def test_a_stop_lets_no_one_in_and_requests_under_way_finish(tmp_path: Path) -> None:
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: web.Request) -> web.Response:
-        asked.set()
-        await may_answer.wait()
-        return web.Response(text="all of it")
-
-    tool = web.Application()
-    tool.router.add_get("/open", slow)
+    tool, asked, may_answer = waiting_tool()
     port, admin = free_port(), f"127.0.0.1:{free_port()}"
     async with serving(tool) as url, ClientSession() as browser:
         file = written(tmp_path, port=port, tool=url, admin=admin)
@@ -112,15 +105,7 @@ async def test_a_stop_lets_no_one_in_and_requests_under_way_finish(tmp_path: Pat
 
 
 async def test_a_second_stop_waits_for_nobody(tmp_path: Path) -> None:
-    asked = asyncio.Event()
-
-    async def never(_: web.Request) -> web.Response:
-        asked.set()
-        await asyncio.Event().wait()
-        return web.Response()
-
-    tool = web.Application()
-    tool.router.add_get("/open", never)
+    tool, asked, _ = waiting_tool()
     port = free_port()
     async with (
         serving(tool) as url,

@@ -119,10 +119,10 @@ class Generation:
         self.workers.append(worker)
         return worker
 
-    def are_all(self, *states: str) -> bool:
-        """Whether all its workers are there and in one of these states."""
+    def are_all(self, state: str) -> bool:
+        """Whether all its workers are there and in this state."""
         enough = len(self.workers) >= self.settings.worker_count
-        return enough and all(worker.state in states for worker in self.workers)
+        return enough and all(worker.state == state for worker in self.workers)
 
     def require_same_store(self, settings: Settings) -> None:
         """Raise ConfigurationError if these settings have another store: generations share what they know."""

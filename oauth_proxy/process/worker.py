@@ -152,7 +152,7 @@ async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, 
             with suppress(AttributeError):
                 gc.freeze()
             up.closed = partial(line.say, "closed")
-            line.say("serving", listen=str(up.listen))
+            line.say("serving")
             await _until_told(line, up, inherited, settings)
         line.say("last", content=line.topics["metrics"](None))
     except ConfigurationError as error:

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
-from tests.support.processes import processes, told
+from tests.support.processes import processes, told, waiting_tool
 from tests.support.sessions import new_cookie_line, signed_in
 from tests.support.units import PATIENCE
 
@@ -74,15 +74,7 @@ async def test_an_idle_connection_does_not_hold_a_stop_up(tmp_path: Path) -> Non
 
 
 async def test_a_request_that_takes_longer_than_drain_is_cut(tmp_path: Path) -> None:
-    asked = asyncio.Event()
-
-    async def never(_: web.Request) -> web.Response:
-        asked.set()
-        await asyncio.Event().wait()
-        return web.Response()
-
-    tool = web.Application()
-    tool.router.add_get("/open", never)
+    tool, asked, _ = waiting_tool()
     access = {"allow": ["everyone"], "public": ["/open"]}
     async with processes(tmp_path, tool=tool, access=access, drain="1s") as proxies:
         asking = asyncio.create_task(proxies.stage.ask("/open"))

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from tests.support.command import said, written
+from tests.support.processes import waiting_tool
 from tests.support.proxy import free_port, serving
 from tests.support.systemd import Notified, changed, unit
 from tests.support.units import PATIENCE
@@ -69,15 +70,7 @@ async def test_a_sighup_while_it_starts_is_a_reload_once_it_serves(tmp_path: Pat
 
 
 async def test_a_reload_while_it_stops_starts_nothing(tmp_path: Path) -> None:
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: web.Request) -> web.Response:
-        asked.set()
-        await may_answer.wait()
-        return web.Response(text="all of it")
-
-    tool = web.Application()
-    tool.router.add_get("/open", slow)
+    tool, asked, may_answer = waiting_tool()
     port, admin = free_port(), f"127.0.0.1:{free_port()}"
     async with (
         serving(tool) as url,
@@ -172,15 +165,7 @@ async def test_a_systemd_that_is_busy_is_not_waited_for_and_told_later(tmp_path:
 
 
 async def test_sigterm_to_all_processes_lets_requests_finish_as_sigterm_to_the_first_one(tmp_path: Path) -> None:
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: web.Request) -> web.Response:
-        asked.set()
-        await may_answer.wait()
-        return web.Response(text="all of it")
-
-    tool = web.Application()
-    tool.router.add_get("/open", slow)
+    tool, asked, may_answer = waiting_tool()
     port = free_port()
     async with (
         serving(tool) as url,

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.command import written
 from tests.support.crowd import crowd
-from tests.support.processes import processes, told
+from tests.support.processes import processes, told, waiting_tool
 from tests.support.proxy import free_port
 from tests.support.sessions import signed_in
 from tests.support.tool import until
@@ -89,15 +88,7 @@ async def test_the_folder_that_workers_share_is_made_again_if_somebody_removed_i
 
 
 async def test_a_worker_that_was_told_alone_to_stop_holds_no_reload_up(tmp_path: Path) -> None:
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: web.Request) -> web.Response:
-        asked.set()
-        await may_answer.wait()
-        return web.Response(text="all of it")
-
-    tool = web.Application()
-    tool.router.add_get("/open", slow)
+    tool, asked, may_answer = waiting_tool()
     async with processes(tmp_path, tool=tool, access={"allow": ["everyone"], "public": ["/open"]}) as proxies:
         asking = asyncio.create_task(proxies.stage.ask("/open"))
         await asked.wait()

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from aiohttp import web
 from tests.session.test_restarts import STORES
 from tests.support.command import started
 from tests.support.crowd import Member, crowd
-from tests.support.proxy import SECRET, Clock, Stage, free_port, on_stage, settings_tree
+from tests.support.processes import MachineClock
+from tests.support.proxy import SECRET, Stage, free_port, on_stage, settings_tree
 from tests.support.units import PATIENCE
 
 PEOPLE, LIFETIME = 200, 3
@@ -27,19 +27,6 @@ COMMAND = [
     *(sys.executable, "-c"),
     f"from oauth_proxy.cli import main; from oauth_proxy.memory import home; home.LEASE = {LEASE}.0; main()",
 ]
-
-
-class MachineClock(Clock):
-    """The clock of this machine, which the proxy's own process has, too."""
-
-    def __call__(self) -> float:
-        return time.time()
-
-    def wall(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
 
 class Storm:

@@ -42,6 +42,20 @@ def told(**constants: float) -> list[str]:
     return [sys.executable, "-c", "; ".join([modules, "from oauth_proxy.cli import main", *lines, "main()"])]
 
 
+def waiting_tool() -> tuple[web.Application, asyncio.Event, asyncio.Event]:
+    """A tool that answers GET /open once the second event is set; the first tells that it was asked."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        asked.set()
+        await may_answer.wait()
+        return web.Response(text="all of it")
+
+    tool = web.Application()
+    tool.router.add_get("/open", slow)
+    return tool, asked, may_answer
+
+
 @dataclass
 class Proxies:
     """The processes of one proxy. `stage` is asked at their port."""
