@@ -45,10 +45,11 @@ class Listener:
         except OSError:
             return False
 
-    def let_go(self) -> None:
-        """Close the sockets and leave the file, which is another listener's."""
+    def become(self, other: "Listener") -> None:
+        """Take the sockets of a listener at the same address in place of its own, wherever this object is used."""
         for each in self.sockets:
             each.close()
+        self.sockets, self._inode = other.sockets, other._inode
 
     def close(self) -> None:
         """Close the sockets; remove a Unix socket's file, unless another process has replaced it."""

@@ -80,7 +80,8 @@ class Listeners:
                 raise ConfigurationError([f"cannot listen on {at}: {error.strerror}"]) from None
             return known
         if known is not None:  # somebody has removed its file: nobody would find it
-            known.let_go()
+            known.become(opened(at))
+            return known
         self._open[at] = opened(at)
         return self._open[at]
 

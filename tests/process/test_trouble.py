@@ -53,14 +53,27 @@ async def test_when_nothing_can_be_written_each_process_goes_on_by_itself(tmp_pa
 
 
 async def test_a_socket_file_that_somebody_removed_is_made_again_by_a_reload(tmp_path: Path) -> None:
-    """It was the end of the parent, and of everybody."""
-    path = tmp_path / "proxy.sock"
+    """It was the end of the parent, and of everybody; and a worker that is replaced listens there, too."""
+    path, broken = tmp_path / "proxy.sock", tmp_path / "broken"
+    broken.mkdir()
+    (broken / "error.html").write_text("{% if %}")
     async with processes(tmp_path, listen={"path": str(path), "mode": "0660"}) as proxies:
         path.unlink()
         await proxies.reloaded("serves")
         _, writer = await asyncio.open_unix_connection(str(path))
         writer.close()
-        proxies.write(listen={"path": str(path), "mode": "0660", "group": "no-such-group"})
+        path.unlink()
+        proxies.write(pages={"templates": str(broken)})
+        await proxies.reloaded("nothing is changed")
+        await until(lambda: len(proxies.workers) == 1)
+        [worker] = proxies.workers
+        os.kill(worker, signal.SIGKILL)
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b"GET /oauth2/userinfo HTTP/1.1\r\nHost: another\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).startswith(b"HTTP/1.1 421 ")
+        writer.close()
+        proxies.write(pages={}, listen={"path": str(path), "mode": "0660", "group": "no-such-group"})
         await proxies.reloaded("this machine has no group no-such-group")
         proxies.write(listen={"path": str(path), "mode": "0600"})
         await proxies.reloaded("serves")
