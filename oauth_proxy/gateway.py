@@ -83,9 +83,12 @@ class Gateway:
             self._open_exchanges.leave(task)
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
-        """Redirect a person to the login, and from there back here; tell a program where the login is."""
+        """Redirect a person to the login, and from there back here; tell a program where the login is.
+
+        A form's POST is not redirected, because what was typed would be lost: it gets a page.
+        """
         cause = self._visitors.why_stranger(received)
-        if not is_navigation(request.method, request.fields):
+        if request.method != "GET" or not is_navigation(request.method, request.fields):
             raise Refused(SignInRequired(cause), visit)
         url = self._responses.start_url(self._site.back_to(target))
         return Outcome(self._responses.redirect(request, url, visit.set_cookies), cause=cause)

@@ -102,12 +102,12 @@ def bearer_token(fields: Fields) -> str:
 
 
 def is_navigation(method: str, fields: Fields) -> bool:
-    """Return whether a person opens this URL, so that a login redirect or a page makes sense as the response.
+    """Return whether a browser's window shows the response, so that a page makes sense; a form's POST too.
 
     Browsers say so (Fetch Metadata, `Sec-Fetch-Mode`); for other clients the Accept field decides. A prefetch does
     not count, because nobody sees its response.
     """
-    if method != "GET" or b"upgrade" in fields:
+    if method not in ("GET", "POST") or b"upgrade" in fields:  # the methods of links and forms (HTML 4.10.19.6)
         return False
     if is_prefetch(fields):
         return False

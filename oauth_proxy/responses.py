@@ -116,7 +116,7 @@ class Responses:
 
     def confirm_sign_out(self, request: Request) -> web.Response:
         """The page that asks whether to sign out, as the request may be another site's; programs get an error."""
-        if not is_navigation("GET", request.fields):  # "GET", as a POST of a form also navigates
+        if not is_navigation(request.method, request.fields):
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))
         return self.page(request, self.pages.sign_out(action=SIGN_OUT))

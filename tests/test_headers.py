@@ -151,7 +151,9 @@ def test_a_navigation_is_what_the_browser_says_is_one() -> None:
     assert navigating((b"sec-fetch-mode", b"navigate"))
     assert not navigating(html, (b"Sec-Fetch-Mode", b"cors"))
     assert not navigating(html, (b"Sec-Fetch-Mode", b"navigate"), (b"Sec-Fetch-Mode", b"cors"))
-    assert not is_navigation("POST", Fields([html, (b"Sec-Fetch-Mode", b"navigate")]))
+    assert is_navigation("POST", Fields([html, (b"Sec-Fetch-Mode", b"navigate")]))
+    assert not is_navigation("POST", Fields([html, (b"Sec-Fetch-Mode", b"cors")]))
+    assert not is_navigation("PUT", Fields([html, (b"Sec-Fetch-Mode", b"navigate")]))
     assert not is_navigation("HEAD", Fields([html]))
 
 

@@ -193,7 +193,7 @@ class _Teller:
     def _stranger(self, target: Target, by_program: bool) -> None:
         if by_program:
             text = "401 if Frame.io does not accept the token"
-        elif is_navigation(self.question.method, self.fields):
+        elif self.question.method == "GET" and is_navigation("GET", self.fields):
             text = f"302 to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
         else:
             text = f"{SignInRequired.status} {SignInRequired.title}"

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from html.parser import HTMLParser
+from typing import NamedTuple
 
 CANARY = "x-unescaped"
 """Stands between < and > in every sample value. If it becomes markup, the page does not escape values."""
@@ -11,24 +12,41 @@ CANARY = "x-unescaped"
 _LOADS = frozenset({"src", "srcset", "data", "poster", "background"})
 
 
-def content_security_policy(styles: Iterable[str], *, with_form: bool = False) -> str:
+class Needs(NamedTuple):
+    """What a page does beside showing text.
+
+    Attributes:
+        forms: where its forms may lead: nowhere ("'none'"), to this site ("'self'"), or anywhere ("*"). Most pages
+            use links, because a link always works: browsers disagree on whether form-action also applies to
+            redirects after a submission, and a login redirects to Frame.io. So a form that is limited to this site
+            must not be answered by a redirect to another.
+        script: the text of its one script; empty if it has none.
+    """
+
+    forms: str = "'none'"
+    script: str = ""
+
+
+NOTHING = Needs()
+
+
+def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING) -> str:
     """The policy for a page whose <style> elements hold exactly these texts (CSP Level 3).
 
-    It blocks scripts, frames, forms and all loading, except these styles and data: images. The styles are named by
-    hash, so the policy is the same for every visitor and needs no nonce per response.
-
-    form-action is 'none', and the pages use links, because a link always works: browsers disagree on whether
-    form-action also applies to redirects after a submission, and a login redirects to Frame.io. A page `with_form`
-    may submit to this site, which must not redirect then.
+    It blocks frames, scripts and forms beyond what the page needs, and all loading except these styles and data:
+    images. Styles and the script are named by hash, so the policy is the same for every visitor and needs no nonce
+    per response.
     """
+    scripts = [f"script-src 'sha256-{_sha256(needs.script)}'"] if needs.script else []
     hashes = sorted({f"'sha256-{_sha256(style)}'" for style in styles})
     return "; ".join(
         (
             "default-src 'none'",
+            *scripts,
             " ".join(["style-src", *(hashes or ["'none'"])]),
             "img-src data:",
             "base-uri 'none'",
-            "form-action 'self'" if with_form else "form-action 'none'",
+            f"form-action {needs.forms}",
             "frame-ancestors 'none'",
         )
     )
@@ -37,13 +55,16 @@ def content_security_policy(styles: Iterable[str], *, with_form: bool = False) -
 class Reader(HTMLParser):
     """Parses a rendered page: `styles` are its style sheets; `refused` lists what the policy would block."""
 
-    def __init__(self, html: str, *, with_form: bool = False) -> None:
+    def __init__(self, html: str, needs: Needs = NOTHING) -> None:
         super().__init__()
-        self._unwanted = ("script",) if with_form else ("script", "form")
+        self._needs = needs
         self.styles: list[str] = []
+        self.scripts: list[str] = []
         self.refused: list[str] = []
         self.feed(html)
         self.close()
+        if any(script != needs.script for script in self.scripts):
+            self.refused.append("has a <script> of its own, which the Content-Security-Policy refuses")
         if any(CANARY in style for style in self.styles):
             self.refused.append("writes a value into a <style>, which the policy knows by its hash only")
 
@@ -51,17 +72,21 @@ class Reader(HTMLParser):
         """Check an element against the policy."""
         if tag == "style":
             self.styles.append("")
-        if tag in self._unwanted:
-            self.refused.append(f"has a <{tag}>, which the Content-Security-Policy of these pages refuses")
+        if tag == "script":
+            self.scripts.append("")
+        if tag == "form" and self._needs.forms == NOTHING.forms:
+            self.refused.append("has a <form>, which the Content-Security-Policy of these pages refuses")
         if CANARY in (tag, *(name for name, _ in attrs)):
             self.refused.append("writes a value without escaping it (|safe, autoescape false, missing quotes?)")
         for name, value in attrs:
             self._attribute(tag, name, value or "")
 
     def handle_data(self, data: str) -> None:
-        """Collect the text of a style sheet; the parser may deliver it in parts."""
+        """Collect the text of a style sheet or script; the parser may deliver it in parts."""
         if self.cdata_elem == "style":
             self.styles[-1] += data
+        if self.cdata_elem == "script":
+            self.scripts[-1] += data
 
     def _attribute(self, tag: str, name: str, value: str) -> None:
         if name == "style" or name.startswith("on"):

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import (
@@ -25,7 +26,7 @@ from jinja2 import (
 )
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.pages.policy import CANARY, Reader, content_security_policy
+from oauth_proxy.pages.policy import CANARY, NOTHING, Needs, Reader, content_security_policy
 
 # Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
 # and read a backslash as a slash (WHATWG URL 4.4), so these are not allowed.
@@ -44,7 +45,14 @@ _TEMPLATE_FAILURES = (
     ValueError,
 )
 
-_WITH_FORM = "sign_out.html"
+
+def _script(name: str) -> str:
+    """The text that a template's `{% include "name" %}` puts into its <script>; templates cannot change it."""
+    return (files("oauth_proxy.pages") / "templates" / name).read_text("utf-8").removesuffix("\n")
+
+
+_NEEDS = {"sign_out.html": Needs(forms="'self'")}
+"""What pages do beside showing text."""
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
@@ -99,7 +107,7 @@ class Pages:
 
     def sign_out(self, *, action: str) -> Page:
         """The question whether to sign out, 200; its form posts to `action`, a path of this site."""
-        return self._page(_WITH_FORM, 200, action=_link(action))
+        return self._page("sign_out.html", 200, action=_link(action))
 
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
         """The page for somebody who is signed in but has no access, 403.
@@ -135,6 +143,7 @@ class Pages:
         )
 
     def _page(self, template: str, status: int, /, **values: object) -> Page:
+        needs = _NEEDS.get(template, NOTHING)
         text = self._environment.get_template(template).render(values)
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
@@ -142,7 +151,7 @@ class Pages:
             ("X-Content-Type-Options", "nosniff"),
             ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors (RFC 7034)
             # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
-            ("Referrer-Policy", "same-origin" if template == _WITH_FORM else "no-referrer"),
+            ("Referrer-Policy", "no-referrer" if needs.forms == NOTHING.forms else "same-origin"),
         )
         # A profile may contain a lone surrogate (JSON allows it), which UTF-8 cannot encode: it becomes "?".
         return Page(status, text.encode(errors="replace"), headers)
@@ -151,17 +160,17 @@ class Pages:
         """Render every form of every template: derive its policy from its styles, and collect all problems."""
         problems: list[str] = []
         for template, forms in self._forms().items():
-            styles: list[str] = []
+            needs, styles = _NEEDS.get(template, NOTHING), list[str]()
             for form in forms:
                 try:
                     page = form()
                 except _TEMPLATE_FAILURES as error:
                     problems.append(_problem(template, error))
                     continue
-                reader = Reader(page.body.decode(), with_form=template == _WITH_FORM)
+                reader = Reader(page.body.decode(), needs)
                 styles += reader.styles
                 problems += [f"{template}: the page {refused}" for refused in reader.refused]
-            self._policies[template] = content_security_policy(styles, with_form=template == _WITH_FORM)
+            self._policies[template] = content_security_policy(styles, needs)
         if problems:
             raise ConfigurationError(list(dict.fromkeys(problems)))
 
@@ -172,7 +181,7 @@ class Pages:
         return {
             "sign_in.html": [partial(self.sign_in, start_url=url)],
             "signed_out.html": [partial(self.signed_out, start_url=url)],
-            _WITH_FORM: [partial(self.sign_out, action=url)],
+            "sign_out.html": [partial(self.sign_out, action=url)],
             "not_allowed.html": [
                 partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
             ],
