@@ -17,6 +17,7 @@ from oauth_proxy.assembly import (
     door_for,
     email_paths,
     logout_for,
+    pages_for,
     provider_for,
     routes_for,
     upstreams_for,
@@ -49,7 +50,6 @@ from oauth_proxy.headers import TrustedProxies
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
-from oauth_proxy.pages import Pages
 from oauth_proxy.requests import HeaderCache, Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.seal import Sealer
@@ -146,7 +146,7 @@ class Proxy:
             last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        self.responses = Responses(Pages(name=settings.shown_name, templates=settings.pages.templates), site)
+        self.responses = Responses(pages_for(settings), site)
         assertions = assertions_for(settings, system)
         self.tool_tls = ToolTls(settings.upstreams)
         routes = routes_for(settings, Claims(cookies), self.tool_tls)

@@ -200,7 +200,7 @@ class Endpoints:
             self._metrics.logins.add(error.name)
             raise Refused(error, stranger, return_to)
         if to.restarted:
-            lost = CookieNotReturned("a login was begun anew, and its cookie is missing again")
+            lost = CookieNotReturned()
             self._metrics.logins.add(lost.name)
             raise Refused(lost, stranger, return_to)
         self._metrics.logins.add("begun_anew")
@@ -223,8 +223,11 @@ class Endpoints:
 
     async def sign_in(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The page that offers to sign in."""
-        start_url = self._responses.start_url(self._return_to(request, query))
-        return Outcome(self._responses.page(request, self._responses.pages.sign_in(start_url=start_url)))
+        return_to = self._return_to(request, query)
+        page = self._responses.pages.sign_in(
+            start_url=self._responses.start_url(return_to), leads_to=self._site.shown(return_to)
+        )
+        return Outcome(self._responses.page(request, page))
 
     async def sign_out(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """End the session; redirect to `rd` if that is a safe address, else show the signed-out page.

@@ -9,6 +9,7 @@ from typing import NamedTuple, TextIO
 
 import click
 
+from oauth_proxy.assembly import pages_for
 from oauth_proxy.explain import Question, explained
 from oauth_proxy.online import Finding, LoopThatLetsGo, checked
 from oauth_proxy.settings import effective, load, load_with_lines, notes
@@ -47,6 +48,7 @@ def check(context: click.Context, file: Path, online: bool) -> None:
         with asyncio.Runner(loop_factory=LoopThatLetsGo) as runner:
             is_well = runner.run(checked(settings, told.finding, told.waiting))
         context.exit(0 if is_well else 1)
+    pages_for(settings)  # a template that cannot be rendered stops the start
     click.echo(effective(settings), nl=False)
     for note in notes(settings, datetime.now(UTC).date()):
         click.echo(f"note: {note}", err=True)

@@ -31,6 +31,7 @@ _OFF_SITE = re.compile(r"/\s*/")
 _UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # a backslash, or anything but visible ASCII
 _AFTER_HOST = re.compile(r"[/?#\\\\]")
 _LONGEST_NAMED = 100
+_LONGEST_SHOWN = 200
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*)(?::(?:{_PORT}))?")
@@ -159,6 +160,16 @@ class Site:
             if len(url := self.url(path)) <= LONGEST_RETURN:
                 return url
         return self.url("/")
+
+    def shown(self, url: str) -> str | None:
+        """A return address as people read it: decoded, short, without query; None for the start page."""
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        if path in ("", "/"):
+            return None
+        host = "" if parts.netloc.lower() == self.host else parts.netloc
+        shown = host + path
+        return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
 
     def safe_return(self, candidate: str) -> str | None:
         """The absolute return address; None if `candidate` could lead to another site."""

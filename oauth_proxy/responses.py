@@ -13,11 +13,11 @@ from aiohttp import web
 from oauth_proxy.errors import (
     BadRequest,
     FieldsTooLarge,
+    GrantEnded,
     LoginRefused,
     MethodNotAllowed,
     Misdirected,
     NotAllowed,
-    ProviderUnavailable,
     ProxyError,
     SignInRequired,
     SignOutUnconfirmed,
@@ -25,12 +25,13 @@ from oauth_proxy.errors import (
 from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
 from oauth_proxy.outcomes import Refused, Visit
-from oauth_proxy.pages import Page, Pages
+from oauth_proxy.pages import Action, Page, Pages
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
 
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"
+_MAY_WORK_LATER = (408, 429, 502, 503, 504)
 _KEYS_LAST = 300
 """Seconds for which the public keys may be cached."""
 MARK = "X-OAuth-Proxy"
@@ -119,7 +120,7 @@ class Responses:
         if not is_navigation(request.method, request.fields):
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))
-        return self.page(request, self.pages.sign_out(action=SIGN_OUT))
+        return self.page(request, self.pages.sign_out(action=SIGN_OUT, stay_url=self._page_asking(request)))
 
     def _not_allowed_page(self, request: Request, refused: Refused) -> Page:
         """The page for somebody who is signed in. It shows the account and how to use another one."""
@@ -137,19 +138,33 @@ class Responses:
         error = refused.error
         return self.pages.error(
             status=error.status,
+            is_outcome=isinstance(error, LoginRefused),
             title=error.title,
             sentence=error.sentence,
-            action=self._way_on(refused),
+            action=self._way_on(request, refused),
             request_id=request.request_id,
         )
 
-    def _way_on(self, refused: Refused) -> tuple[str, str]:
-        error = refused.error
-        if isinstance(error, Misdirected):
-            return f"Go to {self._site.host}", self._site.url("/")
-        if isinstance(error, LoginRefused | ProviderUnavailable | SignInRequired):
-            return "Sign in again", self.start_url(refused.return_to or self._site.url("/"))
-        return "Go to the start page", self._site.url("/")
+    def _way_on(self, request: Request, refused: Refused) -> Action | None:
+        """A link by which the visitor may get where they wanted to; None if there is no such place."""
+        error, front = refused.error, self._site.url("/")
+        login = self.start_url(refused.return_to or front)
+        match error:
+            case Misdirected():
+                return Action(f"Go to {self._site.host}", front)
+            case SignInRequired():
+                return Action("Sign in", login)
+            case GrantEnded():
+                return Action("Sign in again", login)
+            case LoginRefused():
+                return Action("Try again", login)
+        if error.status in _MAY_WORK_LATER:
+            # A login's code is spent, so the same address would not work again: another login does.
+            if refused.return_to is not None:
+                return Action("Try again", login)
+            if request.method == "GET":
+                return Action("Try again", request.raw_path, again=True)
+        return Action("Go to the start page", front) if request.raw_path != "/" else None
 
     def _failure_json(self, request: Request, refused: Refused) -> dict[str, object]:
         error = refused.error

@@ -154,13 +154,13 @@ async def test_a_code_somebody_redeemed_before_is_refused_and_the_button_signs_i
     ("error", "description", "status", "title"),
     [
         ("access_denied", "", 403, "You did not allow access"),
-        ("invalid_scope", "Unknown scope", 403, "Sign-in did not complete"),
-        ("login_required", "", 403, "Sign-in did not complete"),
+        ("invalid_scope", "Unknown scope", 403, "The login did not complete"),
+        ("login_required", "", 403, "The login did not complete"),
         ("server_error", "", 503, "Frame.io cannot be reached"),
         ("temporarily_unavailable", "", 503, "Frame.io cannot be reached"),
-        ("<script>alert(1)</script>", "<script>alert(2)</script>", 403, "Sign-in did not complete"),
-        ("x\r\n2027-01-01 ERROR forged", "\r\n\x1b[2Jforged", 403, "Sign-in did not complete"),
-        ("x" * 6000, "y" * 6000, 403, "Sign-in did not complete"),
+        ("<script>alert(1)</script>", "<script>alert(2)</script>", 403, "The login did not complete"),
+        ("x\r\n2027-01-01 ERROR forged", "\r\n\x1b[2Jforged", 403, "The login did not complete"),
+        ("x" * 6000, "y" * 6000, 403, "The login did not complete"),
     ],
 )
 async def test_an_error_frame_io_sends_back_is_a_page_in_our_words_and_one_line_in_the_log(

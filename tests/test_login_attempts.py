@@ -78,7 +78,7 @@ async def test_a_callback_with_a_state_that_is_not_ours_redeems_nothing(
     good = query(await at_the_door(stage, visitor))
     page = await opened(stage, visitor, f"{stage.url}/oauth2/callback?code={good['code']}{changed(good['state'])}")
     assert page.status == 403
-    assert "<h1>This sign-in has expired</h1>" in await page.text()
+    assert "<h1>This login has expired</h1>" in await page.text()
     (line,) = complaints(caplog)
     assert "no login attempt of this browser" in line
     await nothing_leaked(stage, visitor, caplog)

@@ -9,7 +9,7 @@ class LoginRefused(ProxyError):
     """A login that did not end in a session."""
 
     status = 403
-    title = "Sign-in did not complete"
+    title = "The login did not complete"
     sentence = "Frame.io did not sign you in. You can try again."
 
 
@@ -23,9 +23,9 @@ class ConsentRefused(LoginRefused):
 class AttemptUnknown(LoginRefused):
     """A callback that belongs to no login attempt of this browser."""
 
-    title = "This sign-in has expired"
+    title = "This login has expired"
     sentence = (
-        "This sign-in page is too old, was opened twice, or your browser did not keep its cookie. "
+        "The login page was too old, was opened twice, or your browser did not keep its cookie. "
         "Starting again usually helps."
     )
 
@@ -35,41 +35,46 @@ class CookieNotReturned(LoginRefused):
 
     title = "Your browser did not keep our cookie"
     sentence = (
-        "Signing in needs a cookie, and your browser did not send it back, twice. Allow cookies for this site. "
-        "If they are allowed, the people who run it should check that it is visited by the address it is set up "
-        "with: same https, same host."
+        "Signing in needs a cookie, and your browser did not send it back, twice. Allow cookies for this site, "
+        "then try again."
     )
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a login was begun anew, and its cookie is missing again; is public_url the address that visitors "
+            "use, with the same scheme and host?"
+        )
 
 
 class LoginLoop(LoginRefused):
     """Frame.io signs the visitor in repeatedly, but their browser never returns a session cookie."""
 
     title = "Signing in goes round in circles"
+    sentence = (
+        "You signed in three times, but this site still does not know you. Clear its cookies, then try again."
+    )
 
     _REASONS: Mapping[str, str] = {
-        "not_returned": "your browser does not send it back. The site may be visited by http although it is set "
+        "not_returned": "the browser does not send it back. The site may be visited by http although it is set "
         "up for https, by a host outside the cookie's domain, or inside another site's frame (SameSite); or the "
         "cookie may be too large for something in between",
-        "repeated": "your browser sends two cookies of the same name: one of them may belong to a wider domain; "
-        "clear this site's cookies",
-        "incomplete": "a part of it is missing: the cookie is too large for your browser or something in between",
+        "repeated": "the browser sends two cookies of the same name: one of them may belong to a wider domain",
+        "incomplete": "a part of it is missing: the cookie is too large for the browser or something in between",
         "foreign": "it was sealed with another key: several proxies may run with different secrets",
-        "ended": "it is ended as soon as it has begun, by Frame.io or by the people who run this site",
+        "ended": "it is ended as soon as it has begun, by Frame.io or by a command",
         "expired": "it counts as expired at once: a clock may be wrong",
     }
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"three logins in a row without a session coming back: {reason}")
-        self.sentence = (
-            f"You signed in three times, but the session's cookie is of no use: {self._REASONS[reason]}. "
-            "Please tell the people who run this site."
+        super().__init__(
+            f"three logins in a row, and the session's cookie is of no use ({reason}): {self._REASONS[reason]}"
         )
 
 
 class CodeRefused(LoginRefused):
     """The provider refused the authorization code (RFC 6749 5.2)."""
 
-    sentence = "Frame.io did not accept this sign-in: it may have been used already or taken too long."
+    sentence = "Frame.io did not accept this login: it may have been used already or taken too long."
 
 
 class GrantEnded(LoginRefused):

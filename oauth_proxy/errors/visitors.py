@@ -78,7 +78,7 @@ class SessionTooLarge(ProxyError):
     """The session does not fit into the cookies that a browser stores."""
 
     title = "Your session is too large"
-    sentence = "Your sign-in is larger than a browser can store. Please tell the people who run this site."
+    sentence = "Your session is larger than a browser can store. Please tell the people who run this site."
 
 
 class SessionsUnavailable(ProxyError):
@@ -86,5 +86,5 @@ class SessionsUnavailable(ProxyError):
 
     status = 503
     title = "Your session cannot be read"
-    sentence = "This site cannot look up your sign-in at the moment. Nothing is lost; please try again shortly."
+    sentence = "This site cannot look up your session at the moment. Nothing is lost; please try again shortly."
     retry_after = 5

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import (
     BaseLoader,
@@ -26,11 +27,14 @@ from jinja2 import (
 )
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.pages.looks import Looks
 from oauth_proxy.pages.policy import CANARY, NOTHING, Needs, Reader, content_security_policy
 
 # Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
 # and read a backslash as a slash (WHATWG URL 4.4), so these are not allowed.
 _WEB_ADDRESS = re.compile(r"(?:https?://|/(?!/))[^\x00-\x20\x7f\\]*", re.IGNORECASE)
+
+_PARTS = re.compile(r"[^./@?&=]*[./@?&=]|[^./@?&=]+")
 
 # Errors of templates: Jinja's, and others, as templates compute, look up, read files and include themselves.
 _TEMPLATE_FAILURES = (
@@ -51,12 +55,15 @@ def _script(name: str) -> str:
     return (files("oauth_proxy.pages") / "templates" / name).read_text("utf-8").removesuffix("\n")
 
 
-_NEEDS = {"sign_out.html": Needs(forms="'self'")}
+_NEEDS = {"sign_out.html": Needs(forms="'self'"), "error.html": Needs(script=_script("again.js"))}
 """What pages do beside showing text."""
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
 _SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
+
+
+_PLAIN = Looks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +75,20 @@ class Page:
     headers: tuple[tuple[str, str], ...]
 
 
+class Action(NamedTuple):
+    """A link by which to continue; `again` says that it is the address which just failed."""
+
+    label: str
+    url: str
+    again: bool = False
+
+
 class Pages:
     """The pages of one site.
 
     Args:
         name: the name of the site, shown on top of every page.
+        looks: what else every page shows of the site.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
             signed_out.html, sign_out.html, not_allowed.html, error.html). They may extend or include ours as
             "ours/…", and use further files of the folder. They are read once, now.
@@ -82,7 +98,7 @@ class Pages:
             values, does not escape a value, or contains what the Content-Security-Policy blocks.
     """
 
-    def __init__(self, *, name: str, templates: Path | None = None) -> None:
+    def __init__(self, *, name: str, looks: Looks = _PLAIN, templates: Path | None = None) -> None:
         if templates is not None and (problems := _unreadable(templates)):
             raise ConfigurationError(problems)
         self._environment = Environment(
@@ -93,21 +109,22 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,  # a changed template is used after a restart, which tests it
         )
-        self._environment.globals["site"] = name
+        self._environment.filters["parts"] = _parts
+        self._environment.globals |= {"site": name, **looks._asdict()}
         self._policies: dict[str, str] = {}
         self._rehearse()
 
-    def sign_in(self, *, start_url: str) -> Page:
-        """The page that offers to sign in, 200; `start_url` starts a login."""
-        return self._page("sign_in.html", 200, start_url=_link(start_url))
+    def sign_in(self, *, start_url: str, leads_to: str | None = None) -> Page:
+        """The page that offers to sign in, 200; `start_url` starts a login, which `leads_to` a path to show."""
+        return self._page("sign_in.html", 200, start_url=_link(start_url), leads_to=leads_to)
 
     def signed_out(self, *, start_url: str) -> Page:
         """The page after sign-out, 200; `start_url` starts a new login."""
         return self._page("signed_out.html", 200, start_url=_link(start_url))
 
-    def sign_out(self, *, action: str) -> Page:
-        """The question whether to sign out, 200; its form posts to `action`, a path of this site."""
-        return self._page("sign_out.html", 200, action=_link(action))
+    def sign_out(self, *, action: str, stay_url: str) -> Page:
+        """The question whether to sign out, 200; its form posts to `action`, and "no" leads to `stay_url`."""
+        return self._page("sign_out.html", 200, action=_link(action), stay_url=_link(stay_url))
 
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
         """The page for somebody who is signed in but has no access, 403.
@@ -124,18 +141,25 @@ class Pages:
         )
 
     def error(
-        self, *, status: int, title: str, sentence: str, action: tuple[str, str] | None, request_id: str
+        self,
+        *,
+        status: int,
+        title: str,
+        sentence: str,
+        action: Action | None,
+        request_id: str,
+        is_outcome: bool = False,
     ) -> Page:
-        """The page for a failure with this `status`.
+        """The page for a failure with this `status`, which people are not shown if it `is_outcome` of a login.
 
-        `action` is the label and URL of a link to continue, if any. The visitor can report `request_id`, which
-        operators find in the log.
+        The visitor can report `request_id`, which operators find in the log.
         """
-        way_on = {"label": action[0], "url": _link(action[1])} if action else None
+        way_on = action._replace(url=_link(action.url)) if action else None
         return self._page(
             "error.html",
             status,
             status=status,
+            is_outcome=is_outcome,
             title=title,
             sentence=sentence,
             action=way_on,
@@ -179,13 +203,16 @@ class Pages:
         denied = partial(self.not_allowed, switch_url=url, request_id=text)
         failed = partial(self.error, status=503, title=text, sentence=text, request_id=text)
         return {
-            "sign_in.html": [partial(self.sign_in, start_url=url)],
+            "sign_in.html": [partial(self.sign_in, start_url=url, leads_to=where) for where in (text, None)],
             "signed_out.html": [partial(self.signed_out, start_url=url)],
-            "sign_out.html": [partial(self.sign_out, action=url)],
+            "sign_out.html": [partial(self.sign_out, action=url, stay_url=url)],
             "not_allowed.html": [
                 partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
             ],
-            "error.html": [partial(failed, action=action) for action in ((text, url), None)],
+            "error.html": [
+                partial(failed, action=action)
+                for action in (Action(text, url), Action(text, url, again=True), None)
+            ],
         }
 
 
@@ -208,6 +235,11 @@ def _unreadable(folder: Path) -> list[str]:
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
     return problems
+
+
+def _parts(text: str) -> list[str]:
+    """A host, path or email address in parts after which a line may end."""
+    return _PARTS.findall(text)
 
 
 def _link(url: str) -> str:

@@ -28,8 +28,9 @@ from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
 from oauth_proxy.settings.loading import Loaded, load, load_with_files, load_with_lines, parse
 from oauth_proxy.settings.log import AuditTo, Level, Log
-from oauth_proxy.settings.model import Admin, Limits, Pages, Settings, ToolApi, UpstreamSettings
+from oauth_proxy.settings.model import Admin, Limits, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
+from oauth_proxy.settings.pages import Pages
 from oauth_proxy.settings.problems import Refused, quoted
 from oauth_proxy.settings.proxies import Proxies, Proxy
 from oauth_proxy.settings.scalars import write_duration

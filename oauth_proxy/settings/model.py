@@ -20,11 +20,12 @@ from oauth_proxy.settings.addresses import (
     parse_webhook_path,
     require_different_paths,
 )
-from oauth_proxy.settings.fields import Folder, FromText, Section
+from oauth_proxy.settings.fields import FromText, Section
 from oauth_proxy.settings.frameio import Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, HANDLE_HEADER, Headers, any_has
 from oauth_proxy.settings.listeners import Listen, Listener, LocalListener, require_different
 from oauth_proxy.settings.log import Log
+from oauth_proxy.settings.pages import Pages
 from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.processors import processors
 from oauth_proxy.settings.scalars import Connections, Delay, Duration, Flag, Rate, Workers
@@ -32,12 +33,6 @@ from oauth_proxy.settings.session import Session
 from oauth_proxy.settings.tls import CaFile, Pair, TlsList
 
 _DRAIN_AT_RELOAD, _DRAIN_AT_STOP = 3600.0, 30.0
-
-
-def _parse_shown_name(text: str) -> str:
-    if not text.isprintable() or len(text) > 80:
-        raise Refused("the name is one line of at most 80 characters")
-    return text
 
 
 class UpstreamSettings(Section):
@@ -97,15 +92,6 @@ class Limits(Section):
     """Most connections of visitors. By default half of the open files that the system allows, at most 16384."""
     body_rate: Rate = 240
     """A request's body that comes with less than this a second, over a minute, is given up."""
-
-
-class Pages(Section):
-    """The few pages that visitors see of the proxy itself."""
-
-    name: Annotated[str, FromText(_parse_shown_name)] | None = None
-    """What the pages call your tool; by default the host of public_url."""
-    templates: Folder | None = None
-    """A folder with Jinja2 templates that replace ours of the same name."""
 
 
 class Settings(Section):

@@ -90,7 +90,7 @@ async def test_who_does_not_consent_is_told_so_and_can_think_again(somebody: AtB
     await press(page, "Deny")
     await see(page, "You did not allow access")
     assert somebody.complained("status of 403")
-    await page.get_by_role("link", name="Sign in again").click()
+    await page.get_by_role("link", name="Try again").click()
     await press(page, "Allow")
     await see(page, "Studio review")
     assert path_of(page) == "/?shot=12"
@@ -120,7 +120,7 @@ async def test_the_login_needs_no_script(chromium: Browser, demo_url: str) -> No
         await press(page, "Deny")
         await see(page, "You did not allow access")
         assert somebody.complained("status of 403")
-        await page.get_by_role("link", name="Sign in again").click()
+        await page.get_by_role("link", name="Try again").click()
         await press(page, "Allow")
         await see(page, "Studio review")
         assert path_of(page) == "/?shot=12"

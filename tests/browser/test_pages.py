@@ -51,7 +51,7 @@ async def test_every_page_on_the_way_is_readable(
         await press(page, "Deny")
         await look("consent-refused", "You did not allow access")
         assert somebody.complained("status of 403")
-        await page.get_by_role("link", name="Sign in again").click()
+        await page.get_by_role("link", name="Try again").click()
         await press(page, "Allow")
         await look("not-allowed", "You do not have access")
         assert somebody.complained("status of 403")

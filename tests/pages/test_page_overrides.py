@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.pages import Page, Pages
+from oauth_proxy.pages import Action, Page, Pages
 
 
 def problems_with(folder: Path) -> list[str]:
@@ -19,7 +19,7 @@ def problems_with(folder: Path) -> list[str]:
 
 def failed(pages: Pages) -> Page:
     return pages.error(
-        status=502, title="Down & out", sentence="Sorry.", action=("Again", "/x"), request_id="4f1c"
+        status=502, title="Down & out", sentence="Sorry.", action=Action("Again", "/x"), request_id="4f1c"
     )
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from functools import cache
 from html.parser import HTMLParser
+from importlib.resources import files
 from itertools import chain
 
 import pytest
 
-from oauth_proxy.pages import Page, Pages
+from oauth_proxy.pages import Accent, Action, Contact, Looks, Page, Pages
 
 URL = "/oauth2/start?rd=%2Freel%3Fa%3D1%26b%3D2"
 
@@ -29,7 +30,7 @@ class Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "link"):
+        if tag not in ("meta", "link", "wbr", "img"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -45,7 +46,7 @@ class Seen(HTMLParser):
 
     @property
     def shape(self) -> list[tuple[str, list[str]]]:
-        return [(tag, list(attrs)) for tag, attrs in self.elements]
+        return [(tag, list(attrs)) for tag, attrs in self.elements if tag != "wbr"]
 
     @property
     def links(self) -> list[str | None]:
@@ -68,21 +69,30 @@ def failed(
     url: str = URL,
     request_id: str = "4f1c",
 ) -> Page:
-    return site().error(status=502, title=title, sentence=sentence, action=(label, url), request_id=request_id)
+    return site().error(
+        status=502, title=title, sentence=sentence, action=Action(label, url), request_id=request_id
+    )
 
 
-QUESTION = site().sign_out(action="/oauth2/sign_out")
+QUESTION = site().sign_out(action="/oauth2/sign_out", stay_url=URL)
 """The one page with a form: whether to sign out."""
 EVERY_PAGE: dict[str, Callable[[], Page]] = {
     "sign_in": lambda: site().sign_in(start_url=URL),
+    "sign_in, leads to": lambda: site().sign_in(start_url=URL, leads_to="/reel/7"),
     "signed_out": lambda: site().signed_out(start_url=URL),
     "sign_out": lambda: QUESTION,
     "not_allowed": denied,
     "not_allowed, nameless": lambda: denied(email=None, name=None),
     "error": failed,
+    "error, again": lambda: site().error(
+        status=504, title="T", sentence="S", action=Action("Try again", URL, again=True), request_id="r"
+    ),
     "error, no way on": lambda: site().error(status=421, title="T", sentence="S", action=None, request_id="r"),
 }
-each_page = pytest.mark.parametrize("page", [make() for make in EVERY_PAGE.values()], ids=list(EVERY_PAGE))
+PAGES = {name: make() for name, make in EVERY_PAGE.items()}
+ERRORS = [page for name, page in PAGES.items() if name.startswith("error")]
+AGAIN = (files("oauth_proxy.pages") / "templates" / "again.js").read_bytes().removesuffix(b"\n")
+each_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
 
 @each_page
@@ -108,7 +118,8 @@ def test_a_phone_shows_the_page_at_its_own_width(page: Page) -> None:
 @each_page
 def test_a_page_runs_and_loads_nothing(page: Page) -> None:
     seen = Seen(page)
-    assert not {tag for tag, _ in seen.elements} & {"script", "iframe", "object", "img", "base"}
+    assert ("script" in dict(seen.elements)) == (page is PAGES["error, again"])
+    assert not {tag for tag, _ in seen.elements} & {"iframe", "object", "img", "base"}
     assert len(seen.every("form")) == (page is QUESTION)
     names = set(chain.from_iterable(attrs for _, attrs in seen.elements))
     assert not {name for name in names if name.startswith("on")} | names & {"style", "src", "srcset"}
@@ -127,8 +138,10 @@ def test_the_policy_lets_in_the_style_of_the_page_and_nothing_else(page: Page) -
     [style] = re.findall(rb"<style>(.*?)</style>", page.body, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
     policy = dict(page.headers)["Content-Security-Policy"]
+    script = base64.b64encode(hashlib.sha256(AGAIN).digest()).decode()
     assert policy.split("; ") == [
         "default-src 'none'",
+        *([f"script-src 'sha256-{script}'"] if page in ERRORS else []),
         f"style-src 'sha256-{digest}'",
         "img-src data:",
         "base-uri 'none'",
@@ -148,7 +161,67 @@ def test_the_headers_keep_browsers_from_guessing_framing_and_telling(page: Page)
 
 
 def test_each_page_has_its_status() -> None:
-    assert [make().status for make in EVERY_PAGE.values()] == [200, 200, 200, 403, 403, 502, 421]
+    assert [make().status for make in EVERY_PAGE.values()] == [200, 200, 200, 200, 403, 403, 502, 504, 421]
+
+
+def test_a_link_to_the_address_that_failed_loads_it_anew_with_its_fragment() -> None:
+    again = Seen(PAGES["error, again"])
+    assert again.every("a") == [{"class": "button", "href": URL, "id": "again"}]
+    assert again.texts["script"].encode() == AGAIN
+
+
+def test_who_is_asked_to_sign_out_may_stay() -> None:
+    assert Seen(QUESTION).links == [URL]
+
+
+def test_the_sign_in_page_says_where_it_leads() -> None:
+    assert Seen(PAGES["sign_in, leads to"]).texts["bdi"] == "/reel/7"
+
+
+def test_people_are_not_shown_the_status_of_a_login_that_did_not_complete() -> None:
+    outcome = site().error(status=403, title="T", sentence="S", action=None, request_id="r", is_outcome=True)
+    assert outcome.status == 403
+    assert "403" not in Seen(outcome).all_text
+
+
+def test_a_line_may_end_within_a_long_address_where_a_reader_expects_it() -> None:
+    page = site("review.studio.example.com").sign_in(start_url=URL)
+    assert b"<p>review.<wbr>studio.<wbr>example.<wbr>com<wbr></p>" in page.body
+
+
+@pytest.mark.parametrize(
+    ("contact", "url"),
+    [
+        ("help@studio.example.com", "mailto:help@studio.example.com"),
+        ("https://help.example.com/?about=review&now", "https://help.example.com/?about=review&now"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["error", "not_allowed"])
+def test_who_may_be_asked_for_help_is_a_link(contact: str, url: str, kind: str) -> None:
+    pages = Pages(name="Harbour", looks=Looks(contact=Contact.of(contact)))
+    made = {
+        "error": lambda: pages.error(status=500, title="T", sentence="S", action=None, request_id="4f1c"),
+        "not_allowed": lambda: pages.not_allowed(email=None, name=None, switch_url=URL, request_id="4f1c"),
+    }
+    seen = Seen(made[kind]())
+    assert url in seen.links
+    assert f"Ask {contact} for help, and mention this request: 4f1c" in " ".join(seen.all_text.split())
+
+
+def test_a_site_may_have_a_logo_a_colour_and_a_line_below_every_page() -> None:
+    looks = Looks(logo="data:image/png;base64,iVBO", accent=Accent.of("#0b6e4f"), footer="Night shift: 4711")
+    seen = Seen(Pages(name="Harbour", looks=looks).sign_in(start_url=URL))
+    assert seen.every("img") == [{"src": "data:image/png;base64,iVBO", "alt": ""}]
+    assert "--accent: #0b6e4f; --on-accent: #ffffff" in seen.texts["style"]
+    assert seen.texts["footer"].strip() == "Night shift: 4711"
+
+
+@pytest.mark.parametrize(
+    ("colour", "text"),
+    [("#000000", "#ffffff"), ("#ffff00", "#000000"), ("#757575", "#ffffff"), ("#777777", "#000000")],
+)
+def test_text_on_a_colour_is_black_or_white_whichever_is_easier_to_read(colour: str, text: str) -> None:
+    assert Accent.of(colour) == (colour, text)
 
 
 @pytest.mark.parametrize("page", ["sign_in", "signed_out", "not_allowed", "error"])

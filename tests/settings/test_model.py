@@ -113,7 +113,13 @@ limits: {{body_rate: 1KiB}}
 trusted_proxies: [10.0.0.0/8, "::1"]
 admin: {{listen: "[::1]:4181"}}
 log: {{format: json, access: false, level: warning, email: true, trace: true, audit: ./audit.log}}
-pages: {{name: Review room, templates: pages}}
+pages:
+  name: Review room
+  templates: pages
+  contact: help@studio.example.com
+  logo: pages/logo.svg
+  accent: "#0B6E4F"
+  footer: Only for people of the studio.
 """
 
 
@@ -123,6 +129,7 @@ def folder(tmp_path: Path) -> Path:
     Authority().write(tmp_path / "tls", "review.example.com")
     Authority().write(tmp_path / "other", "other.example.com")
     (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/logo.svg").write_text("<svg/>")
     (tmp_path / "people.txt").write_text("# freelancers\nsam@partner.example.org\n")
     return tmp_path
 
@@ -416,7 +423,22 @@ def test_same_site_none_needs_https() -> None:
         ),
         ({"extra": "tls: {cert: a.crt, key: a.key}"}, "the file cannot be read: no such file or directory"),
         ({"extra": "pages: {templates: nowhere}"}, "the folder cannot be read: no such file or directory"),
-        ({"extra": f"pages: {{name: {'x' * 81}}}"}, "the name is one line of at most 80 characters"),
+        ({"extra": f"pages: {{name: {'x' * 81}}}"}, "this is one line of at most 80 characters"),
+        ({"extra": f"pages: {{footer: {'x' * 81}}}"}, "this is one line of at most 80 characters"),
+        ({"extra": "pages: {logo: nowhere.svg}"}, "the file cannot be read: no such file or directory"),
+        (
+            {"extra": "pages: {contact: support}"},
+            "a contact is an email address, or a URL such as https://help.example.com/review",
+        ),
+        (
+            {"extra": "pages: {contact: 'javascript://alert(1)'}"},
+            "a contact is an email address, or a URL such as https://help.example.com/review",
+        ),
+        ({"extra": "pages: {contact: '*@studio.example.com'}"}, "a contact is one mailbox"),
+        (
+            {"extra": "pages: {accent: green}"},
+            "a colour is written as #rrggbb, such as #0b6e4f, in quotes as # begins a comment",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_used_is_told_in_one_sentence(part: dict[str, str], message: str) -> None:

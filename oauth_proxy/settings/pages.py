@@ -1,0 +1,57 @@
+"""What visitors see of the proxy itself."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from oauth_proxy.settings.emails import parse_email_pattern
+from oauth_proxy.settings.fields import File, Folder, FromText, Section
+from oauth_proxy.settings.problems import Refused
+
+_COLOUR = r"^#[0-9A-Fa-f]{6}$"
+_LONGEST_CONTACT = 200
+
+
+def _parse_line(text: str) -> str:
+    if not text.isprintable() or len(text) > 80:
+        raise Refused("this is one line of at most 80 characters")
+    return text
+
+
+def _parse_contact(text: str) -> str:
+    """An email address, or an http(s) URL."""
+    if len(text) > _LONGEST_CONTACT or not text.isprintable() or " " in text:
+        raise Refused(f"a contact is one email address or URL, of at most {_LONGEST_CONTACT} characters")
+    if "://" in text:
+        if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc:
+            raise Refused("a contact is an email address, or a URL such as https://help.example.com/review")
+        return text
+    if "@" not in text:
+        raise Refused("a contact is an email address, or a URL such as https://help.example.com/review")
+    parse_email_pattern(text)
+    if "*" in text:
+        raise Refused("a contact is one mailbox")
+    return text
+
+
+def _parse_colour(text: str) -> str:
+    if not re.fullmatch(_COLOUR, text, re.ASCII):
+        raise Refused("a colour is written as #rrggbb, such as #0b6e4f, in quotes as # begins a comment")
+    return text.lower()
+
+
+class Pages(Section):
+    """The few pages that visitors see of the proxy itself."""
+
+    name: Annotated[str, FromText(_parse_line)] | None = None
+    """What the pages call your tool; by default the host of public_url."""
+    contact: Annotated[str, FromText(_parse_contact)] | None = None
+    """An email address, or the URL of a page: where visitors are told to ask for help."""
+    logo: File | None = None
+    """An image above the name: SVG, PNG, JPEG or WebP, at most 64 KiB."""
+    accent: Annotated[str, FromText(_parse_colour, schema={"pattern": _COLOUR})] | None = None
+    """The colour of buttons, such as "#0b6e4f"; the text on them becomes black or white."""
+    footer: Annotated[str, FromText(_parse_line)] | None = None
+    """A line of text below every page."""
+    templates: Folder | None = None
+    """A folder with Jinja2 templates that replace ours of the same name."""
