@@ -21,7 +21,7 @@ NEXT := .venv-next
 SUPPLY := .venv-supply
 SHIPPED := .venv-shipped
 
-.PHONY: help demo test hostile fuzz check pythons next e2e image prometheus sdk sbom audit licences format lint types floors bench hostile-load soak lock clean
+.PHONY: help demo test hostile fuzz check pythons next e2e image prometheus sdk sbom audit licences format lint types floors bench hostile-load soak catalogues lock clean
 # `make help` prints what stands behind ## and, in the line below, behind #:. Times are of two cores.
 help:  ## every target: what it does, what it needs, how long it takes
 #: needs nothing; takes no time
@@ -126,6 +126,10 @@ hostile-load: $(VENV)/dev.stamp  ## attacks, one by one: memory before, during, 
 soak: $(VENV)/dev.stamp  ## mixed traffic against one process: what grows, what is lost (ARGS="--minutes N")
 #: needs nothing more, better a quiet machine; takes ten minutes, or as told
 	@$(BIN)/python -m tests.load.soak $(ARGS)
+
+catalogues: $(VENV)/dev.stamp  ## what the pages say, for translators: collects the texts, compiles the languages
+#: needs nothing; takes a second, and names what has no translation
+	@$(BIN)/python -m tests.catalogues
 
 lock: $(VENV)/dev.stamp  ## resolve the dependencies again, with hashes, for every platform and Python we run on
 #: needs PyPI; takes a minute (ARGS=--upgrade: newer releases, too)

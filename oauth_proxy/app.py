@@ -146,7 +146,10 @@ class Proxy:
             last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        self.responses = Responses(pages_for(settings), site)
+        pages = pages_for(settings)
+        for note in pages.notes:
+            log.warning(note)
+        self.responses = Responses(pages, site)
         assertions = assertions_for(settings, system)
         self.tool_tls = ToolTls(settings.upstreams)
         routes = routes_for(settings, Claims(cookies), self.tool_tls)

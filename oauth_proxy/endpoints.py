@@ -224,9 +224,8 @@ class Endpoints:
     async def sign_in(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The page that offers to sign in."""
         return_to = self._return_to(request, query)
-        page = self._responses.pages.sign_in(
-            start_url=self._responses.start_url(return_to), leads_to=self._site.shown(return_to)
-        )
+        start_url, leads_to = self._responses.start_url(return_to), self._site.shown(return_to)
+        page = self._responses.pages_for(request).sign_in(start_url=start_url, leads_to=leads_to)
         return Outcome(self._responses.page(request, page))
 
     async def sign_out(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
@@ -245,7 +244,8 @@ class Endpoints:
             url = self._logout(url or self._site.url("/oauth2/sign_in"))
         if url is not None:
             return Outcome(self._responses.redirect(request, url, set_cookies))
-        page = self._responses.pages.signed_out(start_url=self._responses.start_url(self._site.url("/")))
+        start_url = self._responses.start_url(self._site.url("/"))
+        page = self._responses.pages_for(request).signed_out(start_url=start_url)
         return Outcome(self._responses.page(request, page, set_cookies))
 
     async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:

@@ -48,9 +48,9 @@ def check(context: click.Context, file: Path, online: bool) -> None:
         with asyncio.Runner(loop_factory=LoopThatLetsGo) as runner:
             is_well = runner.run(checked(settings, told.finding, told.waiting))
         context.exit(0 if is_well else 1)
-    pages_for(settings)  # a template that cannot be rendered stops the start
+    pages = pages_for(settings)  # a template that cannot be rendered stops the start
     click.echo(effective(settings), nl=False)
-    for note in notes(settings, datetime.now(UTC).date()):
+    for note in [*notes(settings, datetime.now(UTC).date()), *pages.notes]:
         click.echo(f"note: {note}", err=True)
 
 

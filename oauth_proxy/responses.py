@@ -25,7 +25,7 @@ from oauth_proxy.errors import (
 from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
 from oauth_proxy.outcomes import Refused, Visit
-from oauth_proxy.pages import Action, Page, Pages
+from oauth_proxy.pages import Action, Label, Page, Pages
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
 
@@ -47,12 +47,16 @@ class Responses:
     """Makes the responses of one site."""
 
     def __init__(self, pages: Pages, site: Site) -> None:
-        self.pages = pages
+        self._pages = pages
         self._site = site
 
     def start_url(self, return_to: str, *, switch: bool = False) -> str:
         """The URL that starts a login and leads back to `return_to`; `switch` lets people change the account."""
         return start_url(self._site, return_to) + ("&switch=1" if switch else "")
+
+    def pages_for(self, request: Request) -> Pages:
+        """The pages in the language that this request asks for."""
+        return self._pages.for_reader(request.fields[b"accept-language"])
 
     def page(self, request: Request, page: Page, set_cookies: Iterable[str] = ()) -> web.Response:
         """A response with a page."""
@@ -120,14 +124,16 @@ class Responses:
         if not is_navigation(request.method, request.fields):
             error = SignOutUnconfirmed("not known to be asked for by this site's visitor")
             return self.failure(request, Refused(error))
-        return self.page(request, self.pages.sign_out(action=SIGN_OUT, stay_url=self._page_asking(request)))
+        return self.page(
+            request, self.pages_for(request).sign_out(action=SIGN_OUT, stay_url=self._page_asking(request))
+        )
 
     def _not_allowed_page(self, request: Request, refused: Refused) -> Page:
         """The page for somebody who is signed in. It shows the account and how to use another one."""
         session = refused.visit.session
         if session is None:
             return self._failure_page(request, refused)
-        return self.pages.not_allowed(
+        return self.pages_for(request).not_allowed(
             email=session.identity.email,
             name=session.identity.name,
             switch_url=self.start_url(refused.return_to or self._site.url("/"), switch=True),
@@ -136,7 +142,7 @@ class Responses:
 
     def _failure_page(self, request: Request, refused: Refused) -> Page:
         error = refused.error
-        return self.pages.error(
+        return self.pages_for(request).error(
             status=error.status,
             is_outcome=isinstance(error, LoginRefused),
             title=error.title,
@@ -151,20 +157,20 @@ class Responses:
         login = self.start_url(refused.return_to or front)
         match error:
             case Misdirected():
-                return Action(f"Go to {self._site.host}", front)
+                return Action(Label.GO_TO, front, words={"host": self._site.host})
             case SignInRequired():
-                return Action("Sign in", login)
+                return Action(Label.SIGN_IN, login)
             case GrantEnded():
-                return Action("Sign in again", login)
+                return Action(Label.SIGN_IN_AGAIN, login)
             case LoginRefused():
-                return Action("Try again", login)
+                return Action(Label.TRY_AGAIN, login)
         if error.status in _MAY_WORK_LATER:
             # A login's code is spent, so the same address would not work again: another login does.
             if refused.return_to is not None:
-                return Action("Try again", login)
+                return Action(Label.TRY_AGAIN, login)
             if request.method == "GET":
-                return Action("Try again", request.raw_path, again=True)
-        return Action("Go to the start page", front) if request.raw_path != "/" else None
+                return Action(Label.TRY_AGAIN, request.raw_path, again=True)
+        return Action(Label.GO_TO_START, front) if request.raw_path != "/" else None
 
     def _failure_json(self, request: Request, refused: Refused) -> dict[str, object]:
         error = refused.error

@@ -95,7 +95,12 @@ def tracked() -> Iterator[Path]:
         parts = path.relative_to(ROOT).parts
         tools = any(part.startswith(".") and part not in (".ci", ".github") for part in parts[:-1])
         tools = tools or path.name.startswith(".coverage")
-        if path.is_file() and not tools and not NOT_OURS & set(parts) and path.suffix not in (".pyc", ".png"):
+        if (
+            path.is_file()
+            and not tools
+            and not NOT_OURS & set(parts)
+            and path.suffix not in (".pyc", ".png", ".mo")
+        ):
             yield path
 
 

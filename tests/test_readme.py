@@ -156,6 +156,7 @@ def test_every_make_target_that_is_named_exists() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_configuration_that_is_shown_loads(document: Path, tmp_path: Path) -> None:
     (tmp_path / "freelancers.txt").write_text("sam@partner.example.org\n")
+    (tmp_path / "logo.svg").write_text("<svg/>")
     for tree in trees(document):
         assert loaded(tree, tmp_path).public_url == "https://review.example.com"
 

@@ -1,6 +1,7 @@
 """The pages a visitor sees: sign-in, signed out, not allowed, error."""
 
 from oauth_proxy.pages.looks import Accent, Contact, Looks, read_logo
-from oauth_proxy.pages.render import Action, Page, Pages
+from oauth_proxy.pages.render import Page, Pages
+from oauth_proxy.pages.words import Action, Label
 
-__all__ = ["Accent", "Action", "Contact", "Looks", "Page", "Pages", "read_logo"]
+__all__ = ["Accent", "Action", "Contact", "Label", "Looks", "Page", "Pages", "read_logo"]

@@ -1,17 +1,18 @@
 """Renders the pages from templates.
 
-The law: every template is rendered once before the first visitor comes. A template that cannot be rendered stops
-the start. The Content-Security-Policy allows only the styles found then, so visitors' input can add none.
+The law: every template is rendered once before the first visitor comes, also in the languages that operators
+bring. A template that cannot be rendered stops the start. The Content-Security-Policy allows only the styles found
+then, so visitors' input can add none.
 """
 
+import copy
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import (
     BaseLoader,
@@ -24,11 +25,15 @@ from jinja2 import (
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
+    pass_context,
 )
+from jinja2.runtime import Context
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
 from oauth_proxy.pages.policy import CANARY, NOTHING, Needs, Reader, content_security_policy
+from oauth_proxy.pages.words import Action, texts
 
 # Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
 # and read a backslash as a slash (WHATWG URL 4.4), so these are not allowed.
@@ -75,23 +80,16 @@ class Page:
     headers: tuple[tuple[str, str], ...]
 
 
-class Action(NamedTuple):
-    """A link by which to continue; `again` says that it is the address which just failed."""
-
-    label: str
-    url: str
-    again: bool = False
-
-
 class Pages:
-    """The pages of one site.
+    """The pages of one site, in English; `for_reader` has them in other languages.
 
     Args:
         name: the name of the site, shown on top of every page.
         looks: what else every page shows of the site.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
             signed_out.html, sign_out.html, not_allowed.html, error.html). They may extend or include ours as
-            "ours/…", and use further files of the folder. They are read once, now.
+            "ours/…", and use further files of the folder. Further languages are in its folder `locales`. They are
+            read once, now.
 
     Raises:
         ConfigurationError: the folder does not exist, or a template in it cannot be compiled, fails with sample
@@ -110,9 +108,33 @@ class Pages:
             auto_reload=False,  # a changed template is used after a restart, which tests it
         )
         self._environment.filters["parts"] = _parts
-        self._environment.globals |= {"site": name, **looks._asdict()}
+        self._environment.globals |= {"site": name, "_": _said, **looks._asdict()}
         self._policies: dict[str, str] = {}
+        self._language = ENGLISH
+        self._others: dict[str, Pages] = {}
+        self.notes: list[str] = []
+        """A sentence for each language that lacks texts."""
         self._rehearse()
+        for language, is_theirs in languages(templates and templates / "locales"):
+            pages = self._others[language.tag] = copy.copy(self)
+            pages._language = language
+            if is_theirs:  # tests hold that ours are whole
+                self.notes += pages._proofread()
+
+    def for_reader(self, accept_language: Sequence[bytes]) -> "Pages":
+        """The pages in the language that a browser asks for by Accept-Language (RFC 9110 12.5.4)."""
+        return self._others.get(preferred(accept_language, self._others), self) if accept_language else self
+
+    def _proofread(self) -> list[str]:
+        """Render the pages in a language of the operators'. Returns a sentence if it lacks texts."""
+        missed = Untranslated()
+        self._language.texts.add_fallback(missed)
+        self._rehearse()
+        for text in texts():
+            self._language.say(text)
+        lacking = sorted(missed.found - {_SAMPLE})
+        said = f"the language {self._language.tag} lacks {len(lacking)} texts: they are in English. The first is "
+        return [said + repr(lacking[0])] if lacking else []
 
     def sign_in(self, *, start_url: str, leads_to: str | None = None) -> Page:
         """The page that offers to sign in, 200; `start_url` starts a login, which `leads_to` a path to show."""
@@ -154,26 +176,31 @@ class Pages:
 
         The visitor can report `request_id`, which operators find in the log.
         """
-        way_on = action._replace(url=_link(action.url)) if action else None
+        say = self._language.say
+        way_on = None
+        if action:
+            label = say(action.label)
+            way_on = action._replace(url=_link(action.url), label=label % action.words if action.words else label)
         return self._page(
             "error.html",
             status,
             status=status,
             is_outcome=is_outcome,
-            title=title,
-            sentence=sentence,
+            title=say(title),
+            sentence=say(sentence),
             action=way_on,
             request_id=request_id,
         )
 
     def _page(self, template: str, status: int, /, **values: object) -> Page:
         needs = _NEEDS.get(template, NOTHING)
-        text = self._environment.get_template(template).render(values)
+        text = self._environment.get_template(template).render(values, language=self._language)
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
             ("Content-Security-Policy", self._policies.get(template, "")),  # empty only while `_rehearse` runs
             ("X-Content-Type-Options", "nosniff"),
             ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors (RFC 7034)
+            ("Content-Language", self._language.tag),
             # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
             ("Referrer-Policy", "no-referrer" if needs.forms == NOTHING.forms else "same-origin"),
         )
@@ -214,6 +241,13 @@ class Pages:
                 for action in (Action(text, url), Action(text, url, again=True), None)
             ],
         }
+
+
+@pass_context
+def _said(context: Context, text: str) -> str:
+    """A text of a template, in the language of the page."""
+    language: Language = context["language"]
+    return language.say(text)
 
 
 def _loader(templates: Path | None) -> BaseLoader:

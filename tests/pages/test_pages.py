@@ -99,7 +99,7 @@ each_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 def test_a_screen_reader_finds_its_way(page: Page) -> None:
     seen = Seen(page)
     assert page.body.startswith(b"<!doctype html>")
-    assert seen.every("html") == [{"lang": "en"}]
+    assert seen.every("html") == [{"lang": "en", "dir": "ltr"}]
     assert [len(seen.every(tag)) for tag in ("header", "main", "h1", "title")] == [1, 1, 1, 1]
     assert not any(seen.every(tag) for tag in ("h2", "h3", "h4"))
     assert seen.texts["header"].strip() == "Harbour Review"

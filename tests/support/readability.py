@@ -1,5 +1,7 @@
 """Whether people can read a page, with their eyes or a screen reader; and its picture, to be looked at."""
 
+from importlib.resources import files
+
 from playwright.async_api import Page, expect
 
 from tests.support.places import ROOT
@@ -46,6 +48,12 @@ SMALL = """(least) => [...document.querySelectorAll("a, button, input:not([type=
 }).map((target) => target.outerHTML)"""
 
 
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+"""axe-core: rules of WCAG that a program can check."""
+VIOLATIONS = """async () => (await axe.run({resultTypes: ["violations"]})).violations.map(
+    (violation) => [violation.id, violation.help, ...violation.nodes.map((node) => node.html)])"""
+
+
 async def assert_readable(page: Page) -> None:
     """A language, a title, one main heading in one main part, no scrolling sideways, contrast, targets to hit."""
     await expect(page.locator("html")).to_have_attribute("lang", "en")
@@ -58,6 +66,8 @@ async def assert_readable(page: Page) -> None:
     assert await heading.inner_text() in dict(contrasts)
     assert [(words, contrast) for words, contrast in contrasts if contrast < LEAST_CONTRAST] == []
     assert await page.evaluate(SMALL, LEAST_TARGET) == []
+    await page.evaluate(AXE)
+    assert await page.evaluate(VIOLATIONS) == []
 
 
 async def picture(page: Page, name: str) -> None:
