@@ -25,11 +25,13 @@ COMMANDS = (
     "run",
     "reload",
     "check",
+    "completion",
     "init",
     "explain",
     "secret",
     "schema",
     "health",
+    "log-level",
     "revoke",
     "sessions",
     "demo",
@@ -44,8 +46,14 @@ def test_every_command_explains_itself(command: str | None) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
     assert max(map(len, done.stdout.splitlines())) <= 80
+    *_, example = re.split(r"^  Examples?:\n", done.stdout, maxsplit=1, flags=re.MULTILINE)
+    for line in example.replace("\\\n", "").splitlines():
+        assert f"oauth-proxy {command or ''}" in line
+        for known in re.findall(r"oauth-proxy ([a-z-]+)", line):
+            assert known in COMMANDS
     if command is None:
-        assert re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE) == sorted(COMMANDS)
+        assert re.findall(r"^  ([a-z][a-z-]+)  ", done.stdout, re.MULTILINE) == sorted(COMMANDS)
+        assert "...\n" not in done.stdout.partition("Commands:")[2]
 
 
 def test_the_version_is_told() -> None:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import secrets
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -43,6 +44,11 @@ def parse_session_secret(text: str) -> bytes:
     if _seems_chosen(text, secret):
         raise Refused(f"this session secret can be guessed, because it is not random; {_ADVICE}")
     return secret
+
+
+def fresh_secret() -> str:
+    """A new session secret: 32 random bytes in base64."""
+    return base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
 
 
 def _seems_chosen(text: str, secret: bytes) -> bool:
