@@ -118,7 +118,8 @@ class Admin:
             return web.Response(status=503, text="draining\n")
         if self._capacity.trouble:
             return web.Response(status=503, text=f"{self._capacity.trouble}\n")
-        return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")
+        troubles = [self._memory.trouble, self._audit.trouble]
+        return web.Response(text="; ".join(filter(None, ["ready", *troubles])) + "\n")
 
     async def _command(self, request: web.BaseRequest) -> web.Response:
         """200 for clients that know the secret; only the sealed reply says what the command did."""

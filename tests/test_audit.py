@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from oauth_proxy.telemetry import Audit, AuditLine, audit_for
 from oauth_proxy.telemetry import audit as module
 from tests.support.browser import Visitor
 from tests.support.login import issued_codes, issued_tokens
+from tests.support.metrics import exposed
 from tests.support.places import ROOT
 from tests.support.processes import processes
 from tests.support.proxy import PROGRAM, STUDIO, WANTED, a_secret, on_stage
@@ -182,6 +184,62 @@ def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     nowhere = tmp_path / "not-there" / "audit.log"
     with pytest.raises(ConfigurationError, match=r"log.audit: .* cannot be written: No such file"):
         audit_for(Log.model_construct(audit=AuditTo("file", nowhere)), io.StringIO())
+
+
+def test_a_full_disk_is_told_once_counted_and_over_when_it_is_over(
+    file: Path, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.symlink_to("/dev/full")
+    audit = audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+    for _ in range(50):
+        audit.note("sign_in", "visitor", session=SOMEBODY)
+    assert (audit.lost, audit.trouble) == (50, "audit lines are lost: No space left on device")
+    assert caplog.messages == [audit.trouble]
+    file.unlink()
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    assert (audit.lost, audit.trouble) == (50, None)
+    assert caplog.messages[1:] == ["the audit stream is written again; 50 lines were lost"]
+    assert [line["event"] for line in lines()] == ["sign_out"]
+    file.unlink()
+    file.mkdir()
+    audit.reopen()
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    assert audit.lost == 51
+    assert caplog.messages[2:] == ["audit lines are lost: Is a directory"]
+    audit.close()
+
+
+def test_a_line_that_the_disk_took_by_half_spoils_no_other(file: Path) -> None:
+    audit = audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+    audit.note("sign_in", "visitor", session=SOMEBODY)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, before[1]))
+    try:
+        audit.note("sign_in", "visitor", session=SOMEBODY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert audit.lost == 1
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    audit.close()
+    first, torn, last = file.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in (first, last)] == ["sign_in", "sign_out"]
+    assert len(torn) == 20
+
+
+def test_a_pipe_that_nobody_reads_is_no_file_to_wait_for(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(ConfigurationError, match=r"log.audit: .* cannot be written: "):
+        audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+
+
+async def test_lost_lines_are_a_metric_and_stand_in_readiness_and_the_proxy_goes_on(visitor: Visitor) -> None:
+    async with on_stage(log={"audit": "/dev/full"}) as stage:
+        answer = await visitor.login(f"{stage.url}/echo")
+        assert answer.status == 200
+        assert "\noauth_proxy_audit_lines_lost_total 1.0\n" in await exposed(stage.admin_url)
+        async with visitor.session.get(f"{stage.admin_url}/readyz") as ready:
+            assert ready.status == 200
+            assert await ready.text() == "ready; audit lines are lost: No space left on device\n"
 
 
 def test_to_standard_error_it_is_json_whatever_the_log_is() -> None:

@@ -195,7 +195,9 @@ class Succession:
             audit = audit_for(settings.log, self._log_to)
             audit.note(event, "operator", why)
             audit.close()
+            self._status.audit_lost += audit.lost
         except ConfigurationError as error:
+            self._status.audit_lost += 1
             log.error("%s", error)  # noqa: TRY400 an expected failure: no traceback
 
     def _finish(self) -> None:
