@@ -15,6 +15,7 @@ import click
 
 from oauth_proxy import __version__, beginnings, control, inquiries
 from oauth_proxy.beginnings import API, Api, examples
+from oauth_proxy.commands import operator_here
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.inquiries import FILE
 from oauth_proxy.libc import dump_no_core, keep_freed_memory
@@ -95,7 +96,7 @@ def reload(file: Path) -> None:
     New processes start with it, and take over when they are ready. If anything is wrong with the file, each
     problem is printed, and the proxy goes on as before.
     """
-    asyncio.run(control.reload(load(file, os.environ)))
+    asyncio.run(control.reload(load(file, os.environ), operator_here(os.environ)))
     click.echo("The proxy uses the file as it is now.")
 
 
@@ -156,7 +157,7 @@ def revoke(file: Path, user: str | None, everybody: bool) -> None:
         raise click.UsageError("exactly one of --user and --all is needed")
     if len(user or "") > control.LONGEST_NAME:
         raise click.UsageError("no id and no email address is as long as this --user")
-    done = asyncio.run(control.end(load(file, os.environ), user))
+    done = asyncio.run(control.end(load(file, os.environ), user, operator_here(os.environ)))
     click.echo(done.sentences)
     sys.exit(0 if done.everywhere else 1)
 
@@ -191,7 +192,8 @@ def log_level(file: Path, level: Level | None) -> None:
     Without LEVEL, say it. With it, the proxy logs what is of LEVEL and above from now on. That holds for all its
     processes, until the file is loaded again: then `log.level` decides.
     """
-    click.echo(asyncio.run(control.log_level(load(file, os.environ), level)))
+    operator = operator_here(os.environ)
+    click.echo(asyncio.run(control.log_level(load(file, os.environ), level, operator)))
 
 
 @main.command(epilog=examples("oauth-proxy health oauth-proxy.yaml"))

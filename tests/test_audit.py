@@ -1,19 +1,22 @@
 """The audit stream: each thing that an auditor asks about is one line, of one schema, whoever made it happen."""
 
+import asyncio
 import io
 import json
 import os
+import pwd
 import resource
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from oauth_proxy.commands import Command
+from oauth_proxy.commands import Command, operator_here
 from oauth_proxy.demo.people import EDITOR, GUEST
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Identity, Session, Tokens
@@ -21,6 +24,7 @@ from oauth_proxy.settings import AuditTo, Log
 from oauth_proxy.telemetry import Audit, AuditLine, audit_for
 from oauth_proxy.telemetry import audit as module
 from tests.support.browser import Visitor
+from tests.support.command import said
 from tests.support.login import issued_codes, issued_tokens
 from tests.support.metrics import exposed
 from tests.support.places import ROOT
@@ -113,14 +117,35 @@ async def test_who_ended_a_session_is_told_the_provider_and_the_operator(
         stage.frameio.grants[-1].revoked = True
         stage.clock.advance(HOUR)
         assert (await stage.ask("/x", *SCRIPT, cookie)).status == 401
-        await obeyed(stage, Command.new("end", EDITOR.email, stage.clock.now))
+        await obeyed(stage, Command.new("end", EDITOR.email, stage.clock.now, "jo@web1"))
         await obeyed(stage, Command.new("log-level", "info", stage.clock.now))
-    _, ended, refused, revoked, level = lines()
+        await obeyed(stage, Command.new("end", "x", stage.clock.now, "\x1b[31m" + "j" * 5000))
+    _, ended, refused, revoked, level, odd = lines()
     assert told(ended, "event", "by", "user") == ("session_ended", "provider", EDITOR.id)
     assert ended["why"]
     assert refused["why"] == "no session: an ended session"
-    assert told(revoked, "event", "by", "subject") == ("revoke", "operator", EDITOR.email)
-    assert told(level, "event", "by", "subject") == ("log_level", "operator", "info")
+    assert told(revoked, "event", "by", "subject", "operator") == ("revoke", "operator", EDITOR.email, "jo@web1")
+    assert told(level, "event", "by", "subject", "operator") == ("log_level", "operator", "info", None)
+    assert len(odd["operator"]) == 500
+
+
+def test_an_operator_is_who_their_machine_says() -> None:
+    here = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    assert operator_here({}) == here
+    assert operator_here({"SUDO_USER": "jo"}) == f"{here} (jo, by sudo)"
+    assert len(operator_here({"SUDO_USER": "j" * 5000})) == 200
+
+
+async def test_the_commands_line_says_who_runs_it_also_to_the_parent(
+    tmp_path: Path, file: Path, lines: Lines
+) -> None:
+    async with processes(tmp_path, workers=2, log={"audit": str(file)}) as proxies:
+        for arguments in (("reload",), ("log-level", "debug"), ("revoke", "--all")):
+            command, *rest = arguments
+            run = partial(said, command, proxies.file, *rest, environ={"SUDO_USER": "jo"})
+            assert (await asyncio.to_thread(run)).returncode == 0
+    assert [line["event"] for line in lines()] == ["reload", "log_level", "revoke"]
+    assert {line["operator"] for line in lines()} == {operator_here({"SUDO_USER": "jo"})}
 
 
 async def test_the_lifetime_s_end_of_what_is_open_is_a_line(file: Path, lines: Lines, visitor: Visitor) -> None:

@@ -6,7 +6,7 @@ import stat
 import time
 from pathlib import Path
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds in which a pipe or a terminal has to give something."""
 _PIECE = 64 * 1024
 

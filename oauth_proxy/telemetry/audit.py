@@ -51,7 +51,8 @@ class AuditLine:
     """A line of the audit stream; keys whose value is not known are left out.
 
     `session` is a digest, by which the lines of one session are found; it opens nothing. `subject` is what an
-    operator has named. `held_back` is how many lines like this were not written just before it.
+    operator has named, and `operator` who that is, as their own machine says. `held_back` is how many lines like
+    this were not written just before it.
     config/audit-schema.json is the JSON Schema of this.
     """
 
@@ -65,6 +66,7 @@ class AuditLine:
     trace_id: str | None = None
     session: str | None = None
     subject: str | None = None
+    operator: str | None = None
     why: str | None = None
     held_back: int | None = None
 
@@ -105,6 +107,7 @@ class Audit:
         request: Request | None = None,
         client: str | None = None,
         subject: str | None = None,
+        operator: str = "",
     ) -> None:
         """Write that this has happened, to whom (`session`), and in which `request`, or from which `client`."""
         if self._write is None:
@@ -128,6 +131,7 @@ class Audit:
             trace_id=(request.trace_id or None) if request is not None else None,
             session=hashlib.sha256(session.id.encode()).hexdigest()[:16] if session else None,
             subject=subject,
+            operator=operator[:_LONGEST] or None,
             why=why[:_LONGEST] if why is not None else None,
             held_back=held_back or None,
         )
