@@ -27,6 +27,8 @@ from oauth_proxy.telemetry import LEVELS, configure_logging
 
 log = logging.getLogger("oauth_proxy")
 
+MOST_TOLD = 50
+"""Problems that are printed; of a file with more, it is the first ones that help."""
 P = ParamSpec("P")
 TRY_AGAIN = 75
 """The exit status for a trouble that may pass (EX_TEMPFAIL of sysexits(3))."""
@@ -61,8 +63,10 @@ def _problems_told(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ConfigurationError as error:
-            for problem in error.problems:
+            for problem in error.problems[:MOST_TOLD]:
                 click.echo(problem, err=True)
+            if len(error.problems) > MOST_TOLD:
+                click.echo(f"and {len(error.problems) - MOST_TOLD} more", err=True)
             sys.exit(TRY_AGAIN if isinstance(error, MayPass) else 2)
 
     return told

@@ -99,6 +99,12 @@ def test_every_problem_of_a_file_is_a_line_with_its_place(command: str, tmp_path
     )
 
 
+def test_of_a_file_that_is_wrong_throughout_the_first_problems_are_told(tmp_path: Path) -> None:
+    (tmp_path / "proxy.yaml").write_text("".join(f"key{n}: x\n" for n in range(100)) + "listen: 127.0.0.1:1\n")
+    lines = said_here("check", "proxy.yaml", folder=tmp_path).stderr.splitlines()
+    assert (len(lines), lines[-1]) == (51, "and 55 more")
+
+
 def test_check_shows_what_is_in_effect_and_no_secret(tmp_path: Path) -> None:
     file = written(tmp_path)
     secret = yaml.safe_load(file.read_text())["session"]["secret"]

@@ -3,7 +3,6 @@
 No message or suggestion shows what came from a variable or from a file of its own.
 """
 
-import codecs
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic_core import ErrorDetails
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings.access import EmailsFile
 from oauth_proxy.settings.addresses import parse_public_url
-from oauth_proxy.settings.content import content
+from oauth_proxy.settings.content import text_of
 from oauth_proxy.settings.fields import Reading
 from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.model import Settings
@@ -29,14 +28,11 @@ from oauth_proxy.settings.problems import (
     nearest,
     one_of,
     quoted,
-    reason,
 )
 from oauth_proxy.settings.shapes import keys_wanted, list_wanted
 from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read
 
-_LARGEST_FILE = 1024 * 1024
 _LONGEST_SUGGESTION = 100
-_USUAL_NAMES = ("oauth-proxy.yaml", "proxy.yaml", "config.yaml")
 _TYPOGRAPHIC = (
     "\N{LEFT DOUBLE QUOTATION MARK}",
     "\N{DOUBLE LOW-9 QUOTATION MARK}",
@@ -83,29 +79,7 @@ def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, L
 
 
 def _loaded(path: Path, environ: Mapping[str, str]) -> tuple[Settings, Source]:
-    try:
-        written = content(path, _LARGEST_FILE + 1)
-    except IsADirectoryError:
-        inside = next((path / name for name in _USUAL_NAMES if (path / name).is_file()), None)
-        meant = f" (did you mean {inside}?)" if inside else ""
-        raise ConfigurationError([f"{path}: this is a folder, and a file is wanted{meant}"]) from None
-    except OSError as error:
-        raise ConfigurationError([f"{path}: the file cannot be read: {reason(error)}"]) from None
-    if len(written) > _LARGEST_FILE:
-        raise ConfigurationError([f"{path}: the file is larger than 1MiB, so it is not a configuration"])
-    text = _decoded(written, str(path))
-    return _parsed(text, filename=str(path), environ=environ, folder=path.parent)
-
-
-def _decoded(written: bytes, filename: str) -> str:
-    if written.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ConfigurationError([f"{filename}: the file is UTF-16 text; save it as UTF-8"])
-    try:
-        return written.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = written[: error.start]
-        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        raise ConfigurationError([f"{filename}:{line}:{column}: the file is not UTF-8 text"]) from None
+    return _parsed(text_of(path), filename=str(path), environ=environ, folder=path.parent)
 
 
 def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -124,6 +98,9 @@ def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Pat
         raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems
     tree = source.tree
+    if not any(nearest(key, Settings.model_fields, similarity=0.8) for key in tree):
+        # Whatever it is, it may be private: its keys are not repeated.
+        raise ConfigurationError([f"{filename}:1:1: no key of this file is one of a configuration's"])
     url, groups = _valid_public_url(tree.get("public_url")), _groups(tree.get("access"))
     reading = Reading(folder.absolute(), url, groups, environ)
     try:

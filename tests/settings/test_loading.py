@@ -188,6 +188,12 @@ def test_a_file_is_loaded_with_paths_beside_it(tmp_path: Path) -> None:
         (None, ": the file cannot be read: no such file or directory"),
         (b"", ":1:1: the file is empty"),
         (b"a: 1\nb: \xff", ":2:4: the file is not UTF-8 text"),
+        (b"\x7fELF\x02\x01\0\0", ": this is not a text file, so it is not a configuration"),
+        (b"services:\n  web: {image: nginx}\n", ":1:1: no key of this file is one of a configuration's"),
+        (
+            b"root:$y$j9T$s3cret:1::\njo:$y$j9T$s3cret:2::\n",
+            ":1:1: no key of this file is one of a configuration's",
+        ),
         (b"#" * (1024 * 1024 + 1), ": the file is larger than 1MiB, so it is not a configuration"),
     ],
 )
