@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.command import COMMAND, said, said_here, written
+from tests.support.command import COMMAND, said_here, written
 from tests.support.units import PATIENCE
 
 ANSWERS = (
@@ -145,7 +145,7 @@ def test_other_shells_are_taught_too(shell: str) -> None:
     done = said_here("completion", shell)
     assert f"_OAUTH_PROXY_COMPLETE={shell}_complete" in done.stdout
     words = {"COMP_WORDS": "oauth-proxy re", "COMP_CWORD": "re" if shell == "fish" else "1"}
-    offered = said(environ={"_OAUTH_PROXY_COMPLETE": f"{shell}_complete", **words})
+    offered = said_here(environ={"_OAUTH_PROXY_COMPLETE": f"{shell}_complete", **words})
     assert {"reload", "revoke"} <= set(offered.stdout.replace(",", " ").split())
 
 
