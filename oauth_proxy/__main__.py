@@ -2,4 +2,4 @@
 
 from oauth_proxy.cli import main
 
-main()
+main(prog_name="oauth-proxy")

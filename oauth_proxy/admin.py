@@ -118,7 +118,8 @@ class Admin:
             return web.Response(status=503, text="draining\n")
         if self._capacity.trouble:
             return web.Response(status=503, text=f"{self._capacity.trouble}\n")
-        return web.Response(text="; ".join(filter(None, ["ready", self._memory.trouble])) + "\n")
+        troubles = [self._memory.trouble, self._audit.trouble]
+        return web.Response(text="; ".join(filter(None, ["ready", *troubles])) + "\n")
 
     async def _command(self, request: web.BaseRequest) -> web.Response:
         """200 for clients that know the secret; only the sealed reply says what the command did."""
@@ -150,27 +151,27 @@ class Admin:
             return {"refused": "it is stopping"}
         match command.name:
             case "end":
-                return await self._end(command.subject)
+                return await self._end(command.subject, command.operator)
             case "seen":
                 return await asyncio.to_thread(census, await self._desk.seen())
             case "reload":
-                return {"problems": await self._siblings.reload()}
+                return {"problems": await self._siblings.reload(command.operator)}
             case "log-level" if command.subject is None or command.subject in LEVELS:
-                return await self._log_level(command.subject)
+                return await self._log_level(command.subject, command.operator)
         return {"refused": "it does not know this command"}
 
-    async def _log_level(self, wanted: str | None) -> dict[str, Any]:
+    async def _log_level(self, wanted: str | None, operator: str) -> dict[str, Any]:
         """Have all workers write lines of this level; with None, say which level they have."""
         levels = await self._siblings.gather("log level", wanted)
         if wanted is not None:
             log.warning("a command set the level of the log to %s", wanted)
-            self._audit.note("log_level", "operator", subject=wanted)
+            self._audit.note("log_level", "operator", subject=wanted, operator=operator)
         return {"levels": levels}
 
-    async def _end(self, user: str | None) -> dict[str, Any]:
+    async def _end(self, user: str | None, operator: str) -> dict[str, Any]:
         """End the sessions. Also returns whether the user is known, as a misspelled name ends nothing."""
         known = user is None or await self._is_known(user)
-        self._audit.note("revoke", "operator", subject=user or "everybody")
+        self._audit.note("revoke", "operator", subject=user or "everybody", operator=operator)
         untold = await self._desk.end_user(user)
         log.info("a command ended all sessions of %s", user if user is not None else "everybody")
         return {"untold": untold, "known": known or untold is not None}

@@ -8,6 +8,8 @@ line understand each other while their files have one key in common, whichever f
 """
 
 import json
+import os
+import pwd
 import secrets
 import time
 from collections import OrderedDict
@@ -23,10 +25,12 @@ WINDOW = 60.0
 """Longest age of a command in seconds."""
 LONGEST_COMMAND = 8 * 1024
 """Most characters of a sealed command."""
+LONGEST_OPERATOR = 200
+"""Most characters of the name of who gives a command."""
 LONGEST_ANSWER = 2 * 1024 * 1024
 """Most characters of a sealed reply."""
 
-_FORM = "command, second form"
+_FORM = "command, third form"
 """Change this whenever commands or replies change, so that different versions refuse each other."""
 _ROOM = 1024 * 1024
 _ENVELOPE = 1024
@@ -38,18 +42,19 @@ class Command:
     """An order for the proxy. `at` is in seconds since the epoch.
 
     `subject` is what it is about: an id or email address, or None for everybody; a level of the log, or None to
-    ask for it.
+    ask for it. `operator` is who gives it, as their machine says; empty if nobody is named.
     """
 
     name: str
     subject: str | None
     at: float
     nonce: str
+    operator: str = ""
 
     @classmethod
-    def new(cls, name: str, subject: str | None, at: float) -> "Command":
+    def new(cls, name: str, subject: str | None, at: float, operator: str = "") -> "Command":
         """A new command, with a new nonce."""
-        return cls(name, subject, at, secrets.token_hex(16))
+        return cls(name, subject, at, secrets.token_hex(16), operator)
 
 
 class Channel:
@@ -75,6 +80,20 @@ class Channel:
         """The reply in a sealed text. Raises Unsealable if it is not for this command."""
         reply: dict[str, Any] = json.loads(self._sealer.open(text, f"the answer to {command.nonce}"))
         return reply
+
+
+def operator_here(environ: Mapping[str, str]) -> str:
+    """Who runs this process, as this machine says: `jo@web1`, or `root@web1 (jo, by sudo)`.
+
+    Nobody verifies it: who has `session.secret` can write any name.
+    """
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user has no name
+        name = f"uid {os.getuid()}"
+    behind = environ.get("SUDO_USER")
+    told = f"{name}@{os.uname().nodename}" + (f" ({behind}, by sudo)" if behind and behind != name else "")
+    return told[:LONGEST_OPERATOR]
 
 
 def channels(keys: Sequence[bytes], site: str) -> list[Channel]:

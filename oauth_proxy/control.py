@@ -56,15 +56,15 @@ class Roll:
     connections_known: bool = True
 
 
-async def end(settings: Settings, user: str | None) -> Done:
-    """End all sessions of an id or email address, or of everybody for None.
+async def end(settings: Settings, user: str | None, operator: str = "") -> Done:
+    """End all sessions of an id or email address, or of everybody for None; `operator` is who wants it.
 
     Raises ConfigurationError if neither proxy nor store can be told, or the result is unknown.
     """
     at, store = settings.admin.listen, settings.session.store
     whose = "all sessions" if user is None else f"all sessions of {shown(user)}"
     try:
-        reply = await _asked(settings, "end", user)
+        reply = await _asked(settings, "end", user, operator)
     except NobodyAsked as nobody:
         if store == "cookie":
             raise ConfigurationError(
@@ -114,20 +114,20 @@ async def is_running(settings: Settings) -> bool:
     return True
 
 
-async def reload(settings: Settings) -> None:
+async def reload(settings: Settings, operator: str = "") -> None:
     """Have the proxy read its file again. Raises ConfigurationError with each problem that prevents it."""
     try:
-        reply = await _asked(settings, "reload")
+        reply = await _asked(settings, "reload", None, operator)
     except NobodyAsked as nobody:
         raise ConfigurationError([f"{nobody}, so there is nothing to reload"]) from None
     if reply["problems"]:
         raise ConfigurationError([*reply["problems"], "The proxy goes on as before."])
 
 
-async def log_level(settings: Settings, level: Level | None) -> str:
+async def log_level(settings: Settings, level: Level | None, operator: str = "") -> str:
     """How many workers have which level, once it is set to `level`; None leaves it. Raises ConfigurationError."""
     try:
-        reply = await _asked(settings, "log-level", level)
+        reply = await _asked(settings, "log-level", level, operator)
     except NobodyAsked as nobody:
         raise ConfigurationError([f"{nobody}, so there is no log"]) from None
     workers = Counter(reply["levels"])
@@ -149,7 +149,7 @@ def shown(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-async def _asked(settings: Settings, name: str, subject: str | None = None) -> dict[str, Any]:
+async def _asked(settings: Settings, name: str, subject: str | None = None, operator: str = "") -> dict[str, Any]:
     """The proxy's reply to a command. Raises NobodyAsked, and ConfigurationError if there is no trusted reply."""
     at = settings.admin.listen
     deadline = RELOAD_DEADLINE if name == "reload" else DEADLINE
@@ -157,7 +157,7 @@ async def _asked(settings: Settings, name: str, subject: str | None = None) -> d
         raise NobodyAsked(f"admin.listen is {at}, any free port, so a proxy that runs cannot be asked")
     try:
         async with asyncio.timeout(deadline):
-            reply = await _in_each_channel(settings, name, subject)
+            reply = await _in_each_channel(settings, name, subject, operator)
     except (ConnectionRefusedError, FileNotFoundError):
         raise NobodyAsked(f"No proxy runs at {at}") from None
     except TimeoutError:
@@ -173,11 +173,11 @@ async def _asked(settings: Settings, name: str, subject: str | None = None) -> d
     return reply
 
 
-async def _in_each_channel(settings: Settings, name: str, subject: str | None) -> dict[str, Any]:
+async def _in_each_channel(settings: Settings, name: str, subject: str | None, operator: str) -> dict[str, Any]:
     """The reply in the first channel that the proxy knows: it may have been started with an older file."""
     at = settings.admin.listen
     for channel in channels(settings.session.keys, settings.public_url):
-        command = Command.new(name, subject, time.time())
+        command = Command.new(name, subject, time.time(), operator)
         status, text = await _exchange(at, "POST", "/command", channel.seal(command))
         if status != 401:
             return _opened(channel, command, status, text, at)

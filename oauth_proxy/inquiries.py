@@ -34,12 +34,11 @@ class Surroundings(NamedTuple):
 @click.option("--online", is_flag=True, help="Try instead what FILE names: Frame.io, tools, store, ports.")
 @click.pass_context
 def check(context: click.Context, file: Path, online: bool) -> None:
-    """Say what is wrong with FILE, or print the effective settings, secrets hidden.
+    """Say what is wrong with FILE, or what is in effect by it.
 
-    With --online, say of everything that FILE names whether it is there and works, and what to do where it does
-    not. Nobody is signed in, and nothing is changed. Ends with 1 if something is wrong. For example:
-
-    oauth-proxy check --online oauth-proxy.yaml
+    What is in effect are the settings with every default; secrets are hidden. With --online, say instead of
+    everything that FILE names whether it is there and works, and what to do where it does not. Nobody is signed
+    in, and nothing is changed. Ends with 1 if something is wrong.
     """
     around: Surroundings = context.obj
     settings = load(file, around.environ)
@@ -63,12 +62,10 @@ def check(context: click.Context, file: Path, online: bool) -> None:
 def explain(
     around: Surroundings, file: Path, method: str, path: str, person: str | None, headers: tuple[str, ...]
 ) -> None:
-    """Say what would happen to a request, and by which lines of FILE.
+    """Say what would become of a request, and by which lines.
 
     How its PATH (or URL) is read, whether it is public, whom a rule lets in, which upstream is asked for what, and
-    with which headers. Nobody is asked: a token, or what only Frame.io knows, is a word in <>. For example:
-
-    oauth-proxy explain oauth-proxy.yaml GET /board --as jo@example.com
+    with which headers. Nobody is asked: a token, or what only Frame.io knows, is a word in <>.
     """
     settings, lines = load_with_lines(file, around.environ)
     question = Question(method.upper(), path, person, [_header_line(each) for each in headers])
@@ -79,7 +76,7 @@ class _Told:
     """Tells what is found on standard output, and meanwhile, on a terminal, what is waited for."""
 
     def __init__(self, around: Surroundings) -> None:
-        self._is_watched = around.stderr.isatty()
+        self._is_watched = around.stderr.isatty() and around.environ.get("TERM") != "dumb"
         self._around = around
 
     def finding(self, found: Finding) -> None:

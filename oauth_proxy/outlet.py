@@ -4,6 +4,7 @@ The law: to write never waits. What the descriptor does not take is kept up to a
 dropped and counted, and the log says how many as soon as it can.
 """
 
+import errno
 import io
 import os
 import select
@@ -15,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 MOST_WAITING = 1024 * 1024
 """Bytes that wait for a reader who is slow for a moment."""
@@ -101,6 +103,63 @@ class Outlet(io.TextIOBase):
                 self._waiting.popleft()
                 if size < len(data):  # a line longer than PIPE_BUF, or a socket: its rest comes first
                     self._waiting.appendleft(data[size:])
+
+
+class LineFile:
+    """A file to which several processes append lines; one that was renamed is begun anew, with this `mode`.
+
+    Raises OSError where it cannot be opened.
+    """
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self._path = path
+        self._mode = mode
+        self._is_torn = False
+        self._is_closed = False
+        self._descriptor: int | None = None
+        self.reopen()
+
+    def append(self, line: str) -> None:
+        """Append a line. Raises OSError where it was not written, or not as a whole.
+
+        What a full disk took of a line stays there; the next one begins on a line of its own.
+        """
+        self.reopen()
+        if self._descriptor is None:
+            return  # closed
+        data = (b"\n" if self._is_torn else b"") + line.encode("utf-8", "backslashreplace")
+        size = os.write(self._descriptor, data)
+        self._is_torn = size < len(data)
+        if self._is_torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def reopen(self) -> None:
+        """Let go of the file if another one is at the path, or none. Raises OSError."""
+        if self._is_closed or (self._descriptor is not None and _same(self._descriptor, self._path)):
+            return
+        self._let_go()
+        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        self._descriptor = os.open(self._path, how, self._mode)
+        self._is_torn = False
+
+    def close(self) -> None:
+        """Close the file; nothing is written any more."""
+        self._is_closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one at the path."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
 
 
 class Syslog:

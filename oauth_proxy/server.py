@@ -12,10 +12,12 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from oauth_proxy.aiohttp_private import Head, NotHttp, as_http1
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.client_connection import Answered, ClientConnection, Handler, Refusal
+from oauth_proxy.errors import BadRequest, VersionNotSupported
 from oauth_proxy.handshakes import Arrival, Handshakes
-from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS
+from oauth_proxy.reading import BODY_HELD, LONGEST_FIELD, LONGEST_LINE, MOST_FIELDS, Reading, named
 from oauth_proxy.sockets import Listener
 
 HEAD_DEADLINE = 60.0
@@ -46,16 +48,7 @@ class Server(web.Server):
             "capacity": self.capacity,
             "idle": HEAD_DEADLINE,
         }
-        self._limits: dict[str, Any] = {
-            "access_log": None,
-            "loop": asyncio.get_running_loop(),
-            "auto_decompress": False,
-            "keepalive_timeout": 0,  # aiohttp's timer is off: ClientConnection has its own
-            "max_line_size": LONGEST_LINE,
-            "max_field_size": LONGEST_FIELD,
-            "max_headers": MOST_FIELDS,
-            "read_bufsize": BODY_HELD,
-        }
+        self._limits = _limits()
 
     def drain(self) -> None:
         """Let every connection end after its next response: those that are open, and those that still come."""
@@ -84,6 +77,37 @@ class Server(web.Server):
         if self.handshakes is None:
             return connection
         return cast(web.RequestHandler, Arrival(self.handshakes, connection))  # only the event loop uses it
+
+
+def _limits() -> dict[str, Any]:
+    return {
+        "access_log": None,
+        "loop": asyncio.get_running_loop(),
+        "auto_decompress": False,
+        "keepalive_timeout": 0,  # aiohttp's timer is off: ClientConnection has its own
+        "max_line_size": LONGEST_LINE,
+        "max_field_size": LONGEST_FIELD,
+        "max_headers": MOST_FIELDS,
+        "read_bufsize": BODY_HELD,
+    }
+
+
+def head_of(sent: bytes) -> Head:
+    """The head of a request as a connection would read it, for who only asks. Raises BadRequest."""
+
+    async def unasked(_: web.BaseRequest) -> web.StreamResponse:
+        raise NotImplementedError
+
+    try:
+        heads, *_ = Reading(web.Server(unasked), **_limits()).parse(sent)
+    except NotHttp as error:
+        raise named(error) from None
+    if len(heads) != 1:
+        raise BadRequest("bytes that are not one request")
+    [(head, _)] = heads
+    if as_http1(head) is not head:
+        raise VersionNotSupported("neither HTTP/1.0 nor HTTP/1.1")
+    return head
 
 
 class Service:

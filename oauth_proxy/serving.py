@@ -18,7 +18,7 @@ from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.settings import Level, Settings
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.telemetry import AccessLog, audit_for, drawn, level_now, set_level, snapshot
+from oauth_proxy.telemetry import LOST, AccessLog, audit_for, drawn, level_now, set_level, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
@@ -156,6 +156,12 @@ async def _served(
         "oauth_proxy_log_lines_dropped",
         "Lines of the log that were dropped, because nobody read it.",
         lambda: {(): log_to.dropped if isinstance(log_to, Outlet) else 0},
+        grows=True,
+    )
+    proxy.metrics.show(
+        "oauth_proxy_audit_lines_lost",
+        LOST,
+        lambda: {(): proxy.audit.lost},
         grows=True,
     )
     admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit)

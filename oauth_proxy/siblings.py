@@ -16,8 +16,11 @@ class Siblings(Protocol):
         """What each worker tells about what was `sent`; one that does not reply within a second is left out."""
         ...
 
-    async def reload(self) -> list[str]:
-        """Start a new generation of workers with the file as it is now. Returns the problems that prevent it."""
+    async def reload(self, operator: str = "") -> list[str]:
+        """Start a new generation of workers with the file as it is now. Returns the problems that prevent it.
+
+        `operator` is who wants it, for the audit stream.
+        """
         ...
 
 
@@ -31,6 +34,6 @@ class Alone:
         """What this process tells."""
         return [self.topics[topic](sent)]
 
-    async def reload(self) -> list[str]:
+    async def reload(self, operator: str = "") -> list[str]:
         """There is nobody who could start another process."""
         return ["it runs without a parent process, so it cannot be given another configuration"]

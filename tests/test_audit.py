@@ -1,18 +1,22 @@
 """The audit stream: each thing that an auditor asks about is one line, of one schema, whoever made it happen."""
 
+import asyncio
 import io
 import json
 import os
+import pwd
+import resource
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from oauth_proxy.commands import Command
+from oauth_proxy.commands import Command, operator_here
 from oauth_proxy.demo.people import EDITOR, GUEST
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Identity, Session, Tokens
@@ -20,7 +24,9 @@ from oauth_proxy.settings import AuditTo, Log
 from oauth_proxy.telemetry import Audit, AuditLine, audit_for
 from oauth_proxy.telemetry import audit as module
 from tests.support.browser import Visitor
+from tests.support.command import said
 from tests.support.login import issued_codes, issued_tokens
+from tests.support.metrics import exposed
 from tests.support.places import ROOT
 from tests.support.processes import processes
 from tests.support.proxy import PROGRAM, STUDIO, WANTED, a_secret, on_stage
@@ -111,14 +117,35 @@ async def test_who_ended_a_session_is_told_the_provider_and_the_operator(
         stage.frameio.grants[-1].revoked = True
         stage.clock.advance(HOUR)
         assert (await stage.ask("/x", *SCRIPT, cookie)).status == 401
-        await obeyed(stage, Command.new("end", EDITOR.email, stage.clock.now))
+        await obeyed(stage, Command.new("end", EDITOR.email, stage.clock.now, "jo@web1"))
         await obeyed(stage, Command.new("log-level", "info", stage.clock.now))
-    _, ended, refused, revoked, level = lines()
+        await obeyed(stage, Command.new("end", "x", stage.clock.now, "\x1b[31m" + "j" * 5000))
+    _, ended, refused, revoked, level, odd = lines()
     assert told(ended, "event", "by", "user") == ("session_ended", "provider", EDITOR.id)
     assert ended["why"]
     assert refused["why"] == "no session: an ended session"
-    assert told(revoked, "event", "by", "subject") == ("revoke", "operator", EDITOR.email)
-    assert told(level, "event", "by", "subject") == ("log_level", "operator", "info")
+    assert told(revoked, "event", "by", "subject", "operator") == ("revoke", "operator", EDITOR.email, "jo@web1")
+    assert told(level, "event", "by", "subject", "operator") == ("log_level", "operator", "info", None)
+    assert len(odd["operator"]) == 500
+
+
+def test_an_operator_is_who_their_machine_says() -> None:
+    here = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    assert operator_here({}) == here
+    assert operator_here({"SUDO_USER": "jo"}) == f"{here} (jo, by sudo)"
+    assert len(operator_here({"SUDO_USER": "j" * 5000})) == 200
+
+
+async def test_the_commands_line_says_who_runs_it_also_to_the_parent(
+    tmp_path: Path, file: Path, lines: Lines
+) -> None:
+    async with processes(tmp_path, workers=2, log={"audit": str(file)}) as proxies:
+        for arguments in (("reload",), ("log-level", "debug"), ("revoke", "--all")):
+            command, *rest = arguments
+            run = partial(said, command, proxies.file, *rest, environ={"SUDO_USER": "jo"})
+            assert (await asyncio.to_thread(run)).returncode == 0
+    assert [line["event"] for line in lines()] == ["reload", "log_level", "revoke"]
+    assert {line["operator"] for line in lines()} == {operator_here({"SUDO_USER": "jo"})}
 
 
 async def test_the_lifetime_s_end_of_what_is_open_is_a_line(file: Path, lines: Lines, visitor: Visitor) -> None:
@@ -182,6 +209,62 @@ def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     nowhere = tmp_path / "not-there" / "audit.log"
     with pytest.raises(ConfigurationError, match=r"log.audit: .* cannot be written: No such file"):
         audit_for(Log.model_construct(audit=AuditTo("file", nowhere)), io.StringIO())
+
+
+def test_a_full_disk_is_told_once_counted_and_over_when_it_is_over(
+    file: Path, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.symlink_to("/dev/full")
+    audit = audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+    for _ in range(50):
+        audit.note("sign_in", "visitor", session=SOMEBODY)
+    assert (audit.lost, audit.trouble) == (50, "audit lines are lost: No space left on device")
+    assert caplog.messages == [audit.trouble]
+    file.unlink()
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    assert (audit.lost, audit.trouble) == (50, None)
+    assert caplog.messages[1:] == ["the audit stream is written again; 50 lines were lost"]
+    assert [line["event"] for line in lines()] == ["sign_out"]
+    file.unlink()
+    file.mkdir()
+    audit.reopen()
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    assert audit.lost == 51
+    assert caplog.messages[2:] == ["audit lines are lost: Is a directory"]
+    audit.close()
+
+
+def test_a_line_that_the_disk_took_by_half_spoils_no_other(file: Path) -> None:
+    audit = audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+    audit.note("sign_in", "visitor", session=SOMEBODY)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, before[1]))
+    try:
+        audit.note("sign_in", "visitor", session=SOMEBODY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert audit.lost == 1
+    audit.note("sign_out", "visitor", session=SOMEBODY)
+    audit.close()
+    first, torn, last = file.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in (first, last)] == ["sign_in", "sign_out"]
+    assert len(torn) == 20
+
+
+def test_a_pipe_that_nobody_reads_is_no_file_to_wait_for(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(ConfigurationError, match=r"log.audit: .* cannot be written: "):
+        audit_for(Log.model_construct(audit=AuditTo("file", file)), io.StringIO())
+
+
+async def test_lost_lines_are_a_metric_and_stand_in_readiness_and_the_proxy_goes_on(visitor: Visitor) -> None:
+    async with on_stage(log={"audit": "/dev/full"}) as stage:
+        answer = await visitor.login(f"{stage.url}/echo")
+        assert answer.status == 200
+        assert "\noauth_proxy_audit_lines_lost_total 1.0\n" in await exposed(stage.admin_url)
+        async with visitor.session.get(f"{stage.admin_url}/readyz") as ready:
+            assert ready.status == 200
+            assert await ready.text() == "ready; audit lines are lost: No space left on device\n"
 
 
 def test_to_standard_error_it_is_json_whatever_the_log_is() -> None:

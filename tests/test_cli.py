@@ -25,11 +25,13 @@ COMMANDS = (
     "run",
     "reload",
     "check",
+    "completion",
     "init",
     "explain",
     "secret",
     "schema",
     "health",
+    "log-level",
     "revoke",
     "sessions",
     "demo",
@@ -44,8 +46,14 @@ def test_every_command_explains_itself(command: str | None) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
     assert max(map(len, done.stdout.splitlines())) <= 80
+    *_, example = re.split(r"^  Examples?:\n", done.stdout, maxsplit=1, flags=re.MULTILINE)
+    for line in example.replace("\\\n", "").splitlines():
+        assert f"oauth-proxy {command or ''}" in line
+        for known in re.findall(r"oauth-proxy ([a-z-]+)", line):
+            assert known in COMMANDS
     if command is None:
-        assert re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE) == sorted(COMMANDS)
+        assert re.findall(r"^  ([a-z][a-z-]+)  ", done.stdout, re.MULTILINE) == sorted(COMMANDS)
+        assert "...\n" not in done.stdout.partition("Commands:")[2]
 
 
 def test_the_version_is_told() -> None:
@@ -89,6 +97,12 @@ def test_every_problem_of_a_file_is_a_line_with_its_place(command: str, tmp_path
     assert any(line.startswith("proxy.yaml:2:1: ") and "(did you mean 'frameio'?)" in line for line in lines), (
         lines
     )
+
+
+def test_of_a_file_that_is_wrong_throughout_the_first_problems_are_told(tmp_path: Path) -> None:
+    (tmp_path / "proxy.yaml").write_text("".join(f"key{n}: x\n" for n in range(100)) + "listen: 127.0.0.1:1\n")
+    lines = said_here("check", "proxy.yaml", folder=tmp_path).stderr.splitlines()
+    assert (len(lines), lines[-1]) == (51, "and 55 more")
 
 
 def test_check_shows_what_is_in_effect_and_no_secret(tmp_path: Path) -> None:

@@ -74,6 +74,22 @@ STRANGERS: list[tuple[str, str, dict[str, str], int]] = [
     ("GET", "http://elsewhere.example/open", {}, 421),
     ("GET", "open", {}, 400),
     ("TRACE", "/open", {}, 405),
+    ("CONNECT", "/open", {}, 405),
+    ("CONNECT", "elsewhere.example:443", {}, 405),
+    ("CONNECT", "http://elsewhere.example/", {}, 400),
+    ("OPTIONS", "*", {}, 400),
+    ("GET", "*", {}, 400),
+    ("BREW", "/open", {}, 400),
+    ("get", "/open", {}, 400),
+    ("PRI", "*", {}, 400),
+    ("GET", "", {}, 400),
+    ("GET", "/op en", {}, 400),
+    ("GET", "/open\r\nX-A: b", {}, 505),
+    ("GET", "/\x1b[31mopen", {}, 400),
+    ("GET", "/\u00fc", {}, 400),
+    ("GET", "/" + "a" * 17000, {}, 414),
+    ("GET", "/open", {"X_Long": "a" * 66000}, 431),
+    ("GET", "/open", {"Transfer_Encoding": "a", "Content_Length": "1"}, 400),
     ("GET", "/oauth2/nothing", {}, 404),
     ("DELETE", "/oauth2/sign_in", {}, 405),
     ("GET", "/oauth2/sign_in", {}, 200),
@@ -213,7 +229,7 @@ def test_rules_of_groups_of_deny_and_of_an_upstream_are_told(
 def test_no_secret_and_no_control_is_told(tmp_path: Path) -> None:
     text = told(
         tmp_path,
-        *("GET", "/\x1b[31mx", "--as", "jo@studio.example.com"),
+        *("GET", "/x", "--as", "jo@studio.example.com\x1b[31m"),
         *("--header", "Cookie: theme=dark; __Host-oauth_proxy=1.sealed", "--header", "Authorization: Bearer abc"),
     )
     assert rows(text, "header")[-2] == "X-Key: <from a variable> (proxy.yaml:22)"

@@ -19,7 +19,7 @@ from tests.support.places import ROOT
 PACKAGE = ROOT / "oauth_proxy"
 LONGEST = 300
 ROOMS_OF = {
-    "click": {"cli", "inquiries", "migration"},
+    "click": {"cli", "inquiries", "beginnings", "migration"},
     "cryptography": {"assertions", "certificates", "seal"},
     "httptools": {"upstream"},
     "jinja2": {"pages", "demo"},

@@ -348,6 +348,38 @@ authenticated_emails_file = "{tmp_path}/emails"
 
 
 @pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("jo@example.net\nMia@Example.net\r\n\n# who left: al@example.net\n", None),
+        ("\ufeffjo@example.net", None),
+        ("# nobody yet", None),
+        ("jo@example.net\n*@example.net\n", "emails_file would let in others by the file"),
+        ("jo@example.net # since May\n", "emails_file would let in others by the file"),
+        ("jo@example.net,Jo\n", "emails_file does not take the file (line 1 of the file: "),
+        ('"jo@example.net"\n', "emails_file does not take the file (line 1 of the file: "),
+        ("jo@localhost\nmia@example.net\n", "emails_file does not take the file (line 1 of the file: "),
+        ("", "emails_file does not take the file (the file is empty"),
+    ],
+)
+def test_a_file_of_addresses_stays_a_file_where_it_means_the_same(
+    lines: str, why: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "emails").write_text(lines, newline="")
+    new, said = carried(tmp_path, f'authenticated_emails_file = "{tmp_path}/emails"')
+    is_file = new["access"]["allow"] == [{"emails_file": f"{tmp_path}/emails"}]
+    assert is_file is (why is None), new["access"]
+    assert (why or "the file is read as it is, and again when it changes") in " ".join(said.split())
+    if why:
+        assert "*@" not in str(new["access"]["allow"])
+
+
+def test_a_long_file_of_addresses_is_carried_over_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "emails").write_text("".join(f"jo{n}@example.net\n" for n in range(3000)))
+    new, _ = carried(tmp_path, f'authenticated_emails_file = "{tmp_path}/emails"')
+    assert new["access"]["allow"] == [{"emails_file": f"{tmp_path}/emails"}]
+
+
+@pytest.mark.parametrize(
     "config",
     [
         'email_domains = ["*"]',

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import re
 import socket
 import sqlite3
 import ssl
@@ -20,15 +21,19 @@ import pytest
 import yaml
 from aiohttp import web
 
+from oauth_proxy.clock import Clock as Ours
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
+from oauth_proxy.identity import Identity, Session, Tokens
+from oauth_proxy.memory import memory_for
 from oauth_proxy.online import Finding, checked, findings
 from oauth_proxy.settings import Settings, parse
 from tests.support.certificates import Authority
 from tests.support.command import COMMAND, said
 from tests.support.processes import MachineClock
 from tests.support.proxy import SECRET, Clock, a_secret, free_port, on_stage, serving, settings_tree
+from tests.support.redis import needs_redis, redis_server
 
 SITE = "http://localhost"
 
@@ -321,6 +326,81 @@ async def test_a_store_is_tried_and_one_that_is_not_there_yet_is_not_made(tmp_pa
         assert not await here.find()
         assert here.of("store").means.startswith("is not reached: ")
         assert "the-password" not in repr(here.told)
+
+
+async def kept(here: Scene, *, ends: bool = True) -> None:
+    """A proxy of this configuration has seen somebody, and has signed somebody else out."""
+    memory = memory_for(here.settings(), Ours())
+    await memory.follow()
+    now = time.time()
+    session = Session("an-id", Identity("u-jo"), Tokens("a-token", now, now + 3600), now, now)
+    await memory.remember(session)
+    await memory.note(session, now)
+    if ends:
+        await memory.end_user("somebody-else")
+    assert memory.trouble is None, memory.cause
+    await memory.close()
+
+
+@needs_redis
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_records_of_another_version_or_secret_are_found_and_none_is_written(
+    kind: str, tmp_path: Path
+) -> None:
+    async with scene() as here, redis_server() as redis:
+        store = redis.url if kind == "redis" else f"sqlite:{tmp_path}/sessions.db"
+        here.tree["session"]["store"] = store
+        await kept(here)
+        assert await here.find(), here.told
+        assert here.of("store").means == (
+            "can be read and written, and 3 records were looked at: they are of this version and secret."
+        )
+        ours = here.tree["session"]["secret"]
+        here.tree["session"]["secret"] = a_secret()
+        for _ in range(2):  # what another secret's proxy asks leaves nothing behind
+            assert not await here.find()
+            assert here.of("store").means == "has 3 of 3 records by another session.secret."
+        here.tree["session"]["secret"] = [here.tree["session"]["secret"], *ours]
+        assert await here.find(), "a secret that is being replaced still opens them"
+        with pytest.MonkeyPatch.context() as another_version:
+            another_version.setattr("oauth_proxy.memory.records._VERSION", 99)
+            await kept(here, ends=False)
+        assert not await here.find()
+        assert re.fullmatch(r"has 1 of [34] records by another version of the proxy\.", here.of("store").means)
+
+
+@needs_redis
+async def test_a_redis_that_would_forget_and_one_that_does_not_say_are_told_apart() -> None:
+    policy = ("--maxmemory-policy", "allkeys-lru")
+    async with scene() as here, redis_server(*policy) as redis:
+        here.tree["session"]["store"] = redis.url
+        assert not await here.find()
+        assert here.of("store").means == (
+            "forgets sign-outs when its memory is full: maxmemory-policy is allkeys-lru."
+        )
+        async with redis.client() as client:
+            await client.execute_command("ACL", "SETUSER", "default", "-info")
+        assert await here.find(), here.told
+        assert here.of("store").means == "can be read and written, and is empty."
+
+
+async def test_a_file_on_a_file_system_of_the_network_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path.stat().st_dev  # noqa: ASYNC240 a folder of the test's own
+    mounts = tmp_path / "mountinfo"
+    where = f"{os.major(device)}:{os.minor(device)}"
+    for kind, is_told in (("ext4", False), ("nfs4", True), ("fuse.sshfs", True), ("fuse.lxcfs", False)):
+        mounts.write_text(f"1 0 0:0 / / rw - ext4 /dev/x rw\n2 1 {where} / /x rw shared:1 - {kind} a:/b rw\n")
+        monkeypatch.setattr("oauth_proxy.memory.place._MOUNTS", mounts)
+        async with scene() as here:
+            here.tree["session"]["store"] = f"sqlite:{tmp_path}/sessions.db"
+            for _ in range(2):
+                assert await here.find() is not is_told, here.told
+                if is_told:
+                    assert here.of("store").means.startswith(f"lies on a network's file system ({kind}), ")
+                await kept(here)
+        (tmp_path / "sessions.db").unlink()
 
 
 @pytest.mark.parametrize(

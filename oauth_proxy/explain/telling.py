@@ -4,7 +4,7 @@ The law: nothing here decides. Every sentence is about what the code that serves
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import time
 
 from oauth_proxy.assembly import access_for, cookies_for, door_for, email_paths, routes_for, upstreams_for
@@ -22,6 +22,7 @@ from oauth_proxy.outcomes import STRANGER, Visit
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import RequestHeaders
 from oauth_proxy.responses import start_url
+from oauth_proxy.server import head_of
 from oauth_proxy.settings import Lines, Rule, Settings
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
@@ -88,9 +89,11 @@ async def explained(settings: Settings, lines: Lines, question: Question) -> str
     sent = list(question.headers)
     if not any(name.lower() == b"host" for name, _ in sent):
         sent.insert(0, (b"Host", settings.host.encode("ascii")))
-    fields = RequestHeaders(sent)
     story = _Story()
     try:
+        head = head_of(_written_out(question, sent))
+        fields = RequestHeaders(head.raw_headers)
+        question = replace(question, method=head.method, target=head.path)
         teller = _Teller(settings, lines, question, story, door, upstreams, fields, cookies.read(fields))
         teller.tell()
     except ProxyError as error:
@@ -98,6 +101,12 @@ async def explained(settings: Settings, lines: Lines, question: Question) -> str
     finally:
         await upstreams.close()
     return str(story)
+
+
+def _written_out(question: Question, sent: Sequence[Line]) -> bytes:
+    """The question as the bytes of a request (RFC 9112)."""
+    first = f"{question.method} {question.target} HTTP/1.1".encode("utf-8", "surrogateescape")
+    return b"\r\n".join([first, *(name + b": " + value for name, value in sent), b"", b""])
 
 
 @dataclass(slots=True)

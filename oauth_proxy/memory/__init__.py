@@ -2,7 +2,22 @@
 
 from oauth_proxy.memory.bell import Bell
 from oauth_proxy.memory.memory import Memory, Note
-from oauth_proxy.memory.opening import import_home, memory_for
+from oauth_proxy.memory.opening import home_for, import_home, memory_for
+from oauth_proxy.memory.place import remote_filesystem_hazard
 from oauth_proxy.memory.revocations import Revocation, Revocations
+from oauth_proxy.memory.survey import NotReached, Survey, surveyed
 
-__all__ = ["Bell", "Memory", "Note", "Revocation", "Revocations", "import_home", "memory_for"]
+__all__ = [
+    "Bell",
+    "Memory",
+    "NotReached",
+    "Note",
+    "Revocation",
+    "Revocations",
+    "Survey",
+    "home_for",
+    "import_home",
+    "memory_for",
+    "remote_filesystem_hazard",
+    "surveyed",
+]

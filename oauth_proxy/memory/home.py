@@ -29,6 +29,13 @@ class Record(NamedTuple):
     lasts: float
 
 
+class Hazard(NamedTuple):
+    """What could make a home lose what it is told, and what to do about it; two sentences."""
+
+    means: str
+    advice: str
+
+
 class Home(Protocol):
     """A place for the state that processes share."""
 
@@ -79,6 +86,10 @@ class Home(Protocol):
 
     async def news(self) -> tuple[object, list[str], bool]:
         """The id of the content, the sealed ends since the last call, and whether there may be more."""
+        ...
+
+    async def hazard(self) -> Hazard | None:
+        """What could make it lose what it is told, as far as it says."""
         ...
 
     async def close(self) -> None:

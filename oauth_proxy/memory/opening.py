@@ -10,6 +10,7 @@ from oauth_proxy.memory.bell import Bell
 from oauth_proxy.memory.home import Home
 from oauth_proxy.memory.memory import LARGEST, Memory
 from oauth_proxy.memory.process import ProcessHome
+from oauth_proxy.memory.records import Records
 from oauth_proxy.seal import Sealer
 from oauth_proxy.settings import Redis, Settings, Sqlite
 
@@ -22,12 +23,26 @@ def memory_for(settings: Settings, clock: Clock, private: Path | None = None, be
 
     Raises ConfigurationError for a file that cannot be used, and if the redis package is not installed.
     """
-    session = settings.session
-    # Proxies that share a cookie share the records of its sessions.
-    site = f"oauth-proxy:{session.cookie.domain or settings.host}:{session.cookie.name}"
-    sealer = Sealer(session.keys, "memory", limit=LARGEST)
+    session, site, sealer = settings.session, _site(settings), _sealer(settings)
     home = _home(settings, site, clock, private)
     return Memory(home, sealer, site, clock, session.lifetime, session.idle, bell or Bell())
+
+
+def home_for(settings: Settings, clock: Clock) -> tuple[Home, Records]:
+    """The home that `session.store` names, and what opens its records. Raises as `memory_for` does."""
+    site = _site(settings)
+    home = _home(settings, site, clock, None)
+    return home, Records(_sealer(settings), site, home.name)
+
+
+def _site(settings: Settings) -> str:
+    """Proxies that share a cookie share the records of its sessions."""
+    cookie = settings.session.cookie
+    return f"oauth-proxy:{cookie.domain or settings.host}:{cookie.name}"
+
+
+def _sealer(settings: Settings) -> Sealer:
+    return Sealer(settings.session.keys, "memory", limit=LARGEST)
 
 
 def import_home(settings: Settings) -> None:

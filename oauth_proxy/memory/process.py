@@ -105,6 +105,9 @@ class ProcessHome:
         """Nothing: there is no other process."""
         return self.name, [], False
 
+    async def hazard(self) -> None:
+        """Nothing: it ends with the process, as everybody knows."""
+
     async def close(self) -> None:
         """Do nothing."""
 

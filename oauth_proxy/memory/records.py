@@ -7,7 +7,7 @@ version, which this release does not read.
 import json
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from oauth_proxy.memory.home import NONSENSE, Record
 from oauth_proxy.seal import Sealer, Unsealable
@@ -61,6 +61,18 @@ class Records:
             self._complaints.add(why)
             log.error("%s holds what this proxy %s", self._home, why)
         return None
+
+    def judged(
+        self, sealed: str, key: str, read: Callable[[bytes], object]
+    ) -> Literal["ours", "version", "secret"]:
+        """Whether this is ours, or another version's or another secret's; nothing is logged."""
+        try:
+            read(self._sealer.open(sealed, f"{self._site}:{key}"))
+        except Unsealable:
+            return "secret"
+        except NONSENSE:
+            return "version"
+        return "ours"
 
     def complain_again(self) -> None:
         """Log the next failure again."""

@@ -9,9 +9,9 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from oauth_proxy.memory.home import BATCH, DEADLINE, NONSENSE, Record
+from oauth_proxy.memory.home import BATCH, DEADLINE, NONSENSE, Hazard, Record
 from oauth_proxy.settings import Redis as Where
 
 _AT_ONCE = 32
@@ -19,6 +19,7 @@ _AT_ONCE = 32
 _PATIENCE = 5.0
 """Seconds for one reply, including the wait for a connection and for the cluster's node list."""
 _EPOCH_BYTES = 8
+_KEEPS = "noeviction"
 
 # A process that was disconnected for a while must not replace a newer record with an older one.
 _PUT = """
@@ -142,6 +143,23 @@ class RedisHome:
             sealed.append(_text(fields[b"sealed"]))
             self._read_to = at
         return epoch, sealed, bool(items)
+
+    async def hazard(self) -> Hazard | None:
+        """Whether it evicts what it holds when its memory is full: sign-outs would be forgotten."""
+        try:
+            told = await self._asked(self._client.info, "memory")
+        except ResponseError:  # an ACL, or a service that does not tell
+            return None
+        nodes = [each for each in told.values() if isinstance(each, dict)] or [
+            told
+        ]  # a cluster tells of each node
+        policies = {str(each.get("maxmemory_policy", _KEEPS)) for each in nodes} - {_KEEPS}
+        if not policies:
+            return None
+        return Hazard(
+            f"forgets sign-outs when its memory is full: maxmemory-policy is {', '.join(sorted(policies))}.",
+            f"Set maxmemory-policy {_KEEPS} there, or give the proxy a Redis of its own.",
+        )
 
     async def close(self) -> None:
         """Close all connections."""

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from oauth_proxy.clock import MOST_AHEAD
 from oauth_proxy.memory.file import Identity, Unusable, abandon, found, logs, made, opened, prepared, tried
-from oauth_proxy.memory.home import BATCH, NONSENSE, Record
+from oauth_proxy.memory.home import BATCH, NONSENSE, Hazard, Record
+from oauth_proxy.memory.place import remote_filesystem_hazard
 
 T = TypeVar("T")
 
@@ -158,6 +159,10 @@ class SqliteHome:
         if rows:
             self._read_to = rows[-1][0]
         return epoch, [sealed for _, sealed in rows], len(rows) == BATCH
+
+    async def hazard(self) -> Hazard | None:
+        """Whether it lies where other machines have it too."""
+        return await self.asked(lambda _: remote_filesystem_hazard(self._path))
 
     async def close(self) -> None:
         """Close the file after the pending work is done."""

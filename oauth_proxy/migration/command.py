@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class Around(Protocol):
@@ -16,7 +17,11 @@ class Around(Protocol):
         ...
 
 
-@click.argument("given", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [-- FLAGS...]")
+def _files(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    return [CompletionItem(begun, type="file")]
+
+
+@click.argument("given", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [-- FLAGS...]", shell_complete=_files)
 @click.option("--alpha-config", type=click.Path(path_type=Path), help="Its alpha configuration, YAML.")
 @click.option(
     "--api",
@@ -31,10 +36,6 @@ def migrate(around: Around, given: tuple[str, ...], alpha_config: Path | None, a
 
     Reads FILE (oauth2-proxy.cfg), what else oauth2-proxy reads (OAUTH2_PROXY_... in the environment), and its
     FLAGS. What cannot be carried over is a comment in the file, and is listed on standard error.
-
-    \b
-    oauth-proxy migrate oauth2-proxy.cfg > oauth-proxy.yaml
-    oauth-proxy migrate -- --upstream=http://127.0.0.1:3000 --email-domain=a.com
     """
     from oauth_proxy.migration.carrying import migrated
 

@@ -4,14 +4,17 @@ Law: where oauth2-proxy asked for more than an email address, nobody is let in b
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from oauth_proxy.migration.draft import Draft
 from oauth_proxy.migration.names import RESTRICTING, RESTRICTING_ALPHA
 from oauth_proxy.migration.sources import Theirs
-from oauth_proxy.settings import Refused, parse_email_pattern, quoted
+from oauth_proxy.settings import Refused, parse_email_pattern, quoted, read_email_list
+
+Rule = dict[str, str]
+"""A rule of access as the file has it."""
 
 _NOBODY = "nobody@not-decided.invalid"
 _MOST = 2000
@@ -19,14 +22,21 @@ _MOST = 2000
 
 def carry_entry(theirs: Theirs, draft: Draft) -> None:
     """Write access.allow; where nobody can be let in for certain, it names a mailbox that cannot exist."""
-    rules = list(dict.fromkeys([*_domains(theirs, draft), *_mailboxes(theirs, draft)]))
+    rules: list[Rule] = []
+    for rule in (*_domains(theirs, draft), *_mailboxes(theirs, draft)):
+        if rule not in rules:
+            rules.append(rule)
     narrowing = [theirs.name(key) for key in sorted(RESTRICTING) if _narrows(theirs, key)]
     narrowing += [f"providers: {key}" for key in sorted(set(_restrictions(theirs.alpha.get("providers"))))]
     if narrowing:
         draft.left(
             "access", narrowing, "Frame.io knows nothing of these groups, so nobody is let in by email alone"
         )
-        meant = f", or just the email rules: {', '.join(rules)}" if rules else ""
+        meant = (
+            f", or just the email rules: {', '.join(value for rule in rules for value in rule.values())}"
+            if rules
+            else ""
+        )
         draft.to_do("access", "allow", f"write whom you mean: account: with a Frame.io account's UUID{meant}")
         rules = []
     elif not rules:
@@ -35,7 +45,7 @@ def carry_entry(theirs: Theirs, draft: Draft) -> None:
         draft.part(
             "access", "email", "an address is believed as Frame.io's profile has it; nobody else verifies it"
         )
-    draft.put([{"email": rule} for rule in rules or [_NOBODY]], "access", "allow")
+    draft.put(rules or [{"email": _NOBODY}], "access", "allow")
 
 
 def _narrows(theirs: Theirs, key: str) -> bool:
@@ -54,7 +64,7 @@ def _restrictions(node: Any) -> Iterator[str]:
             yield from _restrictions(value)
 
 
-def _domains(theirs: Theirs, draft: Draft) -> Iterator[str]:
+def _domains(theirs: Theirs, draft: Draft) -> Iterator[Rule]:
     name = theirs.name("email_domains")
     for domain in theirs.items("email_domains"):
         if domain == "*":
@@ -70,39 +80,64 @@ def _domains(theirs: Theirs, draft: Draft) -> Iterator[str]:
         yield from _accepted(pattern, f"{name} {quoted(domain)}", draft)
 
 
-def _mailboxes(theirs: Theirs, draft: Draft) -> Iterator[str]:
-    """The first word of each line of authenticated_emails_file, as oauth2-proxy reads it."""
+def _mailboxes(theirs: Theirs, draft: Draft) -> Iterator[Rule]:
+    """The file of addresses, if we read in it just what oauth2-proxy does; else each address."""
     name, path = theirs.name("authenticated_emails_file"), theirs.text("authenticated_emails_file")
     if not path:
         return
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, skipinitialspace=True)
-            found = [row[0].strip() for row in rows if row and not row[0].startswith("#")]
+        found = _first_words(Path(path))
     except (OSError, UnicodeDecodeError, csv.Error):
         draft.left(
             "access", name, "the file cannot be read here, so nobody in it is let in; run migrate beside it"
         )
         return
+    why = _why_not_as_it_is(Path(path), found)
+    if why is None:
+        draft.part(
+            "access",
+            name,
+            "the file is read as it is, and again when it changes; a line such as *@example.com, by which nobody "
+            "was let in, lets a whole domain in here",
+        )
+        yield {"emails_file": str(Path(path).absolute())}
+        return
     if len(found) > _MOST:
-        draft.left("access", name, f"it holds more than {_MOST} addresses, so nobody in it is let in")
+        draft.left("access", name, f"{why}, and holds more than {_MOST} addresses, so nobody in it is let in")
         return
     for number, mailbox in enumerate(filter(None, found), 1):
         if mailbox.startswith("*"):
             draft.left("access", f"{name} entry {number}", "it is no mailbox, so nobody is let in by it")
             continue
         yield from _accepted(mailbox, f"{name} entry {number}", draft)
-    draft.part(
-        "access",
-        name,
-        "its addresses stand here as they were; emails_file: PATH is for a file that is read again",
-    )
+    draft.part("access", name, f"its addresses stand here as they were, because {why}")
 
 
-def _accepted(pattern: str, name: str, draft: Draft) -> Iterator[str]:
+def _first_words(path: Path) -> list[str]:
+    """The first word of each line, as oauth2-proxy reads them. Raises OSError, UnicodeDecodeError, csv.Error."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, skipinitialspace=True)
+        return [row[0].strip() for row in rows if row and not row[0].startswith("#")]
+
+
+def _why_not_as_it_is(path: Path, found: Iterable[str]) -> str | None:
+    """Why `emails_file` would not let in just those whom oauth2-proxy found in the file; None if it would."""
+    try:
+        ours = read_email_list(path).patterns
+    except Refused as refused:
+        return f"emails_file does not take the file ({refused.message})"
+    mailboxes = [each for each in found if each and not each.startswith("*")]
+    try:
+        same = ours == {parse_email_pattern(each) for each in mailboxes}
+    except Refused:
+        same = False
+    return None if same else "emails_file would let in others by the file: a line has more in it than an address"
+
+
+def _accepted(pattern: str, name: str, draft: Draft) -> Iterator[Rule]:
     try:
         parse_email_pattern(pattern)
     except Refused as refused:
         draft.left("access", name, f"nobody is let in by it: {refused.message}")
     else:
-        yield pattern
+        yield {"email": pattern}

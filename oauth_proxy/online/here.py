@@ -1,7 +1,6 @@
 """Checks of this machine: the certificates, the addresses to listen on, and the store."""
 
 import asyncio
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,12 +8,11 @@ from urllib.parse import urlsplit
 
 from oauth_proxy import control
 from oauth_proxy.certificates import Certificate, Unusable, read_certificate, require_key_of
-from oauth_proxy.clock import Clock
 from oauth_proxy.errors import AddressUnavailable, ConfigurationError
-from oauth_proxy.memory import memory_for
-from oauth_proxy.online.findings import Check, Finding, said, well, wrong
+from oauth_proxy.online.findings import Check, Finding, well, wrong
 from oauth_proxy.online.lookups import apart
-from oauth_proxy.settings import Listen, Settings, Sqlite, Tls
+from oauth_proxy.online.store import store_found
+from oauth_proxy.settings import Listen, Settings, Tls
 from oauth_proxy.sockets import require_free
 
 _PATIENCE = 5.0
@@ -37,7 +35,7 @@ class LocalChecks:
             yield Check("certificates", self._certificates)
         yield Check("listeners", self._ports)
         if self._settings.session.store != "cookie":
-            yield Check("store", self._store)
+            yield Check("store", partial(store_found, self._settings))
 
     async def _certificates(self) -> Sequence[Finding]:
         findings: list[Finding] = []
@@ -99,30 +97,3 @@ class LocalChecks:
                 return await control.is_running(self._settings)
         except TimeoutError:
             return False
-
-    async def _store(self) -> Sequence[Finding]:
-        """Whether the store can be read and written, and has a format that this version knows."""
-        store = self._settings.session.store
-        subject = f"store {store}"
-        if isinstance(store, Sqlite) and not store.path.exists():
-            if os.access(store.path.parent, os.W_OK | os.X_OK):
-                return well(subject, "is not there yet, and can be made.")
-            advice = "Make the folder, for the user the proxy runs as."
-            return wrong(subject, f"cannot be made: {store.path.parent} cannot be written to.", advice)
-        try:
-            memory = await apart(partial(memory_for, self._settings, Clock()))
-        except ConfigurationError as error:
-            return wrong(subject, f"cannot be used: {error.problems[0]}.", "Mend it, or name another one.")
-        try:
-            await memory.follow()
-            trouble = memory.cause if memory.trouble else None
-        except OSError as error:
-            trouble = said(error)
-        finally:
-            await memory.close()
-        if trouble is not None:
-            advice = (
-                "Is it running, and are host, port and password right? Sessions go on without it, but see less."
-            )
-            return wrong(subject, f"is not reached: {trouble}.", advice)
-        return well(subject, "answers, and what it holds is of this version.")

@@ -18,7 +18,7 @@ from oauth_proxy.process.crew import Forked, Generation, Worker
 from oauth_proxy.process.gathering import Gatherings
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
-from oauth_proxy.process.succession import Succession
+from oauth_proxy.process.succession import Asker, Succession
 from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import Wakeups
 from oauth_proxy.settings import Loaded
@@ -122,7 +122,7 @@ class Parent:
                 case "gather":
                     self._gatherings.begin(worker, message, self._workers())
                 case "reload":
-                    self._succession.reload((worker, message["id"]))
+                    self._succession.reload(Asker(worker, message["id"], message["operator"]))
                 case "prepared" | "serving" as state:
                     worker.advance(state)
                     self._succession.advanced(worker)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from oauth_proxy.process.crew import Worker
-from oauth_proxy.telemetry import process_metrics, snapshot
+from oauth_proxy.telemetry import LOST, process_metrics, snapshot
 
 
 class Status:
@@ -15,6 +15,8 @@ class Status:
     def __init__(self, workers: Callable[[], Iterable[Worker]] = tuple) -> None:
         self.generation = 0
         self.restarts = 0
+        self.audit_lost = 0
+        """Lines of the audit stream that the parent could not write."""
         self.is_stopping = False
         self._workers = workers
         self._reloads = {"success": 0, "failure": 0}
@@ -64,6 +66,10 @@ class Status:
             [
                 *("oauth_proxy_worker_restarts", "Workers that died and were replaced.", "counter"),
                 [["oauth_proxy_worker_restarts_total", [], self.restarts]],
+            ],
+            [
+                *("oauth_proxy_audit_lines_lost", LOST, "counter"),
+                [["oauth_proxy_audit_lines_lost_total", [], self.audit_lost]],
             ],
             ["oauth_proxy_reloads", "Reloads, by how they ended.", "counter", reloads],
             _gauge(

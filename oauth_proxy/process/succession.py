@@ -6,6 +6,7 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.outlet import Outlet
@@ -26,6 +27,14 @@ MOST_LEAVING = 16
 
 _READING = 10
 """Seconds for the configuration and the files that it names to be read: a pipe, or a far file system, may hang."""
+
+
+class Asker(NamedTuple):
+    """A worker that waits for the outcome of a reload, the number of its question, and for whom it asks."""
+
+    worker: Worker
+    number: int
+    operator: str
 
 
 class Succession:
@@ -57,9 +66,9 @@ class Succession:
         self._supervisor = supervisor
         self._status = status
         self._watching = Watching()
-        self._asked: list[tuple[Worker, int]] = []
-        """The workers that wait for the outcome of the reload, each with the number of its question."""
-        self._asked_later: list[tuple[Worker, int]] = []
+        self._asked: list[Asker] = []
+        """Those that wait for the outcome of the reload."""
+        self._asked_later: list[Asker] = []
         """Those that have asked during a reload: they wait for the next one."""
         self._accepting: set[Worker] | None = None
         """The workers of the generation before that still accept connections, while a reload waits for them."""
@@ -85,7 +94,7 @@ class Succession:
         except ConfigurationError as error:
             self.fail(error.problems, passing=isinstance(error, MayPass))
 
-    def reload(self, *asker: tuple[Worker, int]) -> None:
+    def reload(self, *asker: Asker) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""
         if self.coming is not None or self._accepting is not None:
             self._must_reload = True
@@ -193,9 +202,12 @@ class Succession:
         """Write to the audit stream. It is opened for the moment: this process keeps no file."""
         try:
             audit = audit_for(settings.log, self._log_to)
-            audit.note(event, "operator", why)
+            operators = ", ".join(dict.fromkeys(each.operator for each in self._asked if each.operator))
+            audit.note(event, "operator", why, operator=operators)
             audit.close()
+            self._status.audit_lost += audit.lost
         except ConfigurationError as error:
+            self._status.audit_lost += 1
             log.error("%s", error)  # noqa: TRY400 an expected failure: no traceback
 
     def _finish(self) -> None:
@@ -213,7 +225,7 @@ class Succession:
         self._reload_again()
 
     def _reply(self, problems: list[str]) -> None:
-        for worker, number in self._asked:
+        for worker, number, _ in self._asked:
             worker.send({"do": "hear", "id": number, "content": problems})
         self._asked.clear()
 

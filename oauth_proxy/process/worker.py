@@ -83,9 +83,9 @@ class Line:
             told: list[Any] = await self._ask("gather", topic=topic, sent=sent)
             return told
 
-    async def reload(self) -> list[str]:
+    async def reload(self, operator: str = "") -> list[str]:
         """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
-        problems: list[str] = await self._ask("reload")
+        problems: list[str] = await self._ask("reload", operator=operator)
         return problems
 
     async def _line(self) -> bytes:

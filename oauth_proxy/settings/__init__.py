@@ -22,6 +22,7 @@ from oauth_proxy.settings.addresses import (
 from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.emails import EmailList, EmailPattern, parse_email_pattern, read_email_list
+from oauth_proxy.settings.first import Answers, first_file
 from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_name, parse_header_template
 from oauth_proxy.settings.lines import Lines
@@ -34,7 +35,7 @@ from oauth_proxy.settings.pages import Pages
 from oauth_proxy.settings.problems import Refused, quoted
 from oauth_proxy.settings.proxies import Proxies, Proxy
 from oauth_proxy.settings.scalars import write_duration
-from oauth_proxy.settings.session import Cookie, Session
+from oauth_proxy.settings.session import Cookie, Session, fresh_secret
 from oauth_proxy.settings.stores import Redis, Sqlite, Store, parse_store
 from oauth_proxy.settings.tls import Pair, Tls
 
@@ -43,6 +44,7 @@ __all__ = [
     "DEFAULT_SCOPES",
     "Access",
     "Admin",
+    "Answers",
     "AuditTo",
     "Cookie",
     "EmailList",
@@ -79,6 +81,8 @@ __all__ = [
     "changes",
     "effective",
     "expanded",
+    "first_file",
+    "fresh_secret",
     "load",
     "load_with_files",
     "load_with_lines",

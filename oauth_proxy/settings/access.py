@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
+from oauth_proxy.settings import hints
 from oauth_proxy.settings.addresses import OUR_ROUTES, parse_plain_path
 from oauth_proxy.settings.emails import EmailPattern, parse_email_pattern, read_email_list
 from oauth_proxy.settings.fields import FromText, Section, reading
@@ -127,7 +128,7 @@ def parse_rule(written: object) -> "Rule":
         return Everyone()
     key, value, role = _parse_mapping(written)
     if not isinstance(value, str):
-        raise Refused(f"one value is wanted here, not {kind(value)}")
+        raise Refused(f"one value is wanted here, not {kind(value)}; each has a rule of its own")
     if role is not None and key not in ("account", "team"):
         raise Refused("a role stands beside an account or a team")
     match key:
@@ -149,11 +150,9 @@ def _parse_mapping(written: object) -> tuple[str, object, object]:
             [(key, value)] = others.items()
             if key in _RULES[1:]:
                 return key, value, written.get("role")
-            suggestion = nearest(key, _RULES)
+            suggestion = hints.rule_of(key, value, _RULES)
     elif isinstance(written, str):
-        key, colon, value = written.partition(":")
-        suggestion = f'{key}: "{value.strip()}"' if colon else nearest(written, _RULES)
-        suggestion = f'email: "{written}"' if "@" in key else suggestion
+        suggestion = hints.rule(written, _RULES)
     keys = one_of([f"{key}:" for key in _RULES[1:]])
     raise Refused(f"a rule is everyone, or {keys} with its value", suggestion)
 
@@ -173,9 +172,14 @@ def _parse_roles(written: object) -> tuple[str, ...]:
 
 def parse_public_rule(text: str) -> PublicRule:
     """`GET /healthz`, or `/assets/*` for GET and HEAD."""
+    if text.startswith("^"):
+        raise Refused("a public rule is no regular expression, but a path, such as /healthz or /assets/*")
     method, space, path = text.partition(" ") if not text.startswith("/") else ("", "", text)
+    if method == "*" and space:
+        raise Refused(f"the method of a rule is {one_of(_METHODS)}; a path alone is GET and HEAD", path)
     if not space and method:
-        raise Refused("a public rule is a path, or a method and a path, such as GET /healthz", f"/{text}")
+        suggestion = re.sub("^(?:([A-Za-z]+)[:=]/)?", lambda match: f"{match[1]} /" if match[1] else "/", text)
+        raise Refused("a public rule is a path, or a method and a path, such as GET /healthz", suggestion)
     if method and method not in _METHODS:
         near = nearest(method, _METHODS)
         raise Refused(f"the method of a rule is {one_of(_METHODS)}", f"{near} {path}" if near else None)

@@ -66,6 +66,8 @@ def parse_upstream_url(text: str) -> UpstreamUrl:
         return UpstreamUrl(
             "unix", socket=parse_socket_path(match["socket"]), base=_parse_base(match["base"] or "")
         )
+    if text.startswith("/"):
+        raise Refused("a URL begins with http:// or https://, and a Unix socket with unix:", f"unix:{text}")
     return _parse_http(text)
 
 
@@ -207,7 +209,8 @@ def _parse_http(text: str) -> UpstreamUrl:
 
 def _refused_url(text: str) -> Refused:
     if re.match(r"[a-z][a-z0-9+.-]*://", text, re.IGNORECASE) and not re.match("https?://", text, re.IGNORECASE):
-        return Refused("a URL here begins with http:// or https://")
+        websocket = re.sub("^ws(s?)://", r"http\1://", text) if re.match("wss?://[^@]*$", text) else None
+        return Refused("a URL here begins with http:// or https://", websocket)
     if not re.match("https?:", text, re.IGNORECASE):
         return Refused("a URL begins with http:// or https://", _with_scheme(text))
     if "@" in text:

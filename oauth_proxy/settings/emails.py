@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oauth_proxy.settings.addresses import parse_domain
+from oauth_proxy.settings.content import content, is_pipe
 from oauth_proxy.settings.problems import Refused, reason
 
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'+/=?^_`{|}~.-]{1,64}")
@@ -61,9 +62,11 @@ def parse_email_pattern(text: str) -> EmailPattern:
     local, at, host = text.partition("@")
     if not at:
         suggestion = f"*@{text.removeprefix('*')}" if "." in text else None
-        raise Refused("an email pattern has one '@' in it", suggestion)
+        everybody = "; whoever has an account is the rule everyone" if text == "*" else ""
+        raise Refused(f"an email pattern has one '@' in it{everybody}", suggestion)
     if "@" in host or (local != "*" and not _LOCAL_PART.fullmatch(local)):
-        raise Refused("an email pattern is one mailbox or '*', one '@' and a domain")
+        suggestion = f"*@{host}" if not local and "@" not in host else None
+        raise Refused("an email pattern is one mailbox or '*', one '@' and a domain", suggestion)
     subdomains = host.startswith("*.")
     name = host.removeprefix("*.")
     if "*" in name:
@@ -80,16 +83,17 @@ def read_email_list(path: Path) -> EmailList:
     single byte is what a full disk leaves behind, so it is refused too; a list of nobody has a comment in it.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_LIST + 1)
-        text = content.decode("utf-8-sig")
+        if is_pipe(path):
+            raise Refused("this is a pipe, which gives its content once, and a file is wanted")
+        written = content(path, _LARGEST_LIST + 1)
+        text = written.decode("utf-8-sig")
     except OSError as error:
         raise Refused(f"the file cannot be read: {reason(error)}") from None
     except UnicodeDecodeError:
         raise Refused("the file is not UTF-8 text") from None
-    if not content:
+    if not written:
         raise Refused("the file is empty; a list of nobody has a line that begins with '#'")
-    if len(content) > _LARGEST_LIST:
+    if len(written) > _LARGEST_LIST:
         raise Refused("the file is larger than 1MiB, so it is no list of addresses")
     return EmailList(frozenset(_patterns(text.split("\n"))))
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+from oauth_proxy.settings.content import is_pipe
 from oauth_proxy.settings.problems import Refused, kind, reason
 
 T = TypeVar("T")
@@ -78,16 +79,20 @@ def reading(info: ValidationInfo) -> Reading:
 
 def split_entries(value: object) -> object:
     """A list, also if it is written as one text with an entry on each line, as in a file of rotated secrets."""
-    return value.split() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return [entry for line in value.splitlines() if (entry := line.strip())]
 
 
 def _require_file(path: Path, info: ValidationInfo) -> Path:
     absolute = reading(info).folder / path
     try:
-        with absolute.open("rb"):
-            return absolute
+        if not is_pipe(absolute):
+            with absolute.open("rb"):
+                return absolute
     except OSError as error:
         raise Refused(f"the file cannot be read: {reason(error)}") from None
+    raise Refused("this is a pipe, which gives its content once, and a file is wanted")
 
 
 def _require_folder(path: Path, info: ValidationInfo) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
+from oauth_proxy.settings import hints
 from oauth_proxy.settings.addresses import bracketed, is_ip, is_loopback, parse_host, parse_socket_path
 from oauth_proxy.settings.problems import Refused, kind, nearest
 
@@ -83,16 +84,21 @@ def parse_listener(written: object) -> Listen:
 def parse_listener_text(text: str) -> Listen:
     """`127.0.0.1:4180`, `[::1]:4180` or `unix:/run/oauth-proxy.sock`."""
     if text.startswith("unix:"):
-        return Listen(path=parse_socket_path(text.removeprefix("unix:")))
+        return Listen(path=parse_socket_path(re.sub("^unix:(//)?", "", text)))
     host, colon, port = text.rpartition(":")
     if not colon and re.fullmatch(r"[0-9]{1,5}", text):
-        raise Refused("a listener is host:port or unix:/path", f"127.0.0.1:{text}")
+        raise Refused("a listener is host:port or unix:/path", hints.listener(text))
+    if "/" in text or host == "*":
+        raise Refused("a listener is host:port or unix:/path", hints.listener(text))
+    if not colon:
+        raise Refused("the port is missing: a listener is host:port, such as 127.0.0.1:4180, or unix:/path")
     if not host and colon:
         raise Refused("a listener names its host: 127.0.0.1 for this machine, 0.0.0.0 for all", f"127.0.0.1{text}")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise Refused("a listener is host:port or unix:/path, with a port from 0 to 65535")
     if ":" in host and not re.fullmatch(r"\[[^\[\]]*\]", host):
-        raise Refused("an IPv6 address stands in brackets", f"[{host}]:{port}")
+        suggestion = f"[{host}]:{port}" if is_ip(host) else None
+        raise Refused("an IPv6 address stands in brackets", suggestion)
     return Listen(parse_host(host), int(port))
 
 

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings.access import EmailsFile
 from oauth_proxy.settings.addresses import parse_public_url
+from oauth_proxy.settings.content import text_of
 from oauth_proxy.settings.fields import Reading
 from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.model import Settings
@@ -27,12 +28,16 @@ from oauth_proxy.settings.problems import (
     nearest,
     one_of,
     quoted,
-    reason,
 )
+from oauth_proxy.settings.shapes import keys_wanted, list_wanted
 from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read
 
-_LARGEST_FILE = 1024 * 1024
 _LONGEST_SUGGESTION = 100
+_TYPOGRAPHIC = (
+    "\N{LEFT DOUBLE QUOTATION MARK}",
+    "\N{DOUBLE LOW-9 QUOTATION MARK}",
+    "\N{LEFT SINGLE QUOTATION MARK}",
+)
 _KEY = "[key]"
 """The last step of a pydantic location that means a mapping's key and not its value."""
 _MAPPING_TYPES = ("model_type", "dict_type", "mapping_type")
@@ -74,20 +79,7 @@ def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, L
 
 
 def _loaded(path: Path, environ: Mapping[str, str]) -> tuple[Settings, Source]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise ConfigurationError([f"{path}: the file cannot be read: {reason(error)}"]) from None
-    if len(content) > _LARGEST_FILE:
-        raise ConfigurationError([f"{path}: the file is larger than 1MiB, so it is not a configuration"])
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        raise ConfigurationError([f"{path}:{line}:{column}: the file is not UTF-8 text"]) from None
-    return _parsed(text, filename=str(path), environ=environ, folder=path.parent)
+    return _parsed(text_of(path), filename=str(path), environ=environ, folder=path.parent)
 
 
 def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -106,6 +98,9 @@ def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Pat
         raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems
     tree = source.tree
+    if not any(nearest(key, Settings.model_fields, similarity=0.8) for key in tree):
+        # Whatever it is, it may be private: its keys are not repeated.
+        raise ConfigurationError([f"{filename}:1:1: no key of this file is one of a configuration's"])
     url, groups = _valid_public_url(tree.get("public_url")), _groups(tree.get("access"))
     reading = Reading(folder.absolute(), url, groups, environ)
     try:
@@ -161,7 +156,8 @@ def _problems(source: Source, error: ValidationError) -> list[Problem]:
         for detail in details
         if _is_unknown_key(detail) and dotted(detail["loc"]) not in _REMOVED
     }
-    return [_problem(source, detail) for detail in details if detail["loc"] not in misspelt]
+    told = [_problem(source, detail) for detail in details if detail["loc"] not in misspelt]
+    return list(dict.fromkeys(told))  # a text with several entries, each wrong in the same way, is one problem
 
 
 def _problem(source: Source, detail: ErrorDetails) -> Problem:
@@ -176,6 +172,8 @@ def _problem(source: Source, detail: ErrorDetails) -> Problem:
         position = source.keys.get(parent, source.values[parent])
         return Problem(position, f"{quoted(dotted(key_path))} is missing")
     refused = _refused(detail)
+    if isinstance(detail["input"], str) and detail["input"].startswith(_TYPOGRAPHIC):
+        return Problem(_position(source, key_path), "quotation marks are straight in YAML: \" or '")
     suggestion = refused.suggestion
     if suggestion and (len(suggestion) > _LONGEST_SUGGESTION or not suggestion.isprintable()):
         suggestion = None
@@ -189,10 +187,9 @@ def _refused(detail: ErrorDetails) -> Refused:
     if error_type == "value_error" and isinstance(context["error"], Refused):
         return context["error"]
     if error_type == "tuple_type":
-        suggestion = f"[{value}]" if isinstance(value, str) else None
-        return Refused(f"a list is wanted here, not {kind(value)}", suggestion)
+        return list_wanted(detail["loc"], value)
     if error_type in _MAPPING_TYPES:
-        return Refused(f"keys with values are wanted here, not {kind(value)}")
+        return keys_wanted(detail["loc"], value)
     if error_type in _LENGTHS:
         return Refused(_LENGTHS[error_type])
     if error_type == "literal_error" and isinstance(value, str):

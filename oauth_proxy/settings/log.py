@@ -33,7 +33,7 @@ def parse_audit(text: str) -> AuditTo:
     if text == "syslog":
         return AuditTo("syslog")
     if "/" not in text or not text.isprintable():
-        near = nearest(text, _WORDS)
+        near = nearest(text, _WORDS) if "\\" not in text else None
         raise Refused("the audit stream goes to stderr, syslog, or a file's path, such as ./audit.log", near)
     return AuditTo("file", Path(text))
 

@@ -3,6 +3,7 @@
 A message never repeats a value. Only a suggestion may; `loading` drops it for values from a variable or a file.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -70,4 +71,15 @@ def kind(value: object) -> str:
 
 def reason(error: OSError) -> str:
     """The operating system's reason, as the end of a sentence."""
-    return (error.strerror or "the system gives no reason").lower()
+    why = (error.strerror or "the system gives no reason").lower()
+    return why + not_from_windows(error.filename) if isinstance(error, FileNotFoundError) else why
+
+
+def not_from_windows(path: object) -> str:
+    """How a path is written, as the end of a sentence about one that leads nowhere, where it is Windows'."""
+    return "; a path is written with '/', and begins with no drive" if "\\" in str(path) else ""
+
+
+def as_item(text: str) -> str:
+    """The text as an entry of a list in [ ] of YAML: between quotes unless it surely needs none."""
+    return text if re.fullmatch(r"[A-Za-z0-9/][A-Za-z0-9/._:+-]*", text) else f'"{text}"'

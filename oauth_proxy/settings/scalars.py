@@ -37,7 +37,7 @@ def parse_flag(text: str) -> bool:
 def parse_duration(text: str) -> float:
     """Seconds in `90s`, `8h`, `7d`, `1h30m` or `250ms`: more than 0, at most ten years."""
     if not re.fullmatch(_DURATION, text, re.ASCII):
-        suggestion = _with_unit(text, _MILLISECONDS, _OTHER_TIMES)
+        suggestion = _with_unit(text, _MILLISECONDS, _OTHER_TIMES) or _in_whole_units(text)
         raise Refused("a duration needs a unit, such as 90s, 15m, 8h or 7d", suggestion)
     parts = re.findall(r"(\d+)([a-z]+)", text)
     milliseconds = sum(int(number) * _MILLISECONDS[unit] for number, unit in parts)
@@ -87,11 +87,20 @@ def _parse_connections(text: str) -> int:
 def _with_unit(text: str, units: dict[str, int], others: dict[str, str]) -> str | None:
     """The number with the unit that was probably meant."""
     match = re.fullmatch(r"\s*(\d{1,9})\s*([A-Za-z]*)\s*", text, re.ASCII)
-    if not match:
+    if not match or not int(match[1]):
         return None
     known = {**{unit.lower(): unit for unit in units}, **others}
     unit = known.get(match[2].lower())
     return match[1] + unit if unit else None
+
+
+def _in_whole_units(text: str) -> str | None:
+    """The duration that was meant by weeks, or by a fraction such as 1.5h."""
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,3})?)\s*(w|d|h|m|s)[a-z]*", text, re.ASCII | re.IGNORECASE)
+    if not match:
+        return None
+    unit = {"w": 7 * _MILLISECONDS["d"], **_MILLISECONDS}[match[2].lower()]
+    return write_duration(float(match[1]) * unit / 1000) or None
 
 
 def _parse_workers(text: str) -> int:
@@ -107,6 +116,8 @@ def _write_workers(number: int) -> int | str:
 
 
 def _parse_delay(text: str) -> float:
+    if text == "0":
+        raise Refused("a duration needs a unit, such as 0s or 5s", "0s")
     return 0.0 if text == "0s" else parse_duration(text)
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import secrets
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -19,6 +20,8 @@ from oauth_proxy.settings.stores import Store
 
 _DAY = 86_400.0
 _SECRET_BYTES = 32
+_SHORTEST_TEXT = 43
+"""Characters of 32 bytes in base64 without padding."""
 _ADVICE = "`oauth-proxy secret` prints a good one"
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
@@ -32,12 +35,20 @@ def parse_session_secret(text: str) -> bytes:
         standard = text.translate(str.maketrans("-_", "+/")).rstrip("=")
         secret = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise Refused(f"a session secret is 32 random bytes in base64; {_ADVICE}") from None
+        spaces = ", without spaces" if re.search(r"\s", text) else ""
+        raise Refused(f"a session secret is 32 random bytes in base64{spaces}; {_ADVICE}") from None
+    if re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise Refused(f"a session secret is 32 random bytes in base64, and this is hexadecimal; {_ADVICE}")
     if len(secret) != _SECRET_BYTES:
         raise Refused(f"a session secret is 32 random bytes in base64, and this is {len(secret)}; {_ADVICE}")
     if _seems_chosen(text, secret):
         raise Refused(f"this session secret can be guessed, because it is not random; {_ADVICE}")
     return secret
+
+
+def fresh_secret() -> str:
+    """A new session secret: 32 random bytes in base64."""
+    return base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
 
 
 def _seems_chosen(text: str, secret: bytes) -> bool:
@@ -48,6 +59,12 @@ def _seems_chosen(text: str, secret: bytes) -> bool:
         or all(0x20 <= byte < 0x7F for byte in secret)  # words, encoded
         or text in (text.lower(), text.upper())  # words that are also base64
     )
+
+
+def _split_secrets(value: object) -> object:
+    """As `split_entries`; secrets on one line are told from a single one that has spaces in it by their length."""
+    entries = value.split() if isinstance(value, str) else []
+    return entries if entries and min(map(len, entries)) >= _SHORTEST_TEXT else split_entries(value)
 
 
 def _require_different_secrets(secrets: tuple[SecretBytes, ...]) -> tuple[SecretBytes, ...]:
@@ -140,7 +157,7 @@ class Session(Section):
         ],
         Field(min_length=1, max_length=10),
         AfterValidator(_require_different_secrets),
-        BeforeValidator(split_entries),
+        BeforeValidator(_split_secrets),
     ]
     """32 random bytes in base64 (`oauth-proxy secret`). A list rotates them: the first seals, all of them open."""
     lifetime: Duration = 7 * _DAY

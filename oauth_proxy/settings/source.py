@@ -11,7 +11,9 @@ from pathlib import Path
 
 import yaml
 
+from oauth_proxy.settings.content import content
 from oauth_proxy.settings.problems import KeyPath, Position, Problem, Refused, dotted, nearest, quoted, reason
+from oauth_proxy.settings.syntax import yaml_problem
 
 Tree = str | list["Tree"] | dict[str, "Tree"]
 
@@ -27,26 +29,10 @@ _MOST_VALUES = 10_000
 _DEEPEST = 20
 _LARGEST_SECRET = 64 * 1024
 _TOO_MUCH = f"the file holds more than {_MOST_VALUES} values, or more than {_DEEPEST} inside each other"
+_WITH_DEFAULT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)[:=?+-][^}]*\}")
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)?)")
 _NULL = ("", "~", "null", "Null", "NULL")
 _KNOWN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
-_YAML_ERRORS = {
-    "mapping values are not allowed": "a ':' cannot stand here; mend the line's indentation, or quote the text",
-    "character '\\t' that cannot": "a tab cannot stand here; YAML is indented with spaces",
-    "cannot start any token": "text that begins with this character stands in quotes",
-    "expected alphabetic or numeric": "text that begins with '*' or '&' stands in quotes",
-    "could not find expected ':'": "a ':' and a space are missing after a key, here or on the line before",
-    "expected ',' or ']'": "a ',' or a ']' is missing before this",
-    "expected ',' or '}'": "a ',' or a '}' is missing before this",
-    "expected <block end>": "this line is not indented like its neighbours",
-    "unexpected end of stream": "a quotation mark that opened before this is never closed",
-    "unknown escape character": "this escape is not known; between single quotes a backslash is only a backslash",
-    "undefined alias": "no anchor of this name stands above; text that begins with '*' stands in quotes",
-    "second occurrence": "an anchor of this name stands above already",
-    "another document": "a second document begins here; the file holds one",
-    _TOO_MUCH: _TOO_MUCH,
-}
-"""Our message for each part of PyYAML's."""
 
 
 class Unreadable(Exception):
@@ -85,7 +71,9 @@ def read(text: str, environ: Mapping[str, str], folder: Path) -> Source:
     if root is None:
         raise Unreadable((1, 1), "the file is empty")
     if not isinstance(root, yaml.MappingNode):
-        raise Unreadable(_position(root), "keys with values are wanted, such as listen: 127.0.0.1:4180")
+        raise Unreadable(
+            _position(root), f"keys with values are wanted, such as listen: 127.0.0.1:4180{_why(root)}"
+        )
     source = Source()
     source.values[()] = _position(root)
     source.tree = _Reader(source, environ, folder).mapping(root, ())
@@ -136,6 +124,10 @@ class _Reader:
             source.refuse(key_path, f"tags such as {quoted(node.tag)} have no meaning here")
             return ""
         if isinstance(node, yaml.MappingNode):
+            if node.flow_style and node.value and all(_is_unset(value) for _, value in node.value):
+                word = ", ".join(str(key.value) for key, _ in node.value)
+                source.refuse(key_path, "text that begins with '{' stands in quotes", f'"{{{word}}}"')
+                return ""
             return self.mapping(node, key_path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*key_path, index)) for index, item in enumerate(node.value)]
@@ -157,7 +149,7 @@ class _Reader:
         if dollar:
             return "$"
         if not name:
-            raise Refused("a variable is written ${NAME}, and a dollar sign $$", f"${{{bare}}}" if bare else None)
+            raise _no_variable(match.string, match.start(), bare)
         if name not in self._environ:
             near = nearest(name, self._environ, similarity=0.8)
             raise Refused(f"the environment variable {name} is not set", near)
@@ -192,15 +184,14 @@ class _Reader:
     def _content(self, path: Path, key_path: KeyPath) -> str:
         self._source.files.append(path)
         try:
-            with path.open("rb") as file:
-                content = file.read(_LARGEST_SECRET + 1)
-            text = content.decode("utf-8-sig").rstrip("\r\n")
+            written = content(path, _LARGEST_SECRET + 1)
+            text = written.decode("utf-8-sig").rstrip("\r\n")
         except OSError as error:
             self._source.refuse(key_path, f"the file cannot be read: {reason(error)}")
         except UnicodeDecodeError:
             self._source.refuse(key_path, "the file is not UTF-8 text")
         else:
-            if len(content) <= _LARGEST_SECRET:
+            if len(written) <= _LARGEST_SECRET:
                 return self._require_text(text.replace("\r\n", "\n"), key_path)
             size = f"{_LARGEST_SECRET // 1024}KiB"
             self._source.refuse(key_path, f"the file is larger than {size}, so it is not this secret")
@@ -216,7 +207,7 @@ class _Loader(yaml.BaseLoader):
         self._count += 1
         self._depth += 1
         if self._count > _MOST_VALUES or self._depth > _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=_TOO_MUCH, problem_mark=self.get_mark())
+            raise Unreadable(_at(self.get_mark()), _TOO_MUCH)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -234,22 +225,42 @@ def _parse_yaml(text: str) -> yaml.Node | None:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or loader.get_mark()
-        raise Unreadable((mark.line + 1, mark.column + 1), _yaml_message(error, text[: mark.index])) from None
+        raise Unreadable(*yaml_problem(error, mark, text)) from None
     except (ValueError, OverflowError):
         # PyYAML passes an escape such as "\UFFFFFFFF" to chr() without a check.
         raise Unreadable((loader.line + 1, loader.column + 1), "this escape is not a character") from None
 
 
-def _yaml_message(error: yaml.MarkedYAMLError, before: str) -> str:
-    problem = str(error.problem)
-    if "but got '{'" in problem and before.endswith("$"):
-        return 'between [ ] or { } a variable stands in quotes: "${NAME}"'
-    known = (message for part, message in _YAML_ERRORS.items() if part in problem)
-    return next(known, "this is not YAML that can be read")
+def _is_unset(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and not node.value
+
+
+def _no_variable(text: str, at: int, name: str | None) -> Refused:
+    """What is wrong with the dollar sign there; `name` is what follows it, if that is a name."""
+    written = "a variable is written ${NAME}, and a dollar sign $$"
+    if text.startswith("^"):
+        return Refused(f"{written}; but no text here is a regular expression")
+    with_default = _WITH_DEFAULT.match(text, at)
+    if with_default:
+        return Refused("a variable has no default here", f"${{{with_default[1]}}}")
+    return Refused(written, f"${{{name}}}" if name else None)
+
+
+def _why(root: yaml.Node) -> str:
+    """Why a text that was meant as keys and values is none, as the end of a sentence."""
+    if not isinstance(root, yaml.ScalarNode) or root.style is not None:
+        return ""
+    if not root.value.replace("\n", "").isprintable():
+        return "; there is an unusual space in this text"
+    return "; between them stand a ':' and a space" if re.match(r"[\w-]+ ?[:=]", root.value) else ""
 
 
 def _position(node: yaml.Node) -> Position:
-    return node.start_mark.line + 1, node.start_mark.column + 1
+    return _at(node.start_mark)
+
+
+def _at(mark: yaml.error.Mark) -> Position:
+    return mark.line + 1, mark.column + 1
 
 
 def _named(key_path: KeyPath) -> str:

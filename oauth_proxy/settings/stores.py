@@ -9,9 +9,10 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, ValidationInfo
 
+from oauth_proxy.settings import hints
 from oauth_proxy.settings.addresses import bracketed, parse_upstream_url
 from oauth_proxy.settings.fields import FromText, reading
-from oauth_proxy.settings.problems import Refused, one_of, reason
+from oauth_proxy.settings.problems import Refused, not_from_windows, one_of, reason
 
 Mode = Literal["single", "sentinel", "cluster"]
 Node = tuple[str, int]
@@ -102,15 +103,7 @@ def parse_store(text: str) -> "Store":
         return Sqlite(_parse_path(file["path"]))
     if re.match(r"rediss?[:+]", text, re.IGNORECASE):
         return _parse_redis(text)
-    raise Refused(f"the store is cookie, sqlite:/path/file.db or {_FORMS['single']}", _suggestion(text))
-
-
-def _suggestion(text: str) -> str | None:
-    """The store that was probably meant; None for a URL, because it can have a password in it."""
-    if "://" in text:
-        return None
-    is_path = text.startswith("/") or text.endswith((".db", ".sqlite", ".sqlite3"))
-    return f"sqlite:{text.rpartition(':')[2]}" if is_path else "cookie"
+    raise Refused(f"the store is cookie, sqlite:/path/file.db or {_FORMS['single']}", hints.store(text))
 
 
 def _parse_path(text: str) -> Path:
@@ -128,7 +121,12 @@ def _parse_path(text: str) -> Path:
 def _parse_redis(text: str) -> Redis:
     match = _REDIS.fullmatch(text)
     if not match:
-        raise Refused(f"a Redis is written {one_of(_FORMS.values())}")
+        if "@" in text:
+            raise Refused(
+                "a password stands as in redis://:password@host:6379/0, "
+                "with %40 for '@', %3A for ':' and %2F for '/' in it"
+            )
+        raise Refused(f"a Redis is written {one_of(_FORMS.values())}", hints.store(text))
     mode = cast(Mode, (match["mode"] or "single").lower())
     nodes = match["nodes"].split(",")
     if mode == "single" and len(nodes) > 1:
@@ -167,7 +165,8 @@ def _require_file_path(store: "Store", info: ValidationInfo) -> "Store":
         mode = path.stat().st_mode
     except FileNotFoundError:
         if not path.parent.is_dir():
-            raise Refused("the folder of this file is not there") from None
+            why = not_from_windows(store.path)
+            raise Refused(f"the folder of this file is not there{why}") from None
     except OSError as error:
         raise Refused(f"the file cannot be used: {reason(error)}") from None
     else:

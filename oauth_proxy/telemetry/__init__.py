@@ -1,7 +1,7 @@
 """Telemetry for operators: logs (text or JSON) and metrics."""
 
 from oauth_proxy.telemetry.access_log import AccessLog, facts
-from oauth_proxy.telemetry.audit import SILENT, Audit, AuditLine, By, Event, audit_for
+from oauth_proxy.telemetry.audit import LOST, SILENT, Audit, AuditLine, By, Event, audit_for
 from oauth_proxy.telemetry.distinct import distinct, drawn
 from oauth_proxy.telemetry.logs import (
     LEVELS,
@@ -19,6 +19,7 @@ from oauth_proxy.telemetry.traffic import Traffic
 
 __all__ = [
     "LEVELS",
+    "LOST",
     "SILENT",
     "AccessLog",
     "Audit",

@@ -3,23 +3,19 @@
 The law: a line is written as a whole or not at all, never holds a token, and what strangers can cause is bounded.
 """
 
+import errno
 import hashlib
 import json
 import logging
-import logging.handlers
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from io import TextIOWrapper
-from pathlib import Path
 from typing import Literal, TextIO
 
 from oauth_proxy.bounded import Bounded
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Session
-from oauth_proxy.outlet import Outlet, Syslog
+from oauth_proxy.outlet import LineFile, Outlet, Syslog
 from oauth_proxy.requests import Request
 from oauth_proxy.settings import Log
 from oauth_proxy.telemetry.logs import stamp
@@ -41,6 +37,8 @@ Event = Literal[
 By = Literal["visitor", "program", "tool", "provider", "operator", "proxy"]
 
 SYSLOG = "/dev/log"
+LOST = "Lines of the audit stream that could not be written."
+"""What the metric counts."""
 _MODE = 0o640
 _LONGEST = 500
 _REMEMBERED = 4096
@@ -53,7 +51,8 @@ class AuditLine:
     """A line of the audit stream; keys whose value is not known are left out.
 
     `session` is a digest, by which the lines of one session are found; it opens nothing. `subject` is what an
-    operator has named. `held_back` is how many lines like this were not written just before it.
+    operator has named, and `operator` who that is, as their own machine says. `held_back` is how many lines like
+    this were not written just before it.
     config/audit-schema.json is the JSON Schema of this.
     """
 
@@ -67,12 +66,13 @@ class AuditLine:
     trace_id: str | None = None
     session: str | None = None
     subject: str | None = None
+    operator: str | None = None
     why: str | None = None
     held_back: int | None = None
 
 
 class Audit:
-    """Writes events by `write`, which gets whole lines and raises nothing; with None, nothing is written."""
+    """Writes events by `write`, which gets whole lines and may raise OSError; with None, nothing is written."""
 
     def __init__(
         self,
@@ -83,15 +83,19 @@ class Audit:
         close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.reopen = reopen
-        """Open the file anew: it was rotated. It is noticed before each line, too."""
         self.close = close
         """Close the file; nothing is written after that."""
         self._write = write
+        self._reopen = reopen
         self._email = email
         self._allowances = Bounded[tuple[str, str], _Allowance](_REMEMBERED)
         self._together = _Allowance(*_OF_ALL)
         self._clock = clock
+        self.lost = 0
+        """Lines that could not be written, so far."""
+        self.trouble: str | None = None
+        """Why the last line could not be written; None if it could."""
+        self._lost_before = 0
 
     def note(
         self,
@@ -103,6 +107,7 @@ class Audit:
         request: Request | None = None,
         client: str | None = None,
         subject: str | None = None,
+        operator: str = "",
     ) -> None:
         """Write that this has happened, to whom (`session`), and in which `request`, or from which `client`."""
         if self._write is None:
@@ -126,10 +131,39 @@ class Audit:
             trace_id=(request.trace_id or None) if request is not None else None,
             session=hashlib.sha256(session.id.encode()).hexdigest()[:16] if session else None,
             subject=subject,
+            operator=operator[:_LONGEST] or None,
             why=why[:_LONGEST] if why is not None else None,
             held_back=held_back or None,
         )
-        self._write(json.dumps({key: value for key, value in asdict(line).items() if value is not None}) + "\n")
+        self._append(json.dumps({key: value for key, value in asdict(line).items() if value is not None}) + "\n")
+
+    def reopen(self) -> None:
+        """Open the file anew: it was rotated. It is noticed before each line, too."""
+        try:
+            self._reopen()
+        except OSError as error:
+            self._fail(error)
+
+    def _append(self, line: str) -> None:
+        """Write the line. Where that fails nobody waits for it: it is counted."""
+        if self._write is None:
+            return
+        try:
+            self._write(line)
+        except OSError as error:
+            self.lost += 1
+            self._fail(error)
+        else:
+            if self.trouble is not None:
+                log.warning("the audit stream is written again; %d lines were lost", self.lost - self._lost_before)
+                self.trouble, self._lost_before = None, self.lost
+
+    def _fail(self, error: OSError) -> None:
+        """Say in the log that lines are lost from now on, once for each cause."""
+        trouble = f"audit lines are lost: {error.strerror or error}"
+        if trouble != self.trouble:
+            self.trouble = trouble
+            log.error("%s", trouble)  # no traceback: what operators have to know is the cause
 
     def _held_back(self, event: Event, whose: str) -> int | None:
         """How many lines were held back before this one; None if this one is held back, too."""
@@ -175,56 +209,16 @@ def audit_for(settings: Log, log_to: TextIO | Outlet) -> Audit:
     try:
         if to.path is None:
             syslog = Syslog(SYSLOG, "oauth-proxy")
-            return Audit(lambda line: _guarded(syslog.write, line), email=email, close=syslog.close)
-        file = _File(to.path)
+            return Audit(syslog.write, email=email, close=syslog.close)
+        file = LineFile(to.path, _MODE)
     except OSError as error:
         raise ConfigurationError([f"log.audit: {to.path or SYSLOG} cannot be written: {error.strerror}"]) from None
-    return Audit(lambda line: _guarded(file.append, line), email=email, reopen=file.reopen, close=file.close)
-
-
-def _guarded(write: Callable[[str], None], line: str) -> None:
-    try:
-        write(line)
-    except OSError as error:
-        _lost(error)
-
-
-def _lost(error: BaseException | None) -> None:
-    """Say so in the log, where many equal lines are held back: nobody waits for the audit stream."""
-    log.error("a line of the audit stream was lost: %s", getattr(error, "strerror", None) or error)
+    return Audit(file.append, email=email, reopen=file.reopen, close=file.close)
 
 
 def _to_stream(stream: TextIO | Outlet, line: str) -> None:
+    dropped = stream.dropped if isinstance(stream, Outlet) else 0
     stream.write(line)
     stream.flush()
-
-
-class _File(logging.handlers.WatchedFileHandler):
-    """Appends, one write for each line, as several processes may have the file. A renamed one is opened anew."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8")
-
-    def append(self, line: str) -> None:
-        """Append this line. Raises OSError where the file cannot be opened anew."""
-        self.handle(logging.makeLogRecord({"msg": line.rstrip("\n")}))
-
-    def reopen(self) -> None:
-        """Let go of the file that was opened before."""
-        self.acquire()
-        try:
-            self.reopenIfNeeded()
-        finally:
-            self.release()
-
-    def _open(self) -> TextIOWrapper:
-        """Open it for owner and group only: it has names and addresses of people."""
-        return TextIOWrapper(open(self.baseFilename, "ab", opener=_opened), encoding="utf-8")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """The line could not be written."""
-        _lost(sys.exc_info()[1])
-
-
-def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags, _MODE)
+    if isinstance(stream, Outlet) and stream.dropped > dropped:
+        raise OSError(errno.EAGAIN, "nobody reads standard error")

@@ -1,5 +1,6 @@
 """All problems are reported at once, each at its position, none with the value of a variable."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,12 @@ def test_a_file_is_loaded_with_paths_beside_it(tmp_path: Path) -> None:
         (None, ": the file cannot be read: no such file or directory"),
         (b"", ":1:1: the file is empty"),
         (b"a: 1\nb: \xff", ":2:4: the file is not UTF-8 text"),
+        (b"\x7fELF\x02\x01\0\0", ": this is not a text file, so it is not a configuration"),
+        (b"services:\n  web: {image: nginx}\n", ":1:1: no key of this file is one of a configuration's"),
+        (
+            b"root:$y$j9T$s3cret:1::\njo:$y$j9T$s3cret:2::\n",
+            ":1:1: no key of this file is one of a configuration's",
+        ),
         (b"#" * (1024 * 1024 + 1), ": the file is larger than 1MiB, so it is not a configuration"),
     ],
 )
@@ -202,6 +209,75 @@ def test_a_file_that_cannot_be_read_is_told_in_one_sentence(
 
 
 def test_a_folder_is_not_a_configuration(tmp_path: Path) -> None:
+    sentence = f"{tmp_path}: this is a folder, and a file is wanted"
+    assert told_of(tmp_path) == sentence
+    (tmp_path / "oauth-proxy.yaml").touch()
+    assert told_of(tmp_path) == f"{sentence} (did you mean {tmp_path}/oauth-proxy.yaml?)"
+
+
+def test_a_file_that_this_user_may_not_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.yaml"
+    path.touch(0)
+    if os.access(path, os.R_OK):
+        assert told_of(path) == f"{path}:1:1: the file is empty"  # root may read everything
+    else:
+        assert told_of(path) == f"{path}: the file cannot be read: permission denied"
+
+
+def test_neither_an_endless_device_nor_a_huge_file_is_read_to_its_end(tmp_path: Path) -> None:
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(1024**3)
+    for path in (huge, Path("/dev/zero")):
+        assert told_of(path) == f"{path}: the file is larger than 1MiB, so it is not a configuration"
+    assert told_of(Path("/dev/null")) == "/dev/null:1:1: the file is empty"
+
+
+def test_a_pipe_is_read_as_a_shell_makes_it_and_waited_for_only_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, file().encode())
+    os.close(theirs)
+    assert load(Path(f"/dev/fd/{ours}"), {}) == read(file())
+    os.close(ours)
+    monkeypatch.setattr("oauth_proxy.settings.content.PATIENCE", 0.01)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    late = f"{pipe}: the file cannot be read: its end has not come out of this pipe within 0.01 s"
+    assert told_of(pipe) == late
+    writer = os.open(pipe, os.O_RDWR)
+    os.write(writer, file().encode())
+    assert told_of(pipe) == late
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"session": "session: {secret_file: pipe}"},
+        {"access": "access: {allow: [{emails_file: pipe}]}"},
+        {"extra": "tls: {cert: pipe, key: pipe}"},
+    ],
+)
+def test_no_file_that_is_named_is_waited_for_without_an_end(
+    part: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oauth_proxy.settings.content.PATIENCE", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    lines = problems(file(**part), folder=tmp_path)
+    assert all(" out of this pipe " in line or "this is a pipe" in line for line in lines), lines
+
+
+def test_text_of_another_encoding_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.yaml"
+    path.write_bytes(file().encode("utf-16"))
+    assert told_of(path) == f"{path}: the file is UTF-16 text; save it as UTF-8"
+
+
+def told_of(path: Path) -> str:
+    """The one problem of what is there."""
     with pytest.raises(ConfigurationError) as caught:
-        load(tmp_path, {})
-    assert caught.value.problems == [f"{tmp_path}: the file cannot be read: is a directory"]
+        load(path, {})
+    [only] = caught.value.problems
+    return only

@@ -352,7 +352,10 @@ def test_same_site_none_needs_https() -> None:
     ("part", "message"),
     [
         ({"upstreams": "upstreams: {}"}, "at least one is needed here"),
-        ({"upstreams": "upstreams: http://a"}, "keys with values are wanted here, not a single value"),
+        (
+            {"upstreams": "upstreams: http://a"},
+            "keys with values are wanted here, not a single value (did you mean {/: http://a}?)",
+        ),
         ({"upstreams": "upstreams: {/: [http://a]}"}, "keys with values are wanted here, not a list"),
         ({"upstreams": "upstreams: {/: {timeout: 1s}}"}, "'upstreams./.url' is missing"),
         ({"upstreams": "upstreams: {/: {url: [http://a]}}"}, "one value is wanted here, not a list"),
@@ -402,7 +405,7 @@ def test_same_site_none_needs_https() -> None:
         ({"extra": "tool_api: {}"}, "'tool_api.listen' is missing"),
         (
             {"extra": "tool_api: unix:/run/tool.sock"},
-            "keys with values are wanted here, not a single value",
+            "keys with values are wanted here, not a single value (did you mean {listen: unix:/run/tool.sock}?)",
         ),
         ({"extra": "tool_api: {listn: unix:/run/tool.sock}"}, "unknown key 'listn' (did you mean 'listen'?)"),
         (

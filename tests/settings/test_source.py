@@ -11,6 +11,8 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.settings import parse
 from tests.support.configuration import KEY, file, problems, read
 
+MAPPING = "keys with values are wanted, such as listen: 127.0.0.1:4180"
+
 
 @pytest.mark.parametrize(
     ("text", "line"),
@@ -26,18 +28,29 @@ from tests.support.configuration import KEY, file, problems, read
         ("a: {b: 1\n", "2:1: a ',' or a '}' is missing before this"),
         ("a: {b: ${C}}", '1:9: between [ ] or { } a variable stands in quotes: "${NAME}"'),
         ("a: [${C}]", '1:6: between [ ] or { } a variable stands in quotes: "${NAME}"'),
-        ("a: 'x", "1:6: a quotation mark that opened before this is never closed"),
+        ("a: 'x", "1:4: the quotation mark that opens here is never closed"),
         ("a: @x", "1:4: text that begins with this character stands in quotes"),
         ("email: *@example.com", "1:9: text that begins with '*' or '&' stands in quotes"),
         ("a: *b", "1:4: no anchor of this name stands above; text that begins with '*' stands in quotes"),
         ("a: &b 1\nc: &b 2", "2:4: an anchor of this name stands above already"),
         ("a: 1\n---\nb: 2", "2:1: a second document begins here; the file holds one"),
         ("- a\nb: c", "2:1: this line is not indented like its neighbours"),
-        ('a: "\\q"', "1:6: this escape is not known; between single quotes a backslash is only a backslash"),
+        (
+            'a: "\\q"',
+            "1:6: this escape is not known; between single quotes a backslash is only a backslash, "
+            "and the folders of a path are parted by '/'",
+        ),
         ('a: "\\UFFFFFFFF"', "1:7: this escape is not a character"),
         ("a: 1\nb: \x07", "2:4: this character cannot stand in YAML"),
-        ("a\nb: 1\nc", "2:2: a ':' cannot stand here; mend the line's indentation, or quote the text"),
-        ("a: 1\nb\n", "3:1: a ':' and a space are missing after a key, here or on the line before"),
+        ("a: b: 1", "1:5: a ':' cannot stand here; mend the line's indentation, or quote the text"),
+        ("a: c\n  b: 1", "2:4: a ':' cannot stand here; mend the line's indentation, or quote the text"),
+        ("a\nb: 1\nc", "1:1: a ':' and a space are missing after the key of this line"),
+        ("a: 1\nb:2\n\n# more\nc: 3", "2:1: a ':' and a space are missing after the key of this line"),
+        ("a: 1\nb = 2\nc: 3", "2:1: a ':' and a space are missing after the key of this line"),
+        ("a: 1\nb\n", "2:1: a ':' and a space are missing after the key of this line"),
+        ("a:1", f"1:1: {MAPPING}; between them stand a ':' and a space"),
+        ("a = 1", f"1:1: {MAPPING}; between them stand a ':' and a space"),
+        ("a:\u00a01", f"1:1: {MAPPING}; there is an unusual space in this text"),
         ("%YAML 3.0\n--- a", "1:1: this is not YAML that can be read"),
     ],
 )
@@ -130,12 +143,21 @@ def test_a_variable_that_is_not_set_is_told_with_the_one_that_is() -> None:
 
 @pytest.mark.parametrize(
     ("written", "suggestion"),
-    [("$HOME", " (did you mean ${HOME}?)"), ("a$", ""), ("${A:-b}", ""), ("${}", ""), ("${1}", ""), ("${A", "")],
+    [("$HOME", " (did you mean ${HOME}?)"), ("a$", ""), ("${}", ""), ("${1}", ""), ("${A", "")],
 )
 def test_a_dollar_sign_that_could_be_a_variable_is_an_error(written: str, suggestion: str) -> None:
     text = file(frameio=f'frameio: {{api: v4, client_id: "{written}"}}')
     assert problems(text, {"A": "a"}) == [
         f"2:31: a variable is written ${{NAME}}, and a dollar sign $${suggestion}"
+    ]
+
+
+def test_a_variable_has_no_default_and_a_regular_expression_is_none() -> None:
+    text = file(frameio='frameio: {api: v4, client_id: "${A:-b}"}')
+    assert problems(text, {"A": "a"}) == ["2:31: a variable has no default here (did you mean ${A}?)"]
+    text = file(access='access: {allow: [everyone], public: ["^/assets/.*$"]}')
+    assert problems(text) == [
+        "5:38: a variable is written ${NAME}, and a dollar sign $$; but no text here is a regular expression"
     ]
 
 

@@ -14,6 +14,9 @@ REDIS = (
     "a Redis is written redis://host:6379/0, redis+sentinel://host:26379,host2:26379/service/0 "
     "or redis+cluster://host:7000,host2:7000"
 )
+PASSWORD = (
+    "a password stands as in redis://:password@host:6379/0, with %40 for '@', %3A for ':' and %2F for '/' in it"
+)
 SERVICE = (
     "after the hosts of sentinels stands the name of their service, as in "
     "redis+sentinel://host:26379,host2:26379/service/0"
@@ -96,7 +99,8 @@ def test_a_redis_is_written_as_it_is_read(text: str, written: str) -> None:
         ("redis+cluster://a:7000,b:70000", "a port is a number from 1 to 65535"),
         ("redis+replica://a", REDIS),
         ("redis+sentinel:a/main", REDIS),
-        ("redis+sentinel://jo:a-password@b:c@d/main", REDIS),
+        ("redis+sentinel://jo:a-password@b:c@d/main", PASSWORD),
+        ("redis://a-password@host", PASSWORD),
         ("redis+sentinel://jo:a-password@a/", SERVICE),
     ],
 )
