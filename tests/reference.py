@@ -80,6 +80,7 @@ _MORE = {
     "session.secret": {"to change it": "operating.md#secrets"},
     "upstreams.*.allow": {"who gets to which tool": "configuration.md#who-gets-to-which-tool"},
     "listen": {"systemd": "operating.md#systemd"},
+    "workers": {"how many": "capacity.md"},
     "tls": {"certificates": "operating.md#certificates"},
     "frameio.ca_file": {"the way out": "operating.md#the-way-out"},
     "auth_request_from": {"/oauth2/auth": "behind-a-proxy.md#oauth2auth"},
