@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, outlet, reading, server, turns
+from bench.rows import ROWS
+from oauth_proxy import bearers, believed, capacity, cli, cookies, errors, oauth, outlet, reading, server, turns
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
 from oauth_proxy.process import crew, succession
 from oauth_proxy.provider import calls as provider
+from oauth_proxy.provider import shares as provider_shares
 from oauth_proxy.session import attempts
 from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse
 from oauth_proxy.upstream import ends, relay, whole
@@ -33,6 +35,7 @@ from tests.support.proxy import Stage, a_secret, free_port
 README = ROOT / "README.md"
 STRUCK = ROOT / "docs" / "struck-headers.md"
 OPERATING = ROOT / "docs" / "operating.md"
+CAPACITY = ROOT / "docs" / "capacity.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ENVIRON = {
     "FRAMEIO_CLIENT_ID": "an-id",
@@ -269,3 +272,16 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",
     }
+
+
+def test_the_capacity_that_is_told_is_the_codes_and_each_row_of_the_benchmark_exists() -> None:
+    text = " ".join(CAPACITY.read_text("utf-8").split())
+    shares = provider_shares.Shares()
+    kinds = ("logins", "refreshes", "profiles", "programs", "revocations")
+    counts = [getattr(shares, kind).at_once for kind in kinds]
+    told = re.findall(r"At the same time (\d+) \w+, (\d+) \w+, (\d+) \w+, (\d+) [\w' ]+ and (\d+)", text)
+    assert told == [tuple(map(str, counts))]
+    assert f"up to {provider_shares.PATIENCE:.0f} seconds" in text
+    assert f"`LimitNOFILE={capacity.RESERVE + 2 * capacity.MOST}`" in text
+    for row in re.findall(r"--row '?([^'\"]+?)'?\"", text):
+        assert any(row in each.name for each in ROWS), row
