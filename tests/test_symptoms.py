@@ -54,7 +54,7 @@ def test_the_codes_with_which_websockets_are_closed() -> None:
 def test_pages_that_are_no_failure(template: str) -> None:
     source = (ROOT / f"oauth_proxy/pages/templates/{template}.html").read_text("utf-8")
     titles = [row[0] for row in table(SYMPTOMS, "Pages that are no failure")]
-    assert re.findall("<h1>(.*)</h1>", source)[0] in titles
+    assert re.findall(r'<h1>\{\{ _\("(.*)"\) \}\}</h1>', source)[0] in titles
 
 
 def test_what_metrics_count_besides() -> None:

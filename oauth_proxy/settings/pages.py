@@ -50,8 +50,8 @@ class Pages(Section):
     logo: File | None = None
     """An image above the name: SVG, PNG, JPEG or WebP, at most 64 KiB."""
     accent: Annotated[str, FromText(_parse_colour, schema={"pattern": _COLOUR})] | None = None
-    """The colour of buttons, as "#rrggbb"; violet by default. The text on them becomes black or white, whichever is
-    easier to read."""
+    """The colour of buttons, as "#rrggbb"; violet by default. The text on them becomes black or white, whichever
+    is easier to read."""
     footer: Annotated[str, FromText(_parse_line)] | None = None
     """A line of text below every page."""
     templates: Folder | None = None

@@ -77,6 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in {"client": "a-secret", "session": a_secret(), "webhook": "another"}.items():
         (made / f"{name}.secret").write_text(text)
     (made / "templates").mkdir()
+    (made / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return made
 
 

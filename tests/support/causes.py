@@ -27,10 +27,8 @@ def _values(node: ast.AST) -> Iterator[ast.expr]:
     match node:
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name), args=[first, *_]) if name in _RAISED:
             yield first
-        case ast.Call(
-            func=ast.Attribute(ast.Call(func=ast.Name("super")), "__init__"), args=[ast.JoinedStr() as told]
-        ):
-            yield told
+        case ast.Call(func=ast.Attribute(ast.Call(func=ast.Name("super")), "__init__"), args=[first]):
+            yield first
         case ast.Assign(targets=[ast.Name("cause") | ast.Attribute(attr="cause")], value=value):
             yield value
         case ast.Call(keywords=keywords):
