@@ -200,7 +200,8 @@ class Play:
         await leaver.ask("signs out", "/oauth2/sign_out", WANTED)
         await leaver.ask("signed out", times=200)
         await lost.ask("well")
-        await control.end(load(self.proxies.file, {}), a_person(51).email)
+        done = await control.end(load(self.proxies.file, {}), a_person(51).email)
+        assert done.everywhere, done.sentences
         await lost.ask("revoked", times=200)
 
     async def tool_trouble(self, visitor: Caller) -> None:

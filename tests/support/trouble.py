@@ -128,10 +128,10 @@ class Caller:
 
     async def give_up(self, kind: str, path: str, tool: Tool) -> None:
         """A request whose client leaves once the tool has it."""
-        number = len(self._crowd.planted)
+        before, number = len(tool.heads), len(self._crowd.planted)
         await self._send(kind, path, (), None)
-        mark = f"{kind.replace(' ', '-')}-{number}".encode()
-        await until(lambda: any(mark in head for head in tool.heads[-50:]))
+        mark = f"{kind.replace(' ', '-')}-{number}\r\n".encode()
+        await until(lambda: any(mark in head for head in tool.heads[before:]))
         self.leave()
 
     def leave(self) -> None:
