@@ -21,7 +21,7 @@ NEXT := .venv-next
 SUPPLY := .venv-supply
 SHIPPED := .venv-shipped
 
-.PHONY: help demo test hostile fuzz check pythons next e2e image prometheus sdk sbom audit licences format lint types floors bench hostile-load soak catalogues lock clean
+.PHONY: help demo test hostile fuzz check pythons next e2e image prometheus sdk sbom audit licences reference format lint types floors bench hostile-load soak catalogues lock clean
 # `make help` prints what stands behind ## and, in the line below, behind #:. Times are of two cores.
 help:  ## every target: what it does, what it needs, how long it takes
 #: needs nothing; takes no time
@@ -93,6 +93,10 @@ audit: $(VENV)/dev.stamp $(SUPPLY)/run.stamp  ## whether a locked package has a 
 licences: $(VENV)/dev.stamp  ## docs/licences.md anew, from what the locked packages declare
 #: needs nothing more; takes no time
 	$(BIN)/python -m tests.licences
+
+reference: $(VENV)/dev.stamp  ## docs/reference.md anew: every key of the configuration, from the code that reads it
+#: needs nothing more; takes no time
+	@$(BIN)/python -m tests.reference
 
 prometheus: $(VENV)/dev.stamp  ## dashboard and alerts of config/, asked of a real Prometheus
 #: needs Debian's prometheus, or skips them and says so; takes half a minute

@@ -217,7 +217,7 @@ class Proxy:
         except Exception:  # the one place where a bug of ours becomes a response
             self.metrics.refusals.add("fault")
             log.exception("a fault of ours", extra={**facts(request, 500), "by": "proxy"})
-            return Outcome(self.responses.fault(request), cause="a fault of ours")
+            return Outcome(self.responses.fault(request), cause="a fault of ours", failure="fault")
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
         """Respond to bytes that could not be parsed as a request."""
@@ -276,7 +276,7 @@ class Proxy:
             log.warning("%s", error.cause, extra={"failure": error.name, **told, "cause": error.cause})
         if isinstance(error, _REFUSED_AT_DOOR):
             by: By = "program" if refused.visit.by_program else "visitor"
-            self.audit.note("refused_at_door", by, error.cause, request=request)
+            self.audit.note("refused_at_door", by, error.cause, request=request, session=request.brought)
         elif isinstance(error, NotAllowed):
             self.audit.note("refused_by_rule", "visitor", error.cause, request=request, session=request.session)
-        return Outcome(response(request, refused), cause=error.cause)
+        return Outcome(response(request, refused), cause=error.cause, failure=error.name)

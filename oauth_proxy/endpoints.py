@@ -284,7 +284,7 @@ class Endpoints:
     async def _signed_in(self, request: Request, received: RequestCookies) -> tuple[Visit, Session]:
         visit = await self._visitors.identify(request, received)
         if visit.session is None:
-            raise Refused(SignInRequired(self._visitors.why_stranger(received)), visit)
+            raise Refused(SignInRequired(self._visitors.why_stranger(request, received)), visit)
         request.session = visit.session
         return visit, visit.session
 

@@ -87,7 +87,7 @@ class Gateway:
 
         A form's POST is not redirected, because what was typed would be lost: it gets a page.
         """
-        cause = self._visitors.why_stranger(received)
+        cause = self._visitors.why_stranger(request, received)
         if request.method != "GET" or not is_navigation(request.method, request.fields):
             raise Refused(SignInRequired(cause), visit)
         url = self._responses.start_url(self._site.back_to(target))

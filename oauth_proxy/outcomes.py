@@ -28,11 +28,13 @@ class Outcome(NamedTuple):
     """How a request ended, for the log and the metrics.
 
     `by` is who made the response. `cause` is why it is ours, or why it was cut short; None if all went well.
+    `failure` is the name of what was refused, as in the JSON of the response and in the metrics.
     """
 
     response: web.StreamResponse
     by: Literal["proxy", "tool"] = "proxy"
     cause: str | None = None
+    failure: str | None = None
 
 
 class Refused(Exception):

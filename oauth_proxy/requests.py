@@ -85,6 +85,10 @@ class Request(LightRequest):
     """The header value that begins a trace here; empty if the client's own is passed on."""
     session: Session | None = None
     """Whose request it is, once that is known."""
+    brought: Session | None = None
+    """The session whose cookie it brought and that is not good, or not now: for the log, and for nothing else."""
+    identity_seconds = 0.0
+    """How long it took to learn whose request it is: a refresh, a profile, a program's token, the store."""
     upstream = ""
     """The prefix of the tool that is asked, once that is known."""
     begun: web.StreamResponse | None = None

@@ -1,5 +1,7 @@
 """The one place that turns a request's cookies or token into a session."""
 
+from time import monotonic
+
 from oauth_proxy.bearers import Bearers
 from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.errors import ProxyError
@@ -33,8 +35,19 @@ class Visitors:
     async def identify(self, request: Request, received: RequestCookies) -> Visit:
         """Identify the request: a program by its token, a browser by its cookies, anyone else as a stranger.
 
-        Raises what `Sessions.resume` raises, and Refused for a program with an invalid token.
+        Raises what `Sessions.resume` raises, and Refused for a program with an invalid token. The request is told
+        how long it took.
         """
+        began = monotonic()
+        try:
+            return await self._identified(request, received)
+        except ProxyError:
+            request.brought = self._sessions.brought(received)
+            raise
+        finally:
+            request.identity_seconds = monotonic() - began
+
+    async def _identified(self, request: Request, received: RequestCookies) -> Visit:
         if not self._bearers.has_token(request, received):
             return self._returned(await self._sessions.resume(received), received)
         try:
@@ -42,8 +55,9 @@ class Visitors:
         except ProxyError as error:
             raise Refused(error, Visit(by_program=True)) from error
 
-    def why_stranger(self, received: RequestCookies) -> str:
-        """What kind of stranger sent these cookies, in words for the log."""
+    def why_stranger(self, request: Request, received: RequestCookies) -> str:
+        """What kind of stranger sent these cookies, in words for the log. The request is told whose they are."""
+        request.brought = self._sessions.brought(received)
         return f"no session: {_STRANGERS[self._sessions.why_absent(received)]}"
 
     def refuse(self, visit: Visit, received: RequestCookies) -> Visit:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import PROGRAM, STUDIO, WANTED, RawAnswer, Stage, free_port, on_stage
 from tests.support.raw_http import wired
 from tests.support.sessions import signed_in
 from tests.support.tool import until
+from tests.support.units import HOUR
 
 LINES = {"access": "true", "format": "json"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -198,3 +200,45 @@ async def test_a_refusal_s_own_line_has_the_facts_too(visitor: Visitor, caplog: 
     [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert (record.__dict__["user"], record.__dict__["upstream"]) == (EDITOR.id, "/render/")
     assert record.__dict__["cause"] == record.getMessage()
+
+
+async def test_a_line_names_what_was_refused_as_the_answer_and_the_metrics_do(told: Told) -> None:
+    async with on_stage(log=LINES) as stage:
+        answer = await stage.ask("/x", *SCRIPT)
+        line = await line_of(told)
+        assert line["failure"] == json.loads(answer.body)["error"] == "sign_in_required"
+        async with ClientSession() as http, http.get(f"{stage.admin_url}/metrics") as metrics:
+            assert 'oauth_proxy_refusals_total{reason="sign_in_required"} 1.0' in await metrics.text()
+
+
+async def test_whose_session_is_over_or_cannot_be_refreshed_is_named(visitor: Visitor, told: Told) -> None:
+    async with on_stage(log=LINES) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.faults.plan("token:refresh_token", Fault.SERVER_ERROR)
+        stage.clock.advance(2 * HOUR)
+        told()
+        assert (await stage.ask("/x", cookie, *SCRIPT)).status == 503
+        line = await line_of(told)
+        assert (line["user"], line["failure"]) == (EDITOR.id, "provider_away")
+        await stage.ask("/oauth2/sign_out", cookie, WANTED)
+        told()
+        for lines_sent in (SCRIPT, NAVIGATING):
+            await stage.ask("/x", cookie, *lines_sent)
+            assert (await line_of(told))["user"] == EDITOR.id
+        await stage.ask("/x", "Cookie: oauth_proxy=1." + "A" * 200, *SCRIPT)
+        assert "user" not in await line_of(told)
+
+
+async def test_who_waited_for_frameio_is_told_and_who_waited_for_the_tool_is_not(
+    visitor: Visitor, told: Told
+) -> None:
+    async with on_stage(log=LINES) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.frameio.faults.delay("token:refresh_token", 0.15)
+        stage.clock.advance(2 * HOUR)
+        told()
+        await stage.ask("/echo", cookie)
+        line = await line_of(told)
+        assert 0.1 <= line["identity_seconds"] <= line["seconds"]
+        await stage.ask("/echo")
+        assert "identity_seconds" not in await line_of(told)

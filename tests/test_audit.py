@@ -88,6 +88,7 @@ async def test_a_session_is_followed_from_sign_in_to_sign_out_without_a_secret(
     assert signed_out["session"] == signed_in_line["session"]
     assert signed_out["request_id"] == answer.get("X-Request-Id")
     assert told(refused, "event", "by", "why") == ("refused_at_door", "visitor", "no session: an ended session")
+    assert told(refused, "user", "session") == (EDITOR.id, signed_out["session"]), "the cookie tells whose it was"
     written = json.dumps(lines())
     assert not [secret for secret in secrets if secret in written]
     assert os.stat(file).st_mode & 0o007 == 0, "it has addresses of people"  # noqa: PTH116

@@ -46,6 +46,12 @@ def test_every_relative_link_leads_to_a_file_and_its_heading(document: Path) -> 
     assert not dead_links(document)
 
 
+def test_every_page_is_in_the_list_of_documents() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+
+
 def test_a_dead_link_is_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A `b` c\n[a](#a-b-c) [b](#b) [c](none.md)\n`[d](none.md)` [e](https://none.example)\n")

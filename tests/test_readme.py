@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from oauth_proxy import bearers, believed, cli, cookies, errors, oauth, outlet, reading, server, turns
+from bench.rows import ROWS
+from oauth_proxy import bearers, believed, capacity, cli, cookies, errors, oauth, outlet, reading, server, turns
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
 from oauth_proxy.process import crew, succession
 from oauth_proxy.provider import calls as provider
+from oauth_proxy.provider import shares as provider_shares
 from oauth_proxy.session import attempts
-from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse, schema
+from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse
 from oauth_proxy.upstream import ends, relay, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
@@ -32,9 +33,9 @@ from tests.support.places import ROOT
 from tests.support.proxy import Stage, a_secret, free_port
 
 README = ROOT / "README.md"
-CONFIGURATION = ROOT / "docs" / "configuration.md"
 STRUCK = ROOT / "docs" / "struck-headers.md"
 OPERATING = ROOT / "docs" / "operating.md"
+CAPACITY = ROOT / "docs" / "capacity.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ENVIRON = {
     "FRAMEIO_CLIENT_ID": "an-id",
@@ -165,43 +166,6 @@ def test_the_readmes_first_configuration_needs_no_other() -> None:
     assert not {"public_url", "frameio", "session", "upstreams", "access"} - trees(README)[0].keys()
 
 
-def test_every_key_is_documented_and_no_other() -> None:
-    document = schema()
-
-    def resolved(node: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = document["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
-        return found
-
-    def keys(node: dict[str, Any], above: str) -> Iterator[str]:
-        node = resolved(node)
-        for each in [node, *map(resolved, node.get("anyOf", []))]:
-            for name, value in each.get("properties", {}).items():
-                below = list(keys(value, f"{above}{name}."))
-                yield from below or [above + name]
-                if isinstance(every := value.get("additionalProperties"), dict) and "$ref" in every:
-                    yield from keys(every, f"{name}.*.")
-
-    known = set(keys(document, ""))
-    files = {key for key in known if key.removesuffix("_file") in known - {key}}
-    text = CONFIGURATION.read_text("utf-8")
-    assert len(files) >= 3
-    assert all(f"`{name}`" in text for name in files)
-    documented = [key for row in table(CONFIGURATION, "Configuration") for key in named(row[0])]
-    assert sorted(documented) == sorted(known - files)
-
-
-def test_the_defaults_that_are_documented_are_the_defaults(tmp_path: Path) -> None:
-    settings = loaded(trees(README)[0], tmp_path).model_dump(mode="json")
-    settings["session"]["idle"] = {"1d": "24h"}.get(settings["session"]["idle"])
-    for first, default, *_ in table(CONFIGURATION, "Configuration"):
-        if not (names := named(first)) or not (told := named(default)) or "*" in first or "revoke" in first:
-            continue
-        value: Any = settings
-        for step in names[0].split("."):
-            value = value[step]
-        assert told == [str(value).lower() if isinstance(value, bool | list) else str(value)], first
-
-
 async def test_every_route_that_is_shown_answers_and_no_other(stage: Stage, visitor: Visitor) -> None:
     shown = {named(row[0])[0].partition("?")[0] for row in table(README, "The proxy's own routes")}
     for route in shown:
@@ -308,3 +272,16 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",
     }
+
+
+def test_the_capacity_that_is_told_is_the_codes_and_each_row_of_the_benchmark_exists() -> None:
+    text = " ".join(CAPACITY.read_text("utf-8").split())
+    shares = provider_shares.Shares()
+    kinds = ("logins", "refreshes", "profiles", "programs", "revocations")
+    counts = [getattr(shares, kind).at_once for kind in kinds]
+    told = re.findall(r"At the same time (\d+) \w+, (\d+) \w+, (\d+) \w+, (\d+) [\w' ]+ and (\d+)", text)
+    assert told == [tuple(map(str, counts))]
+    assert f"up to {provider_shares.PATIENCE:.0f} seconds" in text
+    assert f"`LimitNOFILE={capacity.RESERVE + 2 * capacity.MOST}`" in text
+    for row in re.findall(r"--row '?([^'\"]+?)'?\"", text):
+        assert any(row in each.name for each in ROWS), row

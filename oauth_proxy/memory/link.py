@@ -181,12 +181,13 @@ class Link:
                 )
 
     async def _follow(self) -> None:
-        self._heard_bell = self._bell.heard()  # before the reading: what is rung meanwhile is read again
+        rung = self._bell.heard()  # before the reading: what is rung meanwhile is read again
         with self._forgiving():
             if not self.is_up or not await self._learn():
                 await self._reconcile()
             if self._clock() >= self._agreed_at + _CLOCK_EVERY:
                 await self._agree_on_time()
+        self._heard_bell = rung  # not before it is read: whoever is asked meanwhile waits, too
 
     async def _reconcile(self) -> None:
         """Read all ends, then write everything the home may lack: it may have come back empty."""

@@ -155,6 +155,10 @@ class Sessions:
         """Whether the request brought a session that has not ended. Its tokens are not checked."""
         return await self._of(received) is not None
 
+    def brought(self, received: RequestCookies) -> Session | None:
+        """The session whose cookie the request brought, good or not, as far as the cookie tells."""
+        return self._store.brought(received)
+
     def why_absent(self, received: RequestCookies) -> Absence:
         """Why a request that should have brought a session brought none."""
         return self._store.why_absent(received)

@@ -113,6 +113,12 @@ class CookieStore:
             return "foreign"
         return "ended" if self._was_ended(content) else "expired"
 
+    def brought(self, received: RequestCookies) -> Session | None:
+        """The session whose cookie the request brought, good or not; None if it brought none that we sealed."""
+        text = self._cookie.text(received)
+        content = self._cookie.open(text) if text is not None else None
+        return None if content is None or content.startswith(_POINTER) else decode(content)
+
     async def save(self, session: Session, received: RequestCookies) -> list[str]:
         """Set-Cookie values that store the session.
 

@@ -275,12 +275,13 @@ class Access(Section):
     groups: Groups = Field(default_factory=dict)
     """Name → list of rules that group: stands for, here and in upstreams, so that a list is written once."""
     allow: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(_require_everyone_alone)]
-    """[everyone], or rules: email: "*@studio.example.com", emails_file: PATH, group: NAME, account: UUID or
-    team: UUID, these two also with role: beside them. One that fits is enough."""
+    """[everyone] (with a Frame.io account), or rules, of which one must fit: email: "*@studio.example.com",
+    emails_file: PATH, group: NAME, account: UUID or team: UUID, these two also with role: beside them."""
     deny: Denying = ()
     """Rules as in allow: whom one of them fits stays out, whatever allow says."""
     public: tuple[Annotated[PublicRule, FromText(parse_public_rule, PublicRule.write)], ...] = ()
-    """What reaches the tool without session and token: "GET /healthz", "/assets/*" (GET and HEAD)."""
+    """What reaches the tool without session and token, such as "GET /healthz" or "/assets/*". Without a method it
+    is GET and HEAD."""
     bearer: Flag = False
     """Let programs in with a Frame.io token of their own, sent as Authorization: Bearer; allow decides as ever."""
     recheck: Annotated[float, FromText(_parse_recheck, write_duration, DURATION_SCHEMA)] = 3600.0

@@ -236,5 +236,5 @@ def _parse_base(path: str) -> str:
     return parse_plain_path(path).rstrip("/") if path else ""
 
 
-Url = Annotated[str, FromText(parse_url, schema={"pattern": "^https?://"})]
-Network = Annotated[IPv4Network | IPv6Network, FromText(parse_network)]
+Url = Annotated[str, FromText(parse_url, schema={"title": "URL", "pattern": "^https?://"})]
+Network = Annotated[IPv4Network | IPv6Network, FromText(parse_network, schema={"title": "address or range"})]

@@ -181,8 +181,8 @@ def _allow_file(document: dict[str, Any], key_path: KeyPath, name: str) -> None:
     for step in key_path:
         node = node["additionalProperties"] if step == EACH else node["properties"][step]
     model = document["$defs"][node["$ref"].rpartition("/")[2]]
-    description = f"A file that holds {name}. A relative path begins at the folder of this file."
-    model["properties"][f"{name}_file"] = {"type": "string", "description": description}
+    description = f"A file that holds {name}. A relative path begins at the folder of the configuration."
+    model["properties"][f"{name}_file"] = {"title": "file", "type": "string", "description": description}
     if name in model["required"]:
         model["required"].remove(name)
         model["anyOf"] = [{"required": [name]}, {"required": [f"{name}_file"]}]

@@ -104,7 +104,7 @@ def _require_folder(path: Path, info: ValidationInfo) -> Path:
     return absolute
 
 
-File = Annotated[Path, FromText(Path), AfterValidator(_require_file)]
+File = Annotated[Path, FromText(Path, schema={"title": "file"}), AfterValidator(_require_file)]
 """The absolute path of a file that can be read."""
-Folder = Annotated[Path, FromText(Path), AfterValidator(_require_folder)]
+Folder = Annotated[Path, FromText(Path, schema={"title": "folder"}), AfterValidator(_require_folder)]
 """The absolute path of a folder that can be read."""

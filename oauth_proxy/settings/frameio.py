@@ -48,23 +48,28 @@ class Frameio(Section):
     """The OAuth app that you registered with Frame.io, or with Adobe for v4."""
 
     api: Literal["v2", "v4"]
-    """v4: Adobe sign-in. v2: applications.frame.io, for accounts that are not yet on V4."""
+    """v4: sign-in by Adobe. v2: applications.frame.io, for accounts that are not yet on V4."""
     client_id: Annotated[str, FromText(parse_issued)]
     """The app's client id."""
     client_secret: _IssuedSecret | None = None
-    """The app's secret; leave it out for a PKCE app. Better ${FRAMEIO_CLIENT_SECRET} or client_secret_file."""
+    """The app's secret, better as ${FRAMEIO_CLIENT_SECRET} or client_secret_file. Without one the app is a PKCE
+    app. Adobe grants its Single Page App credential no refresh token: with v4 a session then ends with its access
+    token, by a quiet trip through the login."""
     scopes: Annotated[tuple[Annotated[str, FromText(_parse_scope)], ...], Field(min_length=1)] = Field(
         default_factory=lambda given: DEFAULT_SCOPES[given["api"]]
     )
-    """What visitors consent to. By default who they are, and a refresh token."""
+    """What visitors consent to. By default who they are, and a refresh token: openid, email, profile,
+    offline_access and additional_info.roles for v4; offline and account.read for v2."""
     authorize_url: Url | None = None
-    """Only to point elsewhere (an emulator, a staging host): where visitors sign in."""
+    """Where visitors sign in. Only to point elsewhere, to an emulator or a staging host; by default Frame.io's, or
+    for v4 Adobe's."""
     token_url: Url | None = None
-    """Only to point elsewhere: where codes and refresh tokens are redeemed."""
+    """Where codes and refresh tokens are redeemed. Only to point elsewhere."""
     api_url: Url | None = None
-    """Only to point elsewhere: the API whose /v2/me or /v4/me says who signed in."""
+    """The API whose /v2/me or /v4/me says who signed in. Only to point elsewhere."""
     revoke_url: Url | None = None
-    """Where tokens are revoked at sign-out. v2 documents no such address, so there it is off unless set."""
+    """Where tokens are revoked at sign-out: for v4 Adobe's address. v2 documents none, so there it is off unless
+    set."""
     logout_url: Url | None = None
     """Where sign-out sends the browser in the end, so that it ends at the provider too; off unless set."""
     ca_file: CaFile | None = None

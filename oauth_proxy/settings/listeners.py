@@ -16,6 +16,7 @@ _KEYS = ("path", "mode", "group")
 _MODE = re.compile(r"0?[0-7]{3}")
 _GROUP = re.compile(r"[0-9]{1,9}|[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _SCHEMA: dict[str, Any] = {
+    "title": "address",
     "oneOf": [
         {"type": "string"},
         {
@@ -31,7 +32,7 @@ _SCHEMA: dict[str, Any] = {
             "required": ["path"],
             "additionalProperties": False,
         },
-    ]
+    ],
 }
 
 

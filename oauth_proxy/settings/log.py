@@ -57,16 +57,18 @@ class Log(Section):
     """What the proxy writes down."""
 
     format: Literal["text", "json"] = "text"
-    """text for people, json for machines."""
+    """text for people, json for machines: what is a word in the one is a field in the other."""
     access: Flag = True
     """A line for each request."""
     level: Level = "info"
     """The least grave lines that are written; access lines are info. `oauth-proxy log-level` changes it at run
     time."""
     email: Flag | None = None
-    """The visitor's email address beside their Frame.io id: true in every line, false in none; by default in the
-    audit stream only."""
+    """The visitor's email address beside their Frame.io id: with true in every line, with false in none; by
+    default in the audit stream only."""
     audit: Annotated[AuditTo, FromText(parse_audit), AfterValidator(_require_folder)] | None = None
-    """Who signed in and out, who was refused, what operators did, as JSON lines: a path, stderr or syslog."""
+    """Who signed in and out, who was refused, what operators did, as JSON lines: a file's path (with a / in it),
+    stderr or syslog. Off unless set."""
     trace: Flag = False
-    """Begin a trace (traceparent, W3C Trace Context) for requests that bring none, and name it in the log."""
+    """Begin a trace (traceparent, W3C Trace Context) for requests that bring none, and name it in the log. Without
+    it, traceparent passes as it came."""

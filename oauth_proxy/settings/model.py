@@ -41,19 +41,23 @@ class UpstreamSettings(Section):
     url: Annotated[UpstreamUrl, FromText(parse_upstream_url)]
     """http://host:3000, https://host/base, unix:/run/tool.sock or unix:/run/tool.sock:/base."""
     timeout: Duration = 30.0
-    """How long the tool may be silent before the visitor gets a 504."""
+    """How long the tool may be silent before the visitor gets a 504; event streams and WebSockets may for ever."""
     host: Literal["pass", "upstream"] = "pass"
-    """The Host header that the tool sees: the visitor's (pass), or its own (upstream)."""
+    """The Host header that the tool sees: the visitor's (pass), or its own (upstream). Where that tool is
+    Frame.io's v4 API itself, it is then also told of legacy developer tokens (fio-u-…, with access.bearer) by
+    x-frameio-legacy-token-auth, which no visitor sends it."""
     allow: Narrowing | None = None
     """Rules as in access.allow: of those who may enter, only whom one of them fits gets to this tool."""
     deny: Denying = ()
     """Rules as in access.deny: whom one of them fits does not get to this tool."""
     ca_file: CaFile | None = None
-    """For https: PEM file of the authorities that vouch for the tool, instead of the system's."""
+    """For https: PEM file of the authorities that vouch for the tool, or of its own certificate where that is
+    self-signed; by default the system's authorities."""
     client_cert: Pair | None = None
     """For https: {cert: …, key: …} by which the tool knows the proxy (mutual TLS)."""
     verify: Flag = True
-    """For https: false lets anybody on the way pass for the tool, and read every visitor's token. Do not."""
+    """For https: false takes whoever answers for the tool, and gives them every visitor's token. ca_file is the
+    way out."""
 
     @model_validator(mode="before")
     @classmethod
@@ -82,7 +86,7 @@ class ToolApi(Section):
     """Where a tool asks for a fresh token of a visitor, by the handle it received; off unless set."""
 
     listen: LocalListener
-    """unix:/path, {path: …, mode: "0660", group: …}, or a port of this machine alone: 127.0.0.1:4182."""
+    """unix:/path, {path: …, mode: "0660", group: …}, or a port of this machine alone."""
 
 
 class Limits(Section):
@@ -91,18 +95,23 @@ class Limits(Section):
     connections: Connections | None = None
     """Most connections of visitors. By default half of the open files that the system allows, at most 16384."""
     body_rate: Rate = 240
-    """A request's body that comes with less than this a second, over a minute, is given up."""
+    """A request's body that comes with less than this a second, over a minute, is given up with 408. Only the
+    waits for the visitor count."""
 
 
 class Settings(Section):
     """oauth-proxy: Frame.io sign-in in front of a web tool."""
 
-    public_url: Annotated[str, FromText(parse_public_url, schema={"pattern": "^https?://"})]
-    """What visitors type, such as https://review.example.com. The callback is {public_url}/oauth2/callback."""
+    public_url: Annotated[str, FromText(parse_public_url, schema={"title": "URL", "pattern": "^https?://"})]
+    """What visitors type: https://host[:port]. http only for localhost. The callback is
+    {public_url}/oauth2/callback."""
     listen: Listener = Listen("127.0.0.1", 4180)
-    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""
+    """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect. Without a mode only the
+    proxy's own user connects to a socket, or with a group its members too. A socket that systemd hands over has
+    the same address."""
     workers: Workers = 1
-    """How many processes serve, or auto: one for each processor that the proxy may use."""
+    """How many processes serve, or auto: one for each processor that the proxy may use. They share what is
+    remembered, and limits.connections."""
     tls: TlsList | None = None
     """{cert: …, key: …} to serve https ourselves, or a list of them: the host that visitors name chooses, and the
     first is for all other names. Files that change are read again."""
@@ -123,7 +132,8 @@ class Settings(Section):
         default_factory=lambda given: {**DEFAULT_HEADERS, **(HANDLE_HEADER if given["tool_api"] else {})},
         json_schema_extra={"default": {**DEFAULT_HEADERS}},
     )
-    """Headers for the tool, in place of the default ones; whatever visitors send under these names is struck."""
+    """Header to text with placeholders, for the tool: yours take the place of all default ones. Whatever visitors
+    send under these names is struck. With tool_api there is a fifth by default, X-OAuth-Proxy-Handle."""
     limits: Limits = Limits()
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or ranges whose X-Forwarded-For is believed; nobody's by default."""
@@ -133,8 +143,8 @@ class Settings(Section):
     log: Log = Log()
     pages: Pages = Pages()
     reload: Literal["signal", "watch"] = "signal"
-    """When this file is read again: at SIGHUP and `oauth-proxy reload` (signal), or also when it, or a file it
-    names, has changed (watch)."""
+    """When this file is read again: at SIGHUP and `oauth-proxy reload FILE` (signal), or also when it, or a file
+    that it names, has changed (watch). Nobody is cut off."""
     drain: Duration | None = None
     """How long open requests may go on: by default 1h after a reload, where new workers serve already, and 30s
     after a stop."""

@@ -44,14 +44,15 @@ class Pages(Section):
     """The few pages that visitors see of the proxy itself."""
 
     name: Annotated[str, FromText(_parse_line)] | None = None
-    """What the pages call your tool; by default the host of public_url."""
+    """What the proxy's own pages call your tool; by default the host of public_url."""
     contact: Annotated[str, FromText(_parse_contact)] | None = None
     """An email address, or the URL of a page: where visitors are told to ask for help."""
     logo: File | None = None
     """An image above the name: SVG, PNG, JPEG or WebP, at most 64 KiB."""
     accent: Annotated[str, FromText(_parse_colour, schema={"pattern": _COLOUR})] | None = None
-    """The colour of buttons, such as "#0b6e4f"; the text on them becomes black or white."""
+    """The colour of buttons, as "#rrggbb"; violet by default. The text on them becomes black or white, whichever
+    is easier to read."""
     footer: Annotated[str, FromText(_parse_line)] | None = None
     """A line of text below every page."""
     templates: Folder | None = None
-    """A folder with Jinja2 templates that replace ours of the same name."""
+    """A folder with Jinja2 templates that replace ours of the same name, and with further languages."""

@@ -125,19 +125,37 @@ def _write_delay(seconds: float) -> str:
     return write_duration(seconds) or "0s"
 
 
-DURATION_SCHEMA = {"pattern": _DURATION}
+DURATION_SCHEMA = {"title": "duration", "pattern": _DURATION}
 
-Flag = Annotated[bool, FromText(parse_flag, bool, {"type": ["boolean", "string"], "pattern": "^(true|false)$"})]
+_FLAG_SCHEMA = {"title": "true or false", "type": ["boolean", "string"], "pattern": "^(true|false)$"}
+_COUNT = {"title": "number", "type": ["integer", "string"]}
+
+Flag = Annotated[bool, FromText(parse_flag, bool, _FLAG_SCHEMA)]
 Duration = Annotated[float, FromText(parse_duration, write_duration, DURATION_SCHEMA)]
-Rate = Annotated[int, FromText(_parse_rate, write_size, {"pattern": _SIZE})]
+Rate = Annotated[int, FromText(_parse_rate, write_size, {"title": "size", "pattern": _SIZE})]
 """Bytes per second, at least one."""
 Connections = Annotated[
-    int, FromText(_parse_connections, int, {"type": ["integer", "string"], "pattern": "^[0-9]+$"})
+    int,
+    FromText(
+        _parse_connections,
+        int,
+        {**_COUNT, "pattern": "^[0-9]+$", "minimum": _FEWEST_CONNECTIONS, "maximum": _MOST_CONNECTIONS},
+    ),
 ]
 """A number of connections."""
 Workers = Annotated[
     int,
-    FromText(_parse_workers, _write_workers, {"type": ["integer", "string"], "pattern": "^([0-9]+|auto)$"}),
+    FromText(
+        _parse_workers,
+        _write_workers,
+        {
+            **_COUNT,
+            "title": "number, or auto",
+            "pattern": "^([0-9]+|auto)$",
+            "minimum": 1,
+            "maximum": _MOST_WORKERS,
+        },
+    ),
 ]
 """A number of processes; 0 stands for `auto`."""
 Delay = Annotated[float, FromText(_parse_delay, _write_delay, DURATION_SCHEMA)]

@@ -133,9 +133,10 @@ class Cookie(Section):
     """The session cookie; its name gets __Host- or __Secure- in front wherever browsers allow."""
 
     name: Annotated[str, FromText(_parse_cookie_name)] = "oauth_proxy"
-    """The cookie's name, without __Host- or __Secure-."""
+    """The cookie's name, to which the proxy adds __Host-, or __Secure- with a domain, over https."""
     domain: Annotated[str, FromText(parse_domain), AfterValidator(_require_shareable)] | None = None
-    """Share the session with every host of this domain. By default only the host of public_url gets the cookie."""
+    """Share the session with every host of this domain, which is no public suffix (publicsuffix.org). By default
+    only the host of public_url gets the cookie."""
     same_site: Annotated[
         Literal["lax", "none"], BeforeValidator(_require_not_strict), AfterValidator(_require_https_for_none)
     ] = "lax"
@@ -159,15 +160,18 @@ class Session(Section):
         AfterValidator(_require_different_secrets),
         BeforeValidator(_split_secrets),
     ]
-    """32 random bytes in base64 (`oauth-proxy secret`). A list rotates them: the first seals, all of them open."""
+    """32 random bytes in base64, as `oauth-proxy secret` prints them. A list rotates them: the first seals, all of
+    them open. In a file, each stands on a line of its own."""
     lifetime: Duration = 7 * _DAY
     """Longest time from sign-in to the next one."""
     idle: Duration = Field(default_factory=lambda given: min(_DAY, given["lifetime"]))
-    """Sign out after this long without a request; 24h, or the lifetime where that is shorter."""
+    """Sign out after this long without a request and with nothing open: by default 24h, or the lifetime where that
+    is shorter; never longer than it."""
     cookie: Cookie = Cookie()
     store: Store = "cookie"
-    """cookie: sealed, in the browser. sqlite:/path/file.db: what a restart must not forget, too. For replicas
-    redis://host:6379/0, redis+sentinel://host,host2/service or redis+cluster://host,host2; rediss is TLS."""
+    """What is remembered beside the sealed cookie in the visitor's browser, and where. cookie: nothing.
+    sqlite:/path/file.db: what a restart must not forget. For replicas redis://host:6379/0,
+    redis+sentinel://host,host2/service or redis+cluster://host,host2; rediss is TLS."""
 
     @property
     def keys(self) -> list[bytes]:

@@ -179,6 +179,6 @@ def _require_file_path(store: "Store", info: ValidationInfo) -> "Store":
 
 Store = Annotated[
     Literal["cookie"] | Sqlite | Redis,
-    FromText(parse_store, schema={"pattern": _PATTERN}),
+    FromText(parse_store, schema={"title": "address", "pattern": _PATTERN}),
     AfterValidator(_require_file_path),
 ]

@@ -43,9 +43,9 @@ class Pair(Section):
     """A certificate and its key."""
 
     cert: CaFile
-    """The certificate and its chain, PEM. A relative path begins at the folder of this file."""
+    """The certificate and its chain, PEM."""
     key: File
-    """The private key, PEM."""
+    """The certificate's private key, PEM, not encrypted."""
 
     # Only one of the two files is at fault: it is the one whose line the problem names.
 
@@ -64,7 +64,8 @@ class Tls(Pair):
     """Serve https ourselves, with these files; without `tls`, whatever stands in front does."""
 
     min_version: Annotated[TlsVersion, FromText(_parse_version, float, _SCHEMA)] | None = None
-    """The oldest version of TLS to accept, 1.2 or 1.3. In a list it stands with the first, for all names."""
+    """The oldest version of TLS to accept. In a list it stands with the first certificate, for all names: the
+    version is agreed on before the certificate is chosen."""
 
 
 def _as_list(value: Any) -> Any:

@@ -13,6 +13,9 @@ from oauth_proxy.settings import Log
 from oauth_proxy.telemetry.logs import ACCESS, fields, stamp
 from oauth_proxy.telemetry.metrics import Metrics
 
+_WORTH_TELLING = 0.1
+"""Seconds of waiting for Frame.io or the store from which a line tells it."""
+
 
 class AccessLog:
     """Counts each response in `metrics`, and writes a line for it to `stream` if `settings` say so.
@@ -47,8 +50,12 @@ class AccessLog:
                 self._soon(self._flush)
             line = facts(request, status, email=self._email)
             line["by"], line["bytes"] = outcome.by, response.body_length
+            if outcome.failure is not None:
+                line["failure"] = outcome.failure
             if outcome.cause is not None:
                 line["cause"] = outcome.cause
+            if request.identity_seconds >= _WORTH_TELLING:
+                line["identity_seconds"] = round(request.identity_seconds, 4)
             self._waiting.append((line, seconds))
 
     def _flush(self) -> None:
@@ -88,8 +95,8 @@ def facts(request: Request, status: int | None = None, *, email: bool = False) -
     told["method"], told["path"] = request.method, _path(request)
     if request.chain:
         told["client"] = request.chain[0]
-    if request.session is not None:
-        who = request.session.identity
+    if (session := request.session or request.brought) is not None:
+        who = session.identity
         told["user"] = who.id
         if email and who.email:
             told["email"] = who.email

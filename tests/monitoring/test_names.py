@@ -7,7 +7,7 @@ from tests.support.metrics import exposed, show_optional
 from tests.support.monitoring import alerts, expressions, panels, selected
 from tests.support.places import ROOT
 from tests.support.proxy import Stage
-from tests.test_readme import OPERATING, named, table
+from tests.test_readme import OPERATING, blocks, named, table
 
 OF_THE_PARENT = {
     "oauth_proxy_workers",
@@ -27,6 +27,9 @@ async def test_every_metric_and_label_of_dashboard_alerts_and_manual_exists(
     labels = {name: set(re.findall(r'(\w+)="', rest)) for name, rest in samples}
     labels |= {name: set() for name in OF_THE_PARENT}
     used = [(where, *each) for where, expression in expressions().items() for each in selected(expression)]
+    asked = "".join(blocks(OPERATING, "promql")).splitlines()
+    used += [(OPERATING.name, *each) for expression in asked for each in selected(expression)]
+    assert len(asked) > 3
     assert len(used) > 60
     for where, name, needed in used:
         assert needed <= labels[name], where

@@ -22,6 +22,7 @@ from tests.support.processes import Proxies, processes
 from tests.support.proxy import free_port
 from tests.support.sessions import signed_in
 from tests.support.units import PATIENCE
+from tests.test_readme import OPERATING, blocks
 
 pytestmark = [
     pytest.mark.prometheus,
@@ -216,6 +217,8 @@ async def test_every_panel_finds_data_in_a_prometheus_that_asks_two_workers(
                     assert answer.status == 200
                 await asyncio.sleep(1)
             empty = {where for where, each in expressions().items() if not await asked(http, url, each)}
+            for each in "".join(blocks(OPERATING, "promql")).splitlines():
+                await asked(http, url, each)
             firing = await asked(http, url, 'ALERTS{alertstate="firing"}')
             async with http.get(f"{url}/api/v1/rules") as answer:
                 [group] = (await answer.json())["data"]["groups"]

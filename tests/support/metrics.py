@@ -37,5 +37,5 @@ async def families(stage: Stage) -> set[str]:
 
 
 def named_metrics(text: str) -> set[str]:
-    """Every name of a metric in a text, without `_total`."""
-    return {name.removesuffix("_total") for name in _NAME.findall(text)}
+    """Every name of a metric in a text, without `_total` and `_bucket`."""
+    return {name.removesuffix("_total").removesuffix("_bucket") for name in _NAME.findall(text)}
