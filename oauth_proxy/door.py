@@ -16,11 +16,6 @@ from oauth_proxy.webhooks import SignedCall, Webhooks
 Need = SignedCall | Literal["nothing", "session"]
 """What lets a request through: a signature of Frame.io's, nothing (the path is public), or a session."""
 
-_REFUSED = {
-    "TRACE": "has the tool send back what it got, the visitor's access token included",
-    "CONNECT": "asks for a tunnel to somewhere else",
-}
-"""Methods that no visitor needs, and what each would do."""
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -39,8 +34,10 @@ class Door:
         """
         if fields.size > reading.LONGEST_FIELDS:
             raise FieldsTooLarge("header fields of a tolerable size, but too many of them")
-        if method in _REFUSED:
-            raise MethodNotAllowed(f"{method} {_REFUSED[method]}", allow=_METHODS)
+        if method == "TRACE":
+            raise MethodNotAllowed("TRACE has the tool send back the visitor's access token", allow=_METHODS)
+        if method == "CONNECT":
+            raise MethodNotAllowed("CONNECT asks for a tunnel to somewhere else", allow=_METHODS)
         hosts = fields[b"host"]
         if len(hosts) != 1:
             raise BadRequest("not exactly one Host header")

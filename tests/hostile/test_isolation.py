@@ -231,7 +231,7 @@ async def test_a_page_of_refusal_takes_the_session_with_it(visitor: Visitor) -> 
         guest = await wire.login(visitor, person="Guest")
         answer = await wire.ask("/page", *NAVIGATING, guest.cookie)
         assert answer.status == 403
-        assert b"guest@elsewhere.example.org" in answer.body
+        assert b"guest@elsewhere.example.org" in answer.body.replace(b"<wbr>", b"")
         cleared = [line.partition("=")[0] for line in answer.all("Set-Cookie") if "Max-Age=0" in line]
         assert "oauth_proxy" in cleared
         assert not wire.tool.heard
