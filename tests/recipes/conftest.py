@@ -6,18 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Visitor
-from tests.support.front_proxies import (
-    CADDY_ASKS,
-    CADDY_IN_FRONT,
-    NGINX_ASKS,
-    NGINX_IN_FRONT,
-    Recipe,
-    Scene,
-    behind,
-)
+from tests.support.front_proxies import RECIPES, Recipe, Scene, behind
 
 
-@pytest.fixture(params=[NGINX_ASKS, NGINX_IN_FRONT, CADDY_ASKS, CADDY_IN_FRONT], ids=lambda recipe: recipe.file)
+@pytest.fixture(params=RECIPES, ids=lambda recipe: recipe.file)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     """Each recipe in turn."""
     assert isinstance(request.param, Recipe)

@@ -131,7 +131,7 @@ async def test_while_the_proxy_is_down_nobody_reaches_the_tool(scene: Scene, vis
     await visitor.login(f"{scene.url}/echo")
     await scene.stop()
     async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
-        assert answer.status in (500, 502)
+        assert answer.status in (500, 502, 503)
     assert len(scene.tool_requests) == 1
 
 
