@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import re
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from tests.support.places import ROOT
 from tests.support.units import PATIENCE
 
 Start = Callable[[str, Path, list[str]], AbstractAsyncContextManager[None]]
@@ -60,6 +63,17 @@ MaxRequestWorkers 50
 Include "{folder}/recipe.conf"
 """
 """What Debian's /etc/apache2/apache2.conf is to a file in sites-enabled, with these modules enabled."""
+
+_TRAEFIK = """
+log: {{level: INFO}}
+providers: {{file: {{directory: "{folder}/dynamic"}}}}
+entryPoints:
+{entry_points}
+"""
+_TRAEFIK_TLS = "tls: {{certificates: [{{certFile: {folder}/tls.pem, keyFile: {folder}/tls.pem}}]}}"
+"""Where the certificate stands, a recipe does not say: that is the same for all sites."""
+TRAEFIK = ROOT / ".venv-e2e/bin/traefik"
+"""What `make e2e` builds."""
 
 _ALWAYS_THERE = ("mpm_event", "authz_core", "alias", "reqtimeout")
 """Modules that Debian enables; a site names the others in `a2enmod`."""
@@ -121,6 +135,36 @@ async def apache(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[No
         yield
 
 
+@asynccontextmanager
+async def traefik(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[None]:
+    """Traefik with the entry points of the recipe's comment."""
+    if not TRAEFIK.exists():
+        pytest.skip("make e2e builds Traefik")
+    [comment] = re.findall(r"^#     entryPoints:\n((?:#      .*\n)+)", recipe, re.MULTILINE)
+    (folder / "dynamic").mkdir()
+    (folder / "dynamic/recipe.yaml").write_text(recipe, "utf-8")
+    (folder / "dynamic/tls.yaml").write_text(_TRAEFIK_TLS.format(folder=folder), "utf-8")
+    entry_points = comment.replace("#     ", "")
+    (folder / "traefik.yaml").write_text(_TRAEFIK.format(folder=folder, entry_points=entry_points), "utf-8")
+    command = [str(TRAEFIK), f"--configFile={folder}/traefik.yaml"]
+    [port] = re.findall(r"address: 127\.0\.0\.1:(\d+)", entry_points)[:1]
+    async with serving_once(command, "Starting provider *traefik.Provider", {}, said, quiet=False):
+        await _routes(f"https://localhost:{port}/", said)
+        yield
+
+
+async def _routes(url: str, said: list[str]) -> None:
+    """Returns once there is an answer other than Traefik's own 404: it reads its routers after it listens."""
+    async with aiohttp.ClientSession() as http, asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with http.get(url, ssl=False, allow_redirects=False) as answer:
+                    if answer.status != 404:
+                        return
+            assert not [line for line in said if "ERR" in line], "".join(said)
+            await asyncio.sleep(0.05)
+
+
 def installed(package: str, path: str) -> str:
     """The path, if it is there; the test is skipped where it is not, and says which package has it."""
     if not Path(path).exists():
@@ -130,14 +174,18 @@ def installed(package: str, path: str) -> str:
 
 @asynccontextmanager
 async def serving_once(
-    command: Sequence[str], sign: str, environ: Mapping[str, str], said: list[str]
+    command: Sequence[str], sign: str, environ: Mapping[str, str], said: list[str], *, quiet: bool = True
 ) -> AsyncIterator[None]:
     """A server from the moment it says `sign`; what it writes goes to `said`. It is stopped at the end."""
     # A pipe of our own: uvloop's is a socket, and Apache opens /dev/stderr, which it cannot do with one.
     reading, writing = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=DEVNULL, stderr=writing, env={**os.environ, **environ}
+            *command,
+            stdin=DEVNULL,
+            stdout=DEVNULL if quiet else writing,
+            stderr=writing,
+            env={**os.environ, **environ},
         )
     finally:
         os.close(writing)

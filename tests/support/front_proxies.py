@@ -1,5 +1,7 @@
 """The recipes in config/ as their programs read them, before a proxy, an emulated Frame.io and a tool."""
 
+import html
+import re
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,7 +12,8 @@ from typing import Any
 
 import trustme
 import yaml
-from aiohttp import web
+from aiohttp import ClientResponse, web
+from yarl import URL
 
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
@@ -18,7 +21,7 @@ from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings, parse
 from tests.support.browser import Visitor
-from tests.support.front_programs import Start, apache, caddy, haproxy, nginx
+from tests.support.front_programs import Start, apache, caddy, haproxy, nginx, traefik
 from tests.support.places import CONFIG
 from tests.support.proxy import Clock, a_secret, free_port, serving, settings_tree
 
@@ -31,13 +34,15 @@ CLIENT_SECRET = "an-emulated-secret"
 class Recipe:
     """A file in config/, the examples in it that stand for something else here, and the program that reads it.
 
-    `asks` is whether the front asks the proxy and goes to the tool itself, instead of through the proxy.
+    `asks` is whether the front asks the proxy and goes to the tool itself, instead of through the proxy, and
+    `redirects` whether a stranger is led to the login, or gets a page with the way there.
     """
 
     file: str
     examples: tuple[str, ...]
     start: Start
     asks: bool = False
+    redirects: bool = True
 
     def text(self, stand_ins: Mapping[str, str]) -> str:
         """The file with its examples replaced; each has to be there."""
@@ -60,8 +65,27 @@ CADDY_IN_FRONT = Recipe("Caddyfile-in-front", CADDY_SITE, caddy)
 HAPROXY_IN_FRONT = Recipe("haproxy-in-front.cfg", ("bind :443 ssl", SIDECAR, BOTH), haproxy)
 APACHE_SITE = ("<VirtualHost *:443>", "ServerName review.example.com", SIDECAR, CERTIFICATE, KEY)
 APACHE_IN_FRONT = Recipe("apache-in-front.conf", APACHE_SITE, apache)
+TRAEFIK_SITE = ('address: ":443"', "Host(`review.example.com`)", SIDECAR)
+ASKED, PUBLIC_HOST = "127.0.0.1:4182", "Host: review.example.com"
+ASKING = (*TRAEFIK_SITE, PUBLIC_HOST, ASKED, TOOL)
+TRAEFIK_ASKS = Recipe("traefik-forward-auth.yaml", ASKING, traefik, asks=True, redirects=False)
+TRAEFIK_IN_FRONT = Recipe("traefik-in-front.yaml", TRAEFIK_SITE, traefik)
 RECIPES = (NGINX_ASKS, NGINX_IN_FRONT, CADDY_ASKS, CADDY_IN_FRONT, HAPROXY_IN_FRONT, APACHE_IN_FRONT)
 """Those whose programs Debian has."""
+BUILT = (TRAEFIK_ASKS, TRAEFIK_IN_FRONT)
+"""Those whose program `make e2e` builds."""
+
+
+class _AtSignIn(Visitor):
+    """Somebody who presses the button of the sign-in page."""
+
+    async def login(self, url: str | URL, person: str = "Editor", *, consent: bool = True) -> ClientResponse:
+        if "/oauth2/start" in str(url):
+            return await super().login(url, person, consent=consent)
+        page = await self.get(url)
+        assert page.status == 401
+        [start] = re.findall(r'href="([^"]*/oauth2/start[^"]*)"', await page.text())
+        return await super().login(html.unescape(start), person, consent=consent)
 
 
 @dataclass
@@ -85,7 +109,7 @@ class Scene:
 
     def visitor(self) -> Visitor:
         """Somebody with a browser that trusts the front's certificate."""
-        somebody = Visitor(ssl=self.trust)
+        somebody = Visitor(ssl=self.trust) if self.recipe.redirects else _AtSignIn(ssl=self.trust)
         # aiohttp's jar keeps back what goes beyond 8190 bytes of Cookie header; browsers send it.
         somebody.cookies._limits_enabled = False
         return somebody
@@ -148,6 +172,10 @@ async def behind(
             "bind :443 ssl": f"bind 127.0.0.1:{port} ssl",
             "<VirtualHost *:443>": f"Listen 127.0.0.1:{port}\n<VirtualHost *:{port}>",
             "ServerName review.example.com": "ServerName localhost",
+            'address: ":443"': f"address: 127.0.0.1:{port}",
+            "Host(`review.example.com`)": "Host(`localhost`)",
+            PUBLIC_HOST: f"Host: localhost:{port}",
+            ASKED: f"127.0.0.1:{free_port()}",
             SCRIPT: str(CONFIG / "nginx-oauth-proxy.js"),
             SIDECAR: f"127.0.0.1:{proxy_port}",
             TOOL: tool_url.removeprefix("http://"),
