@@ -3,6 +3,7 @@
 tests/e2e/test_schemas.py holds their form to the parsers of Compose and Kubernetes.
 """
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -13,9 +14,10 @@ import yaml
 
 from oauth_proxy.process.parent import _OVERTIME
 from oauth_proxy.settings import Settings, parse
-from tests.support.command import said_here
+from tests.support.command import COMMAND, said_here, started
 from tests.support.places import CONFIG, ROOT
-from tests.support.proxy import a_secret
+from tests.support.proxy import RawAnswer, a_secret, free_port
+from tests.support.units import PATIENCE
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CONFIG / "compose.yaml").read_text("utf-8"))
 CLUSTER: list[dict[str, Any]] = list(yaml.safe_load_all((CONFIG / "kubernetes.yaml").read_text("utf-8")))
@@ -117,6 +119,42 @@ def test_in_the_pod_the_ports_are_those_of_the_file(tmp_path: Path) -> None:
 
 def get(path: str) -> dict[str, str]:
     return {"path": path, "port": "admin"}
+
+
+async def test_the_kubelet_and_the_load_balancer_get_their_answers_and_a_stop_is_told_before_it_comes(
+    tmp_path: Path,
+) -> None:
+    port, admin = free_port(), free_port()
+    text = in_cluster().replace(":4180", f":{port}").replace(":4181", f":{admin}")
+    file = mounted(text.replace("oauth-proxy-redis:6379", f"127.0.0.1:{free_port()}"), tmp_path)
+    command = ["env", *(f"{name}={value}" for name, value in ENVIRON.items()), *COMMAND]
+    async with started("run", file, sign=b"serving", command=command) as process:
+        for path in ("/readyz", "/healthz"):
+            for head in PROBES:
+                assert await status(admin, head.format(path=path)) == 200, head
+        process.terminate()
+        async with asyncio.timeout(PATIENCE):
+            while await status(admin, PROBES[0].format(path="/readyz")) != 503:  # noqa: ASYNC110 another process
+                await asyncio.sleep(0.02)
+        page = "GET /oauth2/sign_in HTTP/1.1\r\nHost: review.example.com\r\nConnection: close\r\n\r\n"
+        assert await status(port, page) == 200, "visitors are served for as long as drain_delay"
+
+
+PROBES = (
+    "GET {path} HTTP/1.1\r\nHost: 10.1.2.3:4181\r\nUser-Agent: kube-probe/1.30\r\nConnection: close\r\n\r\n",
+    "GET {path} HTTP/1.0\r\n\r\n",
+)
+"""How the kubelet asks, by the address of the pod, and HAProxy, by none."""
+
+
+async def status(port: int, head: str) -> int:
+    """The status of an answer, asked for at another address than 127.0.0.1."""
+    reader, writer = await asyncio.open_connection("127.0.0.2", port)
+    writer.write(head.encode())
+    async with asyncio.timeout(PATIENCE):
+        answer = await reader.read()
+    writer.close()
+    return RawAnswer.read(answer).status
 
 
 def test_in_the_cluster_each_port_is_open_to_one_namespace_and_the_tool_s_to_none(tmp_path: Path) -> None:
