@@ -71,7 +71,7 @@ sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than 
 #: needs 50 MB more from PyPI, once; takes a minute then, no time later
 
 e2e: $(VENV)/dev.stamp $(E2E)/run.stamp $(E2E)/traefik.stamp  ## other people's tools: Streamlit, JWT libraries, Traefik, the parsers of Compose and Kubernetes
-#: needs 500 MB from PyPI and 2 GB of Go's, once, Debian's chromium, Go 1.25, Node 20 with npm; takes minutes
+#: needs 500 MB from PyPI and 5 GB of modules and caches of Go, once, Debian's chromium, Go 1.25, Node 20 with npm; takes a quarter of an hour the first time, then minutes
 	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e tests/recipes $(ARGS)
 
 image: $(VENV)/dev.stamp  ## the container image: built, run read-only, signed in through, its size printed

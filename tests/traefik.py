@@ -17,7 +17,7 @@ SUM = "h1:LxzoigGBOEx11CRDFYDFj/GfmnJsnxAl8bDkjqmsS2o="
 
 
 def build(into: Path) -> None:
-    """Build it; with two cores it takes some ten minutes the first time, and a gigabyte for Go's cache."""
+    """Build it; with two cores it takes some ten minutes the first time, and gigabytes for caches of Go."""
     go = shutil.which("go")
     if go is None:
         sys.exit("Go is not installed")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.places import CONFIG
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # Go compiles them first
 
 FOLDER = Path(__file__).with_name("schemas")
 COMPOSE = ("github.com/compose-spec/compose-go/v2/cmd",)
