@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Visitor
-from tests.support.front_proxies import nginx
+from tests.support.front_programs import nginx
 from tests.support.proxy import RawAnswer, free_port
 from tests.support.raw_http import TOOL_BYTES, Login, Wire, saying, wired
 from tests.support.units import PATIENCE

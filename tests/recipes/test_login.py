@@ -105,8 +105,9 @@ async def test_who_may_not_enter_is_told_as_whom_and_can_be_somebody_else(recipe
     async with behind(recipe, tmp_path, access=nobody) as scene, scene.visitor() as visitor:
         refused = await visitor.login(f"{scene.url}/echo")
         assert refused.status == 403
-        assert "editor@studio.example.com" in await refused.text()
-        assert "switch=1" in await refused.text()
+        page = (await refused.text()).replace("<wbr>", "")
+        assert "editor@studio.example.com" in page
+        assert "switch=1" in page
         assert not scene.tool_requests
 
 
@@ -131,7 +132,7 @@ async def test_while_the_proxy_is_down_nobody_reaches_the_tool(scene: Scene, vis
     await visitor.login(f"{scene.url}/echo")
     await scene.stop()
     async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
-        assert answer.status in (500, 502)
+        assert answer.status in (500, 502, 503)
     assert len(scene.tool_requests) == 1
 
 

@@ -8,7 +8,7 @@ from aiohttp import WSServerHandshakeError, web
 
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
-from tests.support.front_proxies import Scene
+from tests.support.front_proxies import APACHE_IN_FRONT, Scene
 from tests.support.proxy import PROGRAM
 from tests.support.units import PATIENCE
 
@@ -78,6 +78,8 @@ async def test_a_large_upload_streams_to_the_tool_and_arrives_whole(scene: Scene
 @pytest.mark.parametrize("status", [401, 503])
 async def test_an_upload_that_is_refused_is_refused_at_once(scene: Scene, visitor: Visitor, status: int) -> None:
     refused = asyncio.Event()
+    # Apache says nothing before it has read the whole; but it asks first, so that what it says then is ours.
+    is_late = scene.recipe is APACHE_IN_FRONT
     if status == 503:
         await visitor.login(f"{scene.url}/echo")
         scene.clock.advance(3600)
@@ -87,10 +89,11 @@ async def test_an_upload_that_is_refused_is_refused_at_once(scene: Scene, visito
         for _ in range(64):  # Caddy says nothing while it waits for more of a body, so it gets more
             if not refused.is_set():
                 yield MEGABYTE
-        await refused.wait()
-        raise ConnectionError("the rest is not sent")
+        if not is_late:
+            await refused.wait()
+            raise ConnectionError("the rest is not sent")
 
-    size = {"Content-Length": str(10**12)}
+    size = {"Content-Length": str(64 * len(MEGABYTE) if is_late else 10**12)}
     async with asyncio.timeout(PATIENCE):
         sending = visitor.session.post(f"{scene.url}/upload", data=upload(), headers=PROGRAM | size)
         async with sending as answer:

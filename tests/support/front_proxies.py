@@ -1,20 +1,19 @@
-"""nginx and Caddy as the recipes in config/ make them, before a proxy, an emulated Frame.io and a tool."""
+"""The recipes in config/ as their programs read them, before a proxy, an emulated Frame.io and a tool."""
 
-import asyncio
-import os
+import html
+import re
 import ssl
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trustme
 import yaml
-from aiohttp import web
+from aiohttp import ClientResponse, web
+from yarl import URL
 
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import Api, App
@@ -22,30 +21,28 @@ from oauth_proxy.demo.tool import tool as demo_tool
 from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings, parse
 from tests.support.browser import Visitor
+from tests.support.front_programs import Start, apache, caddy, haproxy, nginx, traefik
 from tests.support.places import CONFIG
 from tests.support.proxy import Clock, a_secret, free_port, serving, settings_tree
-from tests.support.units import PATIENCE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-NGINX_SCRIPTS = "/usr/lib/nginx/modules/ngx_http_js_module.so"
 CLIENT_SECRET = "an-emulated-secret"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A file in config/, the examples in it that stand for something else here, and whether it asks or forwards.
+    """A file in config/, the examples in it that stand for something else here, and the program that reads it.
 
-    `asks` is whether the front asks the proxy and goes to the tool itself, instead of through the proxy.
+    `asks` is whether the front asks the proxy and goes to the tool itself, instead of through the proxy, and
+    `redirects` whether a stranger is led to the login, or gets a page with the way there.
     """
 
     file: str
     examples: tuple[str, ...]
-    asks: bool
-
-    @property
-    def is_nginx(self) -> bool:
-        return self.file.startswith("nginx")
+    start: Start
+    asks: bool = False
+    redirects: bool = True
 
     def text(self, stand_ins: Mapping[str, str]) -> str:
         """The file with its examples replaced; each has to be there."""
@@ -57,13 +54,38 @@ class Recipe:
 
 
 SIDECAR, TOOL = "127.0.0.1:4180", "127.0.0.1:3000"
-CERTIFICATE, KEY = "/etc/tls/tls.crt", "/etc/tls/tls.key"
+CERTIFICATE, KEY, BOTH = "/etc/tls/tls.crt", "/etc/tls/tls.key", "/etc/tls/tls.pem"
+SCRIPT = "/etc/nginx/nginx-oauth-proxy.js"
 NGINX_SITE = ("listen 443 ssl", "server_name review.example.com", SIDECAR, CERTIFICATE, KEY)
-NGINX_ASKS = Recipe("nginx-auth-request.conf", (*NGINX_SITE, TOOL, "/etc/nginx/nginx-oauth-proxy.js"), asks=True)
-NGINX_IN_FRONT = Recipe("nginx-in-front.conf", NGINX_SITE, asks=False)
+NGINX_ASKS = Recipe("nginx-auth-request.conf", (*NGINX_SITE, TOOL, SCRIPT), nginx, asks=True)
+NGINX_IN_FRONT = Recipe("nginx-in-front.conf", NGINX_SITE, nginx)
 CADDY_SITE = ("review.example.com {", SIDECAR, CERTIFICATE, KEY)
-CADDY_ASKS = Recipe("Caddyfile", (*CADDY_SITE, TOOL), asks=True)
-CADDY_IN_FRONT = Recipe("Caddyfile-in-front", CADDY_SITE, asks=False)
+CADDY_ASKS = Recipe("Caddyfile", (*CADDY_SITE, TOOL), caddy, asks=True)
+CADDY_IN_FRONT = Recipe("Caddyfile-in-front", CADDY_SITE, caddy)
+HAPROXY_IN_FRONT = Recipe("haproxy-in-front.cfg", ("bind :443 ssl", SIDECAR, BOTH), haproxy)
+APACHE_SITE = ("<VirtualHost *:443>", "ServerName review.example.com", SIDECAR, CERTIFICATE, KEY)
+APACHE_IN_FRONT = Recipe("apache-in-front.conf", APACHE_SITE, apache)
+TRAEFIK_SITE = ('address: ":443"', "Host(`review.example.com`)", SIDECAR)
+ASKED, PUBLIC_HOST = "127.0.0.1:4182", "Host: review.example.com"
+ASKING = (*TRAEFIK_SITE, PUBLIC_HOST, ASKED, TOOL)
+TRAEFIK_ASKS = Recipe("traefik-forward-auth.yaml", ASKING, traefik, asks=True, redirects=False)
+TRAEFIK_IN_FRONT = Recipe("traefik-in-front.yaml", TRAEFIK_SITE, traefik)
+RECIPES = (NGINX_ASKS, NGINX_IN_FRONT, CADDY_ASKS, CADDY_IN_FRONT, HAPROXY_IN_FRONT, APACHE_IN_FRONT)
+"""Those whose programs Debian has."""
+BUILT = (TRAEFIK_ASKS, TRAEFIK_IN_FRONT)
+"""Those whose program `make e2e` builds."""
+
+
+class _AtSignIn(Visitor):
+    """Somebody who presses the button of the sign-in page."""
+
+    async def login(self, url: str | URL, person: str = "Editor", *, consent: bool = True) -> ClientResponse:
+        if "/oauth2/start" in str(url):
+            return await super().login(url, person, consent=consent)
+        page = await self.get(url)
+        assert page.status == 401
+        [start] = re.findall(r'href="([^"]*/oauth2/start[^"]*)"', await page.text())
+        return await super().login(html.unescape(start), person, consent=consent)
 
 
 @dataclass
@@ -87,7 +109,7 @@ class Scene:
 
     def visitor(self) -> Visitor:
         """Somebody with a browser that trusts the front's certificate."""
-        somebody = Visitor(ssl=self.trust)
+        somebody = Visitor(ssl=self.trust) if self.recipe.redirects else _AtSignIn(ssl=self.trust)
         # aiohttp's jar keeps back what goes beyond 8190 bytes of Cookie header; browsers send it.
         somebody.cookies._limits_enabled = False
         return somebody
@@ -147,111 +169,19 @@ async def behind(
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
             "server_name review.example.com": "server_name localhost",
             "review.example.com {": f"localhost:{port} {{",
-            "/etc/nginx/nginx-oauth-proxy.js": str(CONFIG / "nginx-oauth-proxy.js"),
+            "bind :443 ssl": f"bind 127.0.0.1:{port} ssl",
+            "<VirtualHost *:443>": f"Listen 127.0.0.1:{port}\n<VirtualHost *:{port}>",
+            "ServerName review.example.com": "ServerName localhost",
+            'address: ":443"': f"address: 127.0.0.1:{port}",
+            "Host(`review.example.com`)": "Host(`localhost`)",
+            PUBLIC_HOST: f"Host: localhost:{port}",
+            ASKED: f"127.0.0.1:{free_port()}",
+            SCRIPT: str(CONFIG / "nginx-oauth-proxy.js"),
             SIDECAR: f"127.0.0.1:{proxy_port}",
             TOOL: tool_url.removeprefix("http://"),
             CERTIFICATE: str(folder / "tls.pem"),
             KEY: str(folder / "tls.pem"),
+            BOTH: str(folder / "tls.pem"),
         }
-        start = nginx if recipe.is_nginx else _caddy
-        await stack.enter_async_context(start(recipe.text(stand_ins), folder, scene.said))
+        await stack.enter_async_context(recipe.start(recipe.text(stand_ins), folder, scene.said))
         yield scene
-
-
-NGINX = """
-daemon off;
-pid nginx.pid;
-error_log stderr notice;
-{as_root}
-{modules}
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    include recipe.conf;
-}}
-"""
-"""What Debian's /etc/nginx/nginx.conf is to a file in conf.d, on a folder of its own."""
-
-CADDY = """
-{
-    admin off
-    auto_https off
-    default_bind 127.0.0.1
-}
-import recipe
-"""
-
-
-@asynccontextmanager
-async def nginx(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[None]:
-    """Debian's nginx with this site, which keeps its files in `folder` and what it says in `said`."""
-    program = _installed("nginx", "/usr/sbin/nginx")
-    modules = ""
-    if "js_import" in recipe:
-        modules = f"load_module {_installed('libnginx-mod-http-js', NGINX_SCRIPTS)};"
-    as_root = "user root;" if os.geteuid() == 0 else ""
-    (folder / "recipe.conf").write_text(recipe, "utf-8")
-    (folder / "nginx.conf").write_text(NGINX.format(as_root=as_root, modules=modules), "utf-8")
-    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-    async with _serving(command, "start worker process", {}, said):
-        yield
-
-
-@asynccontextmanager
-async def _caddy(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[None]:
-    program = _installed("caddy", "/usr/bin/caddy")
-    (folder / "recipe").write_text(recipe, "utf-8")
-    (folder / "Caddyfile").write_text(CADDY, "utf-8")
-    command = [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-    homes = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
-    async with _serving(command, "serving initial configuration", homes, said):
-        yield
-
-
-def _installed(package: str, path: str) -> str:
-    if not Path(path).exists():
-        pytest.skip(f"{path} is not there: apt-get install {package}")
-    return path
-
-
-@asynccontextmanager
-async def _serving(
-    command: Sequence[str], sign: str, environ: Mapping[str, str], said: list[str]
-) -> AsyncIterator[None]:
-    """A server from the moment it says `sign`; what it writes goes to `said`. It is stopped at the end."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env={**os.environ, **environ}
-    )
-    is_up = asyncio.Event()
-    listening = asyncio.create_task(_listen(process, sign, is_up, said))
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await is_up.wait()
-        assert process.returncode is None, "".join(said)
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            raise
-        await listening
-
-
-async def _listen(process: Process, sign: str, is_up: asyncio.Event, said: list[str]) -> None:
-    """Notes each line, and says when the sign was among them, or when the server ended without it."""
-    assert process.stderr is not None
-    async for line in process.stderr:
-        said.append(line.decode("utf-8", "replace"))
-        if sign in said[-1]:
-            is_up.set()
-    await process.wait()
-    is_up.set()
