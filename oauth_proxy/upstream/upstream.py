@@ -80,7 +80,7 @@ class Upstream:
         """
         method, owner = request.method, outgoing.owner
         if method == "CONNECT":
-            raise BadRequest("CONNECT asks for a tunnel to somewhere")
+            raise BadRequest("CONNECT asks for a tunnel to somewhere else")
         body = Body(request, self._body_rate, outgoing.body)
         wire = request_head(method, outgoing.target, outgoing.lines, body.framing)
         started = monotonic()
