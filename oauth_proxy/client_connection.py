@@ -163,6 +163,7 @@ class ClientConnection(Reading):
         transport = self.transport
         if not self.is_over or transport is None:
             return
+        self._capacity.rest(self)  # who comes now is more important
         if transport.can_write_eof():
             transport.write_eof()
         if not transport.is_closing():
