@@ -19,6 +19,7 @@ from oauth_proxy.assembly import (
     logout_for,
     pages_for,
     provider_for,
+    public_rules,
     routes_for,
     upstreams_for,
 )
@@ -235,7 +236,7 @@ class Proxy:
 
         What this process has open may go on for long. Without the key that sealed its sessions, all have ended.
         """
-        rules = Access((), newer.access.public)
+        rules = Access((), public_rules(newer))
         if self._sealing_key in newer.session.keys:
             try:
                 self.email_files.follow(email_paths(newer))

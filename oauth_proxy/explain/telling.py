@@ -151,10 +151,12 @@ class _Teller:
             self._private(target)
 
     def _public(self, target: Target) -> None:
-        rule = self.door.access.public_rule(self.question.method, target)
-        if rule is not None:
-            index = self.settings.access.public.index(rule)
-            self.story.tell("public", f"yes, by {rule.write()}", self.lines.at("access", "public", index))
+        rule, written = self.door.access.public_rule(self.question.method, target), self.settings.access.public
+        if rule in written:
+            at = self.lines.at("access", "public", written.index(rule))
+            self.story.tell("public", f"yes, by {rule.write()}", at)
+        elif rule is not None:
+            self.story.tell("public", f"yes, {rule.path} is one of them", self.lines.at("access", "public_assets"))
 
     def _private(self, target: Target) -> None:
         self._stranger(target, self._program())
@@ -212,6 +214,9 @@ class _Teller:
 
     def _tool(self, target: Target, visit: Visit) -> None:
         """Tell which tool is asked for what. Raises what `Upstreams.prepare` raises."""
+        to = self.upstreams.slashless(target)
+        if to is not None and self.question.method in ("GET", "HEAD"):
+            self.story.tell("slash", f"whoever opens it as a page is redirected to {to} (308); others are not")
         route = self.upstreams.route(target)
         at = self.lines.at("upstreams", route.prefix)
         self.story.tell("upstream", f"{route.prefix} is {self.settings.upstreams[route.prefix].url}", at)
