@@ -246,9 +246,10 @@ class ClientConnection(Reading):
     def force_close(self) -> None:
         """Close once our responses are sent."""
         transport = self.transport
+        was_open = transport is not None and not transport.is_closing()
         self.close()
         super().force_close()
-        if transport is not None:
+        if transport is not None and was_open:  # asyncio's own TLS transport cannot be asked once it is closed
             self._unread.start(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:

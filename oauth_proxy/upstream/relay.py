@@ -94,7 +94,7 @@ async def pass_on(
         _send(transport, connection, response, opening, chunked=chunked)
         return response
     response.stays_open = head.event_stream
-    response.may_end = response.stays_open and chunked and not head.is_encoded
+    response.may_end = response.stays_open and (chunked or head.length is None) and not head.is_encoded
     cast(Request, request).begun = response
     began = monotonic()
     try:
@@ -106,7 +106,7 @@ async def pass_on(
         response.force_close()
         _cut(request.transport)
     except BaseException as error:  # the caller must not add an error page
-        if not _say_goodbye(request.transport, response, error):
+        if not _say_goodbye(request.transport, response, error, chunked=chunked):
             _cut(request.transport)
         raise
     else:
@@ -204,11 +204,13 @@ async def _drain(request: web.BaseRequest) -> None:
         await request.writer.drain()
 
 
-def _say_goodbye(transport: asyncio.Transport | None, response: Forwarded, error: BaseException) -> bool:
+def _say_goodbye(
+    transport: asyncio.Transport | None, response: Forwarded, error: BaseException, *, chunked: bool
+) -> bool:
     """End an event stream whose session is over, with a comment that says so; return whether that was possible.
 
     It ends where an event has ended, or not at all: half an event must never look like a whole one. A browser asks
-    again after it, and is told 401. Whoever handles the connection closes it.
+    again after it, and is told 401. Whoever handles the connection closes it, which ends a body without chunks.
     """
     ending = ending_of(error) if isinstance(error, asyncio.CancelledError) else None
     if ending != SESSION_OVER or transport is None or transport.is_closing():
@@ -216,7 +218,7 @@ def _say_goodbye(transport: asyncio.Transport | None, response: Forwarded, error
     if transport.get_write_buffer_size() or not (response.may_end and response.tail.endswith(_EVENT_ENDS)):
         return False
     comment = b": %b\n\n" % ending.reason.encode()
-    transport.write(b"".join(_chunk([comment], len(comment), last=True)))
+    transport.write(b"".join(_chunk([comment], len(comment), last=True)) if chunked else comment)
     return True
 
 

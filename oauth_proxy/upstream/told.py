@@ -14,7 +14,7 @@ from email.utils import formatdate
 from secrets import randbelow
 from typing import cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from oauth_proxy.endings import Ending
 from oauth_proxy.errors import BadRequest
@@ -90,8 +90,8 @@ def _come_again(
     lines = {"Content-Type": "text/event-stream", "Content-Length": str(len(body))}
     shown = responses.empty(request, 200, lines, refused.visit.set_cookies)
     may_go_on = request.keep_alive and shown.keep_alive is not False
-    if not may_go_on:
-        shown.headers["Connection"] = "close"
+    if not may_go_on or request.version < HttpVersion11:
+        shown.headers["Connection"] = "keep-alive" if may_go_on else "close"
     answer = Forwarded(refused.error.status, keep_alive=may_go_on)
     answer.body_length = len(body)
     transport.write(_head(b"200 OK", shown) + body)
@@ -130,6 +130,8 @@ class _LastWord(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Close the connection at the end of their Close frame, or when they send what no browser sends."""
+        if self._transport.is_closing():
+            return
         if not self._frames.follow(data) or (self._frames.closed and self._frames.between):
             self._transport.close()
 

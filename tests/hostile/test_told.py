@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from oauth_proxy.endings import Ending
+from oauth_proxy.settings import Member
 from oauth_proxy.upstream.frames import close_frame
 from tests.support.browser import Visitor
 from tests.support.metrics import metrics
@@ -134,6 +135,18 @@ async def test_whom_an_upstreams_rules_refuse_is_told_4403(visitor: Visitor) -> 
             assert not tool.heard
 
 
+async def test_whom_newer_rules_keep_out_is_told_4403_and_loses_the_cookie(visitor: Visitor) -> None:
+    async with wired() as wire:
+        cookie = (await wire.login(visitor)).cookie
+        narrower = wire.stage.settings.access.model_copy(update={"allow": (Member("account", "none"),)})
+        wire.stage.proxy.obey(wire.stage.settings.model_copy(update={"access": narrower}))
+        answer = await told(wire, "/socket", our_page(wire), cookie)
+        assert (answer.status, answer.body) == (101, close(4403, "not_allowed"))
+        assert [
+            line for line in answer.all("Set-Cookie") if line.startswith("oauth_proxy=;") and "Max-Age=0" in line
+        ]
+
+
 async def test_a_tool_that_is_away_or_silent_is_told_by_its_code(visitor: Visitor) -> None:
     async with away() as wire:
         login = await wire.login(visitor)
@@ -199,6 +212,11 @@ async def test_an_event_source_whose_tool_is_away_is_asked_to_come_again(
         assert len(waits) > 1, "not all tabs come at once"
         asking = wire.request("/feed", *EVENTS, login.cookie)
         assert await wire.statuses([asking, asking]) == [200, 200], "the connection goes on"
+        old = asking.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+        [closed] = await wire.send(old)
+        assert (closed.status, closed.get("Connection")) == (200, "close")
+        kept, _ = await wire.send(old.replace(b"Accept:", b"Connection: keep-alive\r\nAccept:", 1) + old)
+        assert (kept.status, kept.get("Connection")) == (200, "keep-alive")
     assert "status=502" in capsys.readouterr().err
 
 

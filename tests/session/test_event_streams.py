@@ -94,9 +94,16 @@ async def test_a_stream_that_a_comment_would_garble_is_cut(visitor: Visitor) -> 
     async with wired() as wire, Visitor() as third:
         download = streaming("Content-Type: text/plain", STREAM[1], body=chunks(b"data: 1\n\n"))
         assert await after_sign_out(wire, third, download, b"data: 1\n\n") is None
-    async with wired() as wire, Visitor() as fourth:
-        until_closed = streaming(*STREAM, body=chunks(b"data: 1\n\n"))
-        assert await after_sign_out(wire, fourth, until_closed, b"data: 1\n\n", version="1.0") is None
+
+
+async def test_to_a_front_proxy_of_http_1_0_the_end_of_the_connection_is_the_end(visitor: Visitor) -> None:
+    answer = streaming(*STREAM, body=chunks(b"data: 1\n\n"))
+    async with wired() as wire:
+        rest = await after_sign_out(wire, visitor, answer, b"data: 1\n\n", version="1.0")
+        assert rest == b": session ended\n\n"
+    half = streaming(*STREAM, body=chunks(b"data: 1"))
+    async with wired() as wire, Visitor() as other:
+        assert await after_sign_out(wire, other, half, b"data: 1", version="1.0") is None
 
 
 async def test_a_stop_cuts_so_that_whoever_reads_a_stream_by_itself_asks_again(visitor: Visitor) -> None:
