@@ -258,3 +258,11 @@ async def test_a_prefix_without_its_slash_and_the_public_assets_are_told() -> No
         assert rows(text, "public") == ["yes, /st/manifest.json is one of them"]
         assert rows(text, "asks for") == ["GET /st/manifest.json HTTP/1.1"]
         assert rows(await answer(stage, "GET", "/open"), "public") == ["yes, by GET /open"]
+
+
+async def test_a_websocket_is_told_what_a_stranger_gets() -> None:
+    async with on_stage() as stage:
+        text = await answer(stage, "GET", "/socket", Upgrade="websocket", Connection="Upgrade")
+        assert rows(text, "stranger") == [
+            "401 Please sign in; a page of the same host is told 4401 by a Close frame"
+        ]

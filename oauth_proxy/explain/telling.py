@@ -26,6 +26,7 @@ from oauth_proxy.server import head_of
 from oauth_proxy.settings import Lines, Rule, Settings
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
+from oauth_proxy.upstream.told import PRIVATE_USE
 from oauth_proxy.webhooks import SignedCall
 
 _PRIVATE = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
@@ -208,7 +209,9 @@ class _Teller:
             text = f"302 to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
         else:
             text = f"{SignInRequired.status} {SignInRequired.title}"
-            if self.question.method == "GET":
+            if self.fields.for_websocket:
+                text += f"; a page of the same host is told {PRIVATE_USE + SignInRequired.status} by a Close frame"
+            elif self.question.method == "GET":
                 text += '; a browser that opens it as a page ("Accept: text/html") is sent to the login'
         self.story.tell("stranger", text)
 

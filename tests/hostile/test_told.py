@@ -5,7 +5,7 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -193,6 +193,15 @@ async def test_who_answers_is_let_go_and_who_floods_or_is_silent_keeps_nothing(w
     [answer] = await wire.send(asked + b"\x81\x85mask" + b"hello" + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.body == close(4401, "sign_in_required")
     assert not wire.tool.heard
+
+
+async def test_who_was_told_gives_way_to_anybody_who_comes() -> None:
+    async with wired(limits={"connections": "16"}) as wire, AsyncExitStack() as silent:
+        for _ in range(16):
+            reader, writer = await silent.enter_async_context(wire.connected())
+            writer.write(wire.request("/socket", *HANDSHAKE, our_page(wire)))
+            await reader.readuntil(b"sign_in_required")
+        assert (await wire.ask("/healthz")).status == 200
 
 
 async def test_an_event_source_whose_tool_is_away_is_asked_to_come_again(
