@@ -87,18 +87,24 @@ class Gateway:
         """
         to = self._upstreams.slashless(target)
         if to is not None and _is_typed(request):
-            response = self._responses.redirect(request, to, visit.set_cookies, status=308)
-            return Outcome(response, cause="the prefix of a tool, without its slash")
+            return self._with_slash(request, to, visit)
         ask, outgoing = self._upstreams.prepare(request, target, visit, received.others, body)
         request.upstream = outgoing.upstream
         answer = await ask(request, outgoing)
         return Outcome(answer, "tool", answer.cause)
+
+    def _with_slash(self, request: Request, to: str, visit: Visit) -> Outcome:
+        response = self._responses.redirect(request, to, visit.set_cookies, status=308)
+        return Outcome(response, cause="the prefix of a tool, without its slash")
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
         """Redirect a person to the login, and from there back here; tell a program where the login is.
 
         A form's POST is not redirected, because what was typed would be lost: it gets a page.
         """
+        to = self._upstreams.slashless(target)
+        if to is not None and _is_typed(request) and self._door.is_open(to):
+            return self._with_slash(request, to, visit)
         cause = self._visitors.why_stranger(request, received)
         if request.method != "GET" or not is_navigation(request.method, request.fields):
             raise Refused(SignInRequired(cause), visit)

@@ -203,8 +203,11 @@ class _Teller:
         return enabled
 
     def _stranger(self, target: Target, by_program: bool) -> None:
+        to = self.upstreams.slashless(target)
         if by_program:
             text = "401 if Frame.io does not accept the token"
+        elif to is not None and self.door.is_open(to) and is_navigation("GET", self.fields):
+            text = f"308 to {to}, which is public"
         elif self.question.method == "GET" and is_navigation("GET", self.fields):
             text = f"302 to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
         else:

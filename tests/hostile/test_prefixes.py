@@ -85,6 +85,16 @@ async def test_a_stranger_learns_nothing_of_prefixes(visitor: Visitor) -> None:
         assert not found.heard()
 
 
+async def test_a_stranger_is_led_to_what_is_public_and_gets_no_more_by_it() -> None:
+    async with tools(access={"public": ["/st/*"]}) as found:
+        answer = await found.wire.ask("/st?x", *NAVIGATING)
+        assert (answer.status, location(answer)) == (308, "/st/?x")
+        for method, lines in tried((("GET", SCRIPT), ("GET", PREFETCH), ("POST", FORM))):
+            assert (await found.wire.ask("/st", *lines, method=method)).status == 401
+        assert (await found.wire.ask("/b@r", *NAVIGATING)).status == 302
+        assert not found.heard()
+
+
 async def test_whom_the_tools_rules_refuse_learns_nothing_either(visitor: Visitor) -> None:
     tool = Tool()
     async with (
