@@ -16,12 +16,12 @@ from typing import cast
 
 from aiohttp import HttpVersion11, web
 
+from oauth_proxy.client_connection import ClientConnection
 from oauth_proxy.endings import Ending
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.headers import Fields, is_event_source
 from oauth_proxy.outcomes import Refused
 from oauth_proxy.paths import Site
-from oauth_proxy.reading import Reading
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.upstream.frames import Frames, close_frame
@@ -41,8 +41,8 @@ _PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 def told(request: Request, refused: Refused, responses: Responses, site: Site) -> Forwarded | None:
     """Tell the client of the refusal, if it is one that can be told in these ways; None if it is not.
 
-    What is returned has been sent. Its status is that of the refusal, whatever the client has seen. A program with
-    a token of its own is never told: it reads statuses.
+    What is returned has been sent, or will be. Its status is that of the refusal, whatever the client has seen. A
+    program with a token of its own is never told: it reads statuses.
     """
     error, transport = refused.error, request.transport
     if refused.visit.by_program or isinstance(error, BadRequest) or transport is None or transport.is_closing():
@@ -57,7 +57,7 @@ def told(request: Request, refused: Refused, responses: Responses, site: Site) -
 def _close(
     request: Request, transport: asyncio.Transport, refused: Refused, responses: Responses, site: Site
 ) -> Forwarded | None:
-    """Accept the WebSocket and close it. The client may still answer; its connection gives way to any other."""
+    """Accept the WebSocket, and close it, in a while. Meanwhile its connection gives way to any other."""
     if not _is_of_our_page(request.fields, site):
         return None
     lines = {"Upgrade": "websocket", "Connection": "Upgrade"}
@@ -69,14 +69,9 @@ def _close(
         return None
     status, ending = refused.error.status, Ending(PRIVATE_USE + refused.error.status, refused.error.name)
     shown = responses.empty(request, 101, lines, refused.visit.set_cookies)
-    connection = cast(Reading, request.protocol)
-    last = _LastWord(connection, transport)
-    early = connection.take_over()
-    connection.stop_parsing()  # what follows is no HTTP
-    transport.set_protocol(last)
-    transport.write(_head(b"101 Switching Protocols", shown) + close_frame(ending, masked=False))
-    if early:
-        last.data_received(early)
+    connection = cast(ClientConnection, request.protocol)
+    last_word = _head(b"101 Switching Protocols", shown) + close_frame(ending, masked=False)
+    connection.end_with(last_word, _LastWord(connection, transport))
     return Forwarded(status, keep_alive=False)
 
 

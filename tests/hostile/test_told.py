@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from oauth_proxy import client_connection
 from oauth_proxy.endings import Ending
 from oauth_proxy.settings import Member
 from oauth_proxy.upstream.frames import close_frame
@@ -16,6 +17,7 @@ from tests.support.browser import Visitor
 from tests.support.metrics import metrics
 from tests.support.proxy import RawAnswer, free_port
 from tests.support.raw_http import HANDSHAKE, Tool, Wire, wired
+from tests.support.tool import until
 from tests.support.units import PATIENCE
 from tests.tally import tried
 
@@ -23,6 +25,11 @@ EVENTS = ["Accept: text/event-stream", "Cache-Control: no-cache"]
 """What an EventSource says of itself."""
 NEVER = b"\x89\x80mask"
 """A Ping of a client's, which is no answer to a Close."""
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_connection, "PAUSE", 0.0)
 
 
 def close(code: int, reason: str) -> bytes:
@@ -193,6 +200,20 @@ async def test_who_answers_is_let_go_and_who_floods_or_is_silent_keeps_nothing(w
     [answer] = await wire.send(asked + b"\x81\x85mask" + b"hello" + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.body == close(4401, "sign_in_required")
     assert not wire.tool.heard
+
+
+async def test_a_page_that_opens_its_socket_again_at_once_is_told_no_faster_than_the_pause(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_connection, "PAUSE", 3600.0)
+    async with wire.connected() as (reader, writer):
+        writer.write(wire.request("/socket", *HANDSHAKE, our_page(wire)))
+        assert (await wire.ask("/socket", *HANDSHAKE[:2])).status == 401
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reader.read(1)
+        assert (await wire.ask("/healthz")).status == 200
+    await until(lambda: wire.stage.proxy.capacity.open == 0)
 
 
 async def test_who_was_told_gives_way_to_anybody_who_comes() -> None:
