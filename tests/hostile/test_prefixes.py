@@ -1,11 +1,20 @@
 """A tool's prefix in every spelling: one reading decides who answers, and the tool gets the bytes behind it."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from oauth_proxy.errors import BadRequest
+from oauth_proxy.paths import read_target
+from oauth_proxy.upstream.routes import Route
+from oauth_proxy.upstream.upstream import Upstream
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import PROGRAM
 from tests.support.raw_http import Tool, Wire, location, wired
@@ -205,6 +214,35 @@ async def test_a_prefix_that_servers_read_differently_leads_to_no_tool_but_the_r
             for lines in ([], NAVIGATING):
                 answer, heard = await found.wire.ask(target, *lines, cookie), found.heard()
                 assert (answer.status, heard) in ((400, []), (200, [("/", target)])), target
+
+
+BEGINNINGS = st.sampled_from(
+    ["/st/", "/%73t/", "/s%74/", "//st/", "/x/../st/", "/./st/", "/st%2f", "/%2573t/", "/%73t"]
+)
+PIECES = st.lists(
+    st.sampled_from(["/", "/st", "%2f", "%2F", "/x", "..", ".", "%2e", "%25", ";", "\\", "é", "%c3%a9", "%ff"])
+)
+
+
+@given(BEGINNINGS, PIECES, st.booleans())
+def test_whatever_the_spelling_the_tool_is_asked_for_what_was_decided_on(
+    beginning: str, pieces: list[str], strip: bool
+) -> None:
+    target = read_target(beginning + "".join(pieces), "a")
+    if not target.path.startswith("/st/"):
+        return
+    route = Route("/st/", cast(Upstream, None), base="/base", strip=strip)
+    try:
+        asked = route.request_target(target).decode("utf-8", "surrogateescape")
+    except BadRequest:
+        return
+    rest = asked.removeprefix("/base/") if strip else asked.removeprefix("/base")
+    assert target.raw.endswith(rest), "byte for byte"
+    once, twice = unquote(rest), unquote(unquote(rest))
+    for form in (rest, once, twice):
+        assert not re.search(r"(?:^|[/\\])\.\.?(?:$|[/\\;])", form), "nothing climbs"
+    if target.plain:
+        assert ("/st/" if strip else "") + once == target.path
 
 
 async def test_an_encoded_prefix_is_public_only_where_the_path_is(visitor: Visitor) -> None:

@@ -1,6 +1,8 @@
 """Addresses of a tool that does not know where it lies: what leads to it is rewritten, and nothing else."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oauth_proxy.paths import Site
 from oauth_proxy.upstream.head import read
@@ -143,3 +145,16 @@ def test_a_head_without_such_lines_is_left_as_it_came() -> None:
     before = head.block
     Moved(STRIPPED, SITE).rewrite(head, HOST)
     assert head.block is before
+
+
+@given(
+    st.sampled_from([STRIPPED, BASED, KEPT]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")),
+)
+def test_any_address_stays_or_leads_to_this_site_and_a_second_time_changes_nothing(
+    place: Place, value: str
+) -> None:
+    value = value.strip(" ")
+    once = rewritten(place, f"Location: {value}").removeprefix("Location: ")
+    assert once == value or once.startswith("https://review.example.com/")
+    assert rewritten(place, f"Location: {once}") == f"Location: {once}"
