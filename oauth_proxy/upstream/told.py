@@ -58,15 +58,16 @@ def _close(
     request: Request, transport: asyncio.Transport, refused: Refused, responses: Responses, site: Site
 ) -> Forwarded | None:
     """Accept the WebSocket, and close it, in a while. Meanwhile its connection gives way to any other."""
-    if not _is_of_our_page(request.fields, site):
+    protocol = _first_protocol(request.fields)
+    if protocol is None or not _is_of_our_page(request.fields, site):
         return None
-    lines = {"Upgrade": "websocket", "Connection": "Upgrade"}
     try:
-        lines["Sec-WebSocket-Accept"] = expected_accept(request).decode("ascii")
-        if protocol := _first_protocol(request.fields):
-            lines["Sec-WebSocket-Protocol"] = protocol
+        accept = expected_accept(request)
     except BadRequest:
         return None
+    lines = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept.decode("ascii")}
+    if protocol:
+        lines["Sec-WebSocket-Protocol"] = protocol
     status, ending = refused.error.status, Ending(PRIVATE_USE + refused.error.status, refused.error.name)
     shown = responses.empty(request, 101, lines, refused.visit.set_cookies)
     connection = cast(ClientConnection, request.protocol)
@@ -98,14 +99,14 @@ def _is_of_our_page(fields: Fields, site: Site) -> bool:
     return fields[b"origin"] == [site.origin_at(fields[b"host"][0].decode("latin-1")).encode("latin-1")]
 
 
-def _first_protocol(fields: Fields) -> str:
-    """The subprotocol that is asked for first; empty if none is. Raises BadRequest for what is no list of names.
+def _first_protocol(fields: Fields) -> str | None:
+    """The subprotocol that is asked for first; empty if none is, and None for what is no list of names.
 
     A browser that asked for some and gets none fails the connection, and its script would see 1006 after all.
     """
     asked = [name.strip(b" \t") for line in fields[b"sec-websocket-protocol"] for name in line.split(b",")]
     if not all(map(_PROTOCOL.fullmatch, asked)):
-        raise BadRequest("a Sec-WebSocket-Protocol that is no list of names")
+        return None
     return asked[0].decode("ascii") if asked else ""
 
 
