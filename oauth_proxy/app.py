@@ -19,6 +19,7 @@ from oauth_proxy.assembly import (
     logout_for,
     pages_for,
     provider_for,
+    public_rules,
     routes_for,
     upstreams_for,
 )
@@ -57,10 +58,13 @@ from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, R
 from oauth_proxy.settings import Settings
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
+from oauth_proxy.upstream.told import told
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
 
 log = logging.getLogger(__name__)
+
+Respond = Callable[[Request, Refused], web.StreamResponse]
 
 _REFUSED_AT_DOOR = (
     LoginRefused,
@@ -203,15 +207,18 @@ class Proxy:
     async def handle(self, request: Request) -> Outcome:
         """Handle any request. This is the only place where failures become responses."""
         self._introduce(request)
+        respond: Respond = self.responses.failure
         try:
             try:
                 target = self._door.read(request.method, request.raw_path, request.fields)
-                room = self._endpoints if target.path.startswith(PREFIX) else self._gateway
-                return await room.handle(request, target)
+                if target.path.startswith(PREFIX):
+                    return await self._endpoints.handle(request, target)
+                respond = self._tell
+                return await self._gateway.handle(request, target)
             except ProxyError as error:
-                return self._failure(request, Refused(error), self.responses.failure)
+                return self._failure(request, Refused(error), respond)
             except Refused as refused:
-                return self._failure(request, refused, self.responses.failure)
+                return self._failure(request, refused, respond)
         except ConnectionError:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
@@ -229,7 +236,7 @@ class Proxy:
 
         What this process has open may go on for long. Without the key that sealed its sessions, all have ended.
         """
-        rules = Access((), newer.access.public)
+        rules = Access((), public_rules(newer))
         if self._sealing_key in newer.session.keys:
             try:
                 self.email_files.follow(email_paths(newer))
@@ -266,9 +273,11 @@ class Proxy:
         sent = request.fields[b"x-request-id"]
         return correlation.request_id(sent) if sent and self._peers.trusts(request.remote) else None
 
-    def _failure(
-        self, request: Request, refused: Refused, response: Callable[[Request, Refused], web.StreamResponse]
-    ) -> Outcome:
+    def _tell(self, request: Request, refused: Refused) -> web.StreamResponse:
+        """The response to a request for the tool; a front proxy that asks at /oauth2/auth reads the status."""
+        return told(request, refused, self.responses, self._door.site) or self.responses.failure(request, refused)
+
+    def _failure(self, request: Request, refused: Refused, response: Respond) -> Outcome:
         error = refused.error
         self.metrics.refusals.add(error.name)
         if not isinstance(error, SignInRequired | NotFound | NotAllowed):  # the access log shows those

@@ -26,13 +26,16 @@ from oauth_proxy.settings import (
     EmailsFile,
     Limits,
     Member,
+    PublicRule,
     Settings,
     UpstreamSettings,
     any_has,
+    asset_rules,
     expanded,
 )
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
+from oauth_proxy.upstream.moved import Moved, Place
 from oauth_proxy.upstream.pool import Address
 from oauth_proxy.upstream.routes import Route, Upstreams
 from oauth_proxy.upstream.upstream import Upstream
@@ -105,11 +108,17 @@ def access_for(settings: Settings, lists: Mapping[Path, EmailList], before: Sett
     groups = settings.access.groups
     return Access(
         tuple(expanded(settings.access.allow, groups)),
-        settings.access.public,
+        public_rules(settings),
         deny=tuple(expanded(settings.access.deny, groups)),
         upstreams={**(_upstream_rules(before) if before else {}), **_upstream_rules(settings)},
         lists=lists,
     )
+
+
+def public_rules(settings: Settings) -> tuple[PublicRule, ...]:
+    """What needs no session: `access.public`, and if wanted the files that browsers fetch without cookies."""
+    rules = settings.access.public
+    return (*rules, *asset_rules(settings.upstreams)) if settings.access.public_assets else rules
 
 
 def _upstream_rules(settings: Settings) -> dict[str, Rules]:
@@ -170,12 +179,20 @@ def upstreams_for(
     assertion_of: Callable[[Session, str], str] | None,
 ) -> Upstreams:
     """Every tool, and what it receives; the last three are as in Upstreams."""
-    return Upstreams(routes, ToolHeaders(settings.headers), site, handle_of, date, assertion_of)
+    named = {*settings.webhooks, *(rule.path for rule in settings.access.public if not rule.below)}
+    return Upstreams(routes, ToolHeaders(settings.headers), site, handle_of, date, assertion_of, named)
 
 
 def routes_for(settings: Settings, claims: Claims, tool_tls: ToolTls) -> list[Route]:
     """The routes to the tools."""
-    make = partial(_route, api=api_for(settings), limits=settings.limits, claims=claims, tool_tls=tool_tls)
+    make = partial(
+        _route,
+        api=api_for(settings),
+        limits=settings.limits,
+        claims=claims,
+        tool_tls=tool_tls,
+        site=Site(settings.public_url, settings.session.cookie.domain),
+    )
     return [make(prefix, each) for prefix, each in settings.upstreams.items()]
 
 
@@ -187,6 +204,7 @@ def _route(
     limits: Limits,
     claims: Claims,
     tool_tls: ToolTls,
+    site: Site,
 ) -> Route:
     """The route to one tool. If the tool is Frame.io's `api` itself, the route adds the header for some tokens."""
     at = settings.url
@@ -194,11 +212,14 @@ def _route(
     host = at.authority.encode("ascii") if settings.host == "upstream" else None
     scheme, authority, *_ = urlsplit(api.api_url)
     is_api = host is not None and (at.scheme, at.authority) == (scheme, authority)
+    begins = at.base if settings.strip else at.base + prefix.rstrip("/")
+    place = Place(prefix.rstrip("/").encode("ascii"), begins.encode("ascii"), at.authority.encode("ascii"))
     upstream = Upstream(
         address,
         claims=claims,
+        moved=Moved(place, site) if settings.rewrite else None,
         timeout=settings.timeout,
         body_rate=limits.body_rate,
         ssl_context=tool_tls.contexts.get(prefix),
     )
-    return Route(prefix, upstream, at.base, host, api.mark if is_api else None)
+    return Route(prefix, upstream, at.base, host, api.mark if is_api else None, settings.strip)

@@ -28,6 +28,9 @@ UNSENT = 65_536
 """Bytes written but not yet sent, above which writing pauses. With TLS, the event loop's default is half a MiB."""
 LINGER = 2.0
 """Seconds for which a client may go on sending a refused request, so that it still reads the refusal."""
+PAUSE = 1.0
+"""Seconds before a last word. Many pages open a WebSocket again at once if the last one had opened, for ever: they
+are told once a second, and not as fast as they can ask."""
 
 Answered = Callable[[Request, Outcome, float], None]
 """Is called after each response with the seconds it took."""
@@ -41,7 +44,7 @@ class ClientConnection(Reading):
 
     __slots__ = (
         *("_answered", "_capacity", "_end", "_ends_at", "_handler", "_idle"),
-        *("_refusal", "_timer", "_unread"),
+        *("_last_word", "_refusal", "_timer", "_unread"),
     )
 
     def __init__(
@@ -64,6 +67,7 @@ class ClientConnection(Reading):
         self._refusal = refusal
         self._unread = StallWatch()
         self._idle = idle
+        self._last_word = b""
         self._ends_at = 0.0
         """The loop's time by which the next request must have arrived."""
         self._timer: asyncio.TimerHandle | None = None
@@ -157,17 +161,36 @@ class ClientConnection(Reading):
     async def _linger(self) -> None:
         """After a refusal, keep reading what the client sends for LINGER seconds, and discard it.
 
-        If a socket is closed while received bytes are unread, the system resets the connection and the client may
-        lose the response (RFC 9112 9.6).
+        A last word is said before that, after PAUSE seconds. If a socket is closed while received bytes are
+        unread, the system resets the connection and the client may lose the response (RFC 9112 9.6).
         """
         transport = self.transport
         if not self.is_over or transport is None:
             return
+        self._capacity.rest(self)  # who comes now is more important
+        if self._last_word:
+            await asyncio.sleep(PAUSE)
+            if transport.is_closing():
+                return
+            transport.write(self._last_word)
         if transport.can_write_eof():
             transport.write_eof()
         if not transport.is_closing():
             transport.resume_reading()
         await asyncio.sleep(LINGER)  # cancelled when the connection is lost
+
+    def end_with(self, last_word: bytes, listener: asyncio.Protocol) -> None:
+        """Take no further request. Once the present one is handled, wait, send these bytes, and close.
+
+        `listener` gets what the client sends meanwhile; it passes `connection_lost` on.
+        """
+        early = self.take_over()
+        self.stop_parsing()
+        self._last_word = last_word
+        if self.transport is not None:
+            self.transport.set_protocol(listener)
+        if early:
+            listener.data_received(early)
 
     def _look_at_the_clock(self) -> None:
         """Close the connection if it has waited too long for a request. Do nothing while one is being handled."""
@@ -245,9 +268,10 @@ class ClientConnection(Reading):
     def force_close(self) -> None:
         """Close once our responses are sent."""
         transport = self.transport
+        was_open = transport is not None and not transport.is_closing()
         self.close()
         super().force_close()
-        if transport is not None:
+        if transport is not None and was_open:  # asyncio's own TLS transport cannot be asked once it is closed
             self._unread.start(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:

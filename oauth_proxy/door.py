@@ -52,3 +52,7 @@ class Door:
         if call is not None:
             return call
         return "nothing" if self.access.is_public(method, target) else "session"
+
+    def is_open(self, path: str) -> bool:
+        """Whether anybody may open this path of our own as a page."""
+        return self.access.is_public("GET", read_target(path, ""))

@@ -9,8 +9,7 @@ from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.session import OpenExchanges
-from oauth_proxy.upstream.outgoing import Outgoing
-from oauth_proxy.upstream.routes import Ask, Upstreams
+from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.webhooks import SignedCall
@@ -49,11 +48,9 @@ class Gateway:
         if isinstance(need, SignedCall):  # a webhook of Frame.io
             async with self.bodies.of(request) as body:
                 need.verify(body)
-                prepared = self._upstreams.prepare(request, target, STRANGER, received.others, body)
-                return await _asked(request, *prepared)
+                return await self._ask(request, target, STRANGER, received, body)
         if need == "nothing":
-            prepared = self._upstreams.prepare(request, target, STRANGER, received.others)
-            return await _asked(request, *prepared)
+            return await self._ask(request, target, STRANGER, received)
         visit = self._visitors.cached(received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
@@ -75,18 +72,39 @@ class Gateway:
             session, target, stream=request.fields.for_stream, task=request.protocol.task
         )
         try:
-            prepared = self._upstreams.prepare(request, target, visit, received.others)
-            return await _asked(request, *prepared)
+            return await self._ask(request, target, visit, received)
         except ProxyError as error:
             raise Refused(error, visit) from error
         finally:
             self._open_exchanges.leave(task)
+
+    async def _ask(
+        self, request: Request, target: Target, visit: Visit, received: RequestCookies, body: bytes | None = None
+    ) -> Outcome:
+        """The tool's response to a request that may reach it.
+
+        Who opens a tool's prefix without its slash is redirected: here, so that no stranger learns what there is.
+        """
+        to = self._upstreams.slashless(target)
+        if to is not None and _is_typed(request):
+            return self._with_slash(request, to, visit)
+        ask, outgoing = self._upstreams.prepare(request, target, visit, received.others, body)
+        request.upstream = outgoing.upstream
+        answer = await ask(request, outgoing)
+        return Outcome(answer, "tool", answer.cause)
+
+    def _with_slash(self, request: Request, to: str, visit: Visit) -> Outcome:
+        response = self._responses.redirect(request, to, visit.set_cookies, status=308)
+        return Outcome(response, cause="the prefix of a tool, without its slash")
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
         """Redirect a person to the login, and from there back here; tell a program where the login is.
 
         A form's POST is not redirected, because what was typed would be lost: it gets a page.
         """
+        to = self._upstreams.slashless(target)
+        if to is not None and _is_typed(request) and self._door.is_open(to):
+            return self._with_slash(request, to, visit)
         cause = self._visitors.why_stranger(request, received)
         if request.method != "GET" or not is_navigation(request.method, request.fields):
             raise Refused(SignInRequired(cause), visit)
@@ -94,7 +112,6 @@ class Gateway:
         return Outcome(self._responses.redirect(request, url, visit.set_cookies), cause=cause)
 
 
-async def _asked(request: Request, ask: Ask, outgoing: Outgoing) -> Outcome:
-    request.upstream = outgoing.upstream
-    answer = await ask(request, outgoing)
-    return Outcome(answer, "tool", answer.cause)
+def _is_typed(request: Request) -> bool:
+    """Whether a person opens this address as a page, and sends nothing."""
+    return request.method in ("GET", "HEAD") and is_navigation("GET", request.fields)

@@ -144,6 +144,19 @@ def asks_for_stream(fields: Fields) -> bool:
     return any(b"text/event-stream" in value for value in fields[b"accept"])
 
 
+def is_event_source(method: str, fields: Fields) -> bool:
+    """Return whether a browser's EventSource sent this (HTML 9.2.2), or who behaves like one.
+
+    It accepts nothing else, and no cache may answer. A `fetch` that reads such a stream itself sends no
+    Cache-Control unless it is told to, and reads statuses.
+    """
+    return (
+        method == "GET"
+        and fields[b"accept"] == [b"text/event-stream"]
+        and any(b"no-cache" in value or b"no-store" in value for value in fields[b"cache-control"])
+    )
+
+
 def asks_for_websocket(fields: Fields) -> bool:
     """Return whether this asks for a WebSocket (RFC 6455 4.1); `Connection` may contain other options as well."""
     return (

@@ -65,9 +65,11 @@ class Responses:
             response.headers[name] = value
         return self._ours(request, response, set_cookies)
 
-    def redirect(self, request: Request, url: str, set_cookies: Iterable[str] = ()) -> web.Response:
-        """302 to an address that we checked or made. It is sent unchanged, not normalised."""
-        response = web.Response(status=302, headers={"Location": url, "Referrer-Policy": "no-referrer"})
+    def redirect(
+        self, request: Request, url: str, set_cookies: Iterable[str] = (), *, status: int = 302
+    ) -> web.Response:
+        """A redirect to an address that we checked or made. It is sent unchanged, not normalised."""
+        response = web.Response(status=status, headers={"Location": url, "Referrer-Policy": "no-referrer"})
         return self._ours(request, response, set_cookies)
 
     def json(

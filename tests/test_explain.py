@@ -244,3 +244,33 @@ def test_a_header_that_is_none_is_a_sentence(header: str, tmp_path: Path) -> Non
     done = said_here("explain", "proxy.yaml", "GET", "/", "--header", header, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert 'a header is written "Name: value"' in done.stderr
+
+
+async def test_a_prefix_without_its_slash_and_the_public_assets_are_told() -> None:
+    access = {"public": ["GET /open"], "public_assets": "true"}
+    upstreams = {"/": "TOOL", "/st/": {"url": "TOOL", "strip": "false"}}
+    async with on_stage(access=access, upstreams=upstreams) as stage:
+        assert rows(await answer(stage, "GET", "/%73t?x"), "slash")[0].startswith("whoever opens it as a page")
+        assert rows(await answer(stage, "GET", "/st?x", Accept="text/html"), "stranger")[0].startswith("302 to ")
+        assert "to /st/?x (308)" in await answer(stage, "GET", "/%73t?x")
+        assert not rows(await answer(stage, "POST", "/st"), "slash")
+        assert not rows(await answer(stage, "GET", "/open"), "slash")
+        text = await answer(stage, "GET", "/st/manifest.json")
+        assert rows(text, "public") == ["yes, /st/manifest.json is one of them"]
+        assert rows(text, "asks for") == ["GET /st/manifest.json HTTP/1.1"]
+        assert rows(await answer(stage, "GET", "/open"), "public") == ["yes, by GET /open"]
+
+
+async def test_a_websocket_is_told_what_a_stranger_gets() -> None:
+    async with on_stage() as stage:
+        text = await answer(stage, "GET", "/socket", Upgrade="websocket", Connection="Upgrade")
+        assert rows(text, "stranger") == [
+            "401 Please sign in; a page of the same host is told 4401 by a Close frame"
+        ]
+
+
+async def test_a_stranger_is_led_to_a_public_prefix() -> None:
+    async with on_stage(access={"public": ["/st/*"]}, upstreams={"/": "TOOL", "/st/": "TOOL"}) as stage:
+        text = await answer(stage, "GET", "/st?x", Accept="text/html")
+        assert rows(text, "stranger") == ["308 to /st/?x, which is public"]
+        assert (await stage.ask("/st?x", "Accept: text/html")).get("Location") == "/st/?x"

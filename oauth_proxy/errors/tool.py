@@ -9,6 +9,7 @@ class UpstreamUnreachable(ProxyError):
     status = 502
     title = "The tool is not answering"
     sentence = "You are signed in, but the tool behind this page is not running right now."
+    retry_after: int | None = 2
 
 
 class UpstreamNonsense(UpstreamUnreachable):
@@ -16,6 +17,7 @@ class UpstreamNonsense(UpstreamUnreachable):
 
     title = "The tool gave a broken answer"
     sentence = "The tool behind this page answered in a way that cannot be shown."
+    retry_after = None
 
 
 class UpstreamTimeout(UpstreamUnreachable):
@@ -24,6 +26,7 @@ class UpstreamTimeout(UpstreamUnreachable):
     status = 504
     title = "The tool is too slow"
     sentence = "The tool behind this page did not answer in time."
+    retry_after = None
 
 
 class HungUp(UpstreamUnreachable):

@@ -26,6 +26,7 @@ from oauth_proxy.server import head_of
 from oauth_proxy.settings import Lines, Rule, Settings
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
+from oauth_proxy.upstream.told import PRIVATE_USE
 from oauth_proxy.webhooks import SignedCall
 
 _PRIVATE = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
@@ -151,10 +152,12 @@ class _Teller:
             self._private(target)
 
     def _public(self, target: Target) -> None:
-        rule = self.door.access.public_rule(self.question.method, target)
-        if rule is not None:
-            index = self.settings.access.public.index(rule)
-            self.story.tell("public", f"yes, by {rule.write()}", self.lines.at("access", "public", index))
+        rule, written = self.door.access.public_rule(self.question.method, target), self.settings.access.public
+        if rule in written:
+            at = self.lines.at("access", "public", written.index(rule))
+            self.story.tell("public", f"yes, by {rule.write()}", at)
+        elif rule is not None:
+            self.story.tell("public", f"yes, {rule.path} is one of them", self.lines.at("access", "public_assets"))
 
     def _private(self, target: Target) -> None:
         self._stranger(target, self._program())
@@ -200,18 +203,26 @@ class _Teller:
         return enabled
 
     def _stranger(self, target: Target, by_program: bool) -> None:
+        to = self.upstreams.slashless(target)
         if by_program:
             text = "401 if Frame.io does not accept the token"
+        elif to is not None and self.door.is_open(to) and is_navigation("GET", self.fields):
+            text = f"308 to {to}, which is public"
         elif self.question.method == "GET" and is_navigation("GET", self.fields):
             text = f"302 to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
         else:
             text = f"{SignInRequired.status} {SignInRequired.title}"
-            if self.question.method == "GET":
+            if self.fields.for_websocket:
+                text += f"; a page of the same host is told {PRIVATE_USE + SignInRequired.status} by a Close frame"
+            elif self.question.method == "GET":
                 text += '; a browser that opens it as a page ("Accept: text/html") is sent to the login'
         self.story.tell("stranger", text)
 
     def _tool(self, target: Target, visit: Visit) -> None:
         """Tell which tool is asked for what. Raises what `Upstreams.prepare` raises."""
+        to = self.upstreams.slashless(target)
+        if to is not None and self.question.method in ("GET", "HEAD"):
+            self.story.tell("slash", f"whoever opens it as a page is redirected to {to} (308); others are not")
         route = self.upstreams.route(target)
         at = self.lines.at("upstreams", route.prefix)
         self.story.tell("upstream", f"{route.prefix} is {self.settings.upstreams[route.prefix].url}", at)

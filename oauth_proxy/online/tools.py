@@ -37,7 +37,7 @@ class ToolChecks:
         start = f"Start the tool, or mend upstreams.{route.prefix} ({url})."
         try:
             head = await route.upstream.probe(
-                f"{route.base}/".encode("ascii"), route.host or self._settings.host.encode("ascii")
+                f"{route.begins}/".encode("ascii"), route.host or self._settings.host.encode("ascii")
             )
         except UpstreamTimeout as error:
             return wrong(

@@ -12,6 +12,7 @@ from oauth_proxy.settings.access import (
     parse_public_rule,
 )
 from oauth_proxy.settings.addresses import (
+    OUR_ROUTES,
     UpstreamUrl,
     parse_domain,
     parse_network,
@@ -19,6 +20,7 @@ from oauth_proxy.settings.addresses import (
     parse_public_url,
     parse_upstream_url,
 )
+from oauth_proxy.settings.assets import asset_rules
 from oauth_proxy.settings.changes import changes
 from oauth_proxy.settings.documents import effective, schema, template
 from oauth_proxy.settings.emails import EmailList, EmailPattern, parse_email_pattern, read_email_list
@@ -42,6 +44,7 @@ from oauth_proxy.settings.tls import Pair, Tls
 __all__ = [
     "DEFAULT_HEADERS",
     "DEFAULT_SCOPES",
+    "OUR_ROUTES",
     "Access",
     "Admin",
     "Answers",
@@ -78,6 +81,7 @@ __all__ = [
     "UpstreamUrl",
     "Webhook",
     "any_has",
+    "asset_rules",
     "changes",
     "effective",
     "expanded",

@@ -282,6 +282,8 @@ class Access(Section):
     public: tuple[Annotated[PublicRule, FromText(parse_public_rule, PublicRule.write)], ...] = ()
     """What reaches the tool without session and token, such as "GET /healthz" or "/assets/*". Without a method it
     is GET and HEAD."""
+    public_assets: Flag = False
+    """Let anybody have what browsers fetch without cookies: manifests, favicon, robots.txt, touch icons."""
     bearer: Flag = False
     """Let programs in with a Frame.io token of their own, sent as Authorization: Bearer; allow decides as ever."""
     recheck: Annotated[float, FromText(_parse_recheck, write_duration, DURATION_SCHEMA)] = 3600.0

@@ -46,6 +46,10 @@ class UpstreamSettings(Section):
     """The Host header that the tool sees: the visitor's (pass), or its own (upstream). Where that tool is
     Frame.io's v4 API itself, it is then also told of legacy developer tokens (fio-u-…, with access.bearer) by
     x-frameio-legacy-token-auth, which no visitor sends it."""
+    strip: Flag = True
+    """false: the tool sees its prefix, in front of the rest of the path."""
+    rewrite: Flag = False
+    """true: redirects and cookie paths of a tool that does not know its prefix are rewritten, not its pages."""
     allow: Narrowing | None = None
     """Rules as in access.allow: of those who may enter, only whom one of them fits gets to this tool."""
     deny: Denying = ()

@@ -100,9 +100,9 @@ def _ways_round(upstreams: Mapping[str, UpstreamSettings]) -> Iterator[str]:
     for prefix, upstream in upstreams.items():
         if not (upstream.allow or upstream.deny):
             continue
-        tool = f"{upstream.url.base}/"
+        tool = _begins(prefix, upstream)
         for other, through in upstreams.items():
-            base = f"{through.url.base}/"
+            base = _begins(other, through)
             if replace(through.url, base="") != replace(upstream.url, base="") or not tool.startswith(base):
                 continue
             path = other + tool.removeprefix(base)
@@ -113,6 +113,11 @@ def _ways_round(upstreams: Mapping[str, UpstreamSettings]) -> Iterator[str]:
                     f"The tool of {prefix} is also reached at {path}, by the upstream {other}: "
                     f"allow and deny of {prefix} say nothing there."
                 )
+
+
+def _begins(prefix: str, upstream: UpstreamSettings) -> str:
+    """What the tool's own paths begin with."""
+    return upstream.url.base + ("/" if upstream.strip else prefix)
 
 
 def _store(store: Store) -> Iterator[str]:

@@ -31,6 +31,7 @@ _OTHER, _LENGTH, _DATE, _CLAIM, _HOP = range(1, 6)
 _KINDS: dict[bytes, int] = {}
 """What the lines with a name are, by how tools write it."""
 _REMEMBERED_NAMES, _REMEMBERED_LENGTH = 1024, 64
+_ENCODED = re.compile(rb"\ncontent-encoding:", re.IGNORECASE)
 _EVENTS = re.compile(rb"\ncontent-type:[\t ]*text/event-stream", re.IGNORECASE)
 
 
@@ -93,6 +94,11 @@ class Head:
     def event_stream(self) -> bool:
         """Whether the body is a stream of server-sent events."""
         return _EVENTS.search(self.block) is not None
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the body has a content coding, such as gzip."""
+        return _ENCODED.search(self.block) is not None
 
     @property
     def lines(self) -> list[bytes]:

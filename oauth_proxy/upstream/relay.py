@@ -14,7 +14,7 @@ from typing import cast
 
 from aiohttp import HttpVersion11, web
 
-from oauth_proxy.endings import GONE
+from oauth_proxy.endings import GONE, SESSION_OVER, ending_of
 from oauth_proxy.requests import Request
 from oauth_proxy.stall import keep_alive, reset
 from oauth_proxy.telemetry import Traffic
@@ -30,6 +30,10 @@ STALL = 60.0
 _JOINED = 16384
 """Bytes of a body up to which one copy is cheaper than writing several pieces."""
 
+_TAIL = 4
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
+"""An empty line after the end of another line (HTML 9.2.5), in any mixture."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +46,10 @@ class Forwarded(web.StreamResponse):
     """Bytes of the body that were sent; the access log reads them."""
     stays_open = False
     """Whether it is an event stream, which lasts for as long as both sides like."""
+    may_end = False
+    """Whether it is an event stream that can be ended by us where an event has ended."""
+    tail = b"\n\n"
+    """The last bytes of such a stream: at its beginning there is no event either."""
     keep_alive: bool | None = None
     cause: str | None = None
     """Why it was cut short; None if it was not."""
@@ -86,6 +94,7 @@ async def pass_on(
         _send(transport, connection, response, opening, chunked=chunked)
         return response
     response.stays_open = head.event_stream
+    response.may_end = response.stays_open and (chunked or head.length is None) and not head.is_encoded
     cast(Request, request).begun = response
     began = monotonic()
     try:
@@ -96,8 +105,9 @@ async def pass_on(
         response.cause = f"cut short: {cut}"
         response.force_close()
         _cut(request.transport)
-    except BaseException:
-        _cut(request.transport)  # the caller must not add an error page
+    except BaseException as error:  # the caller must not add an error page
+        if not _say_goodbye(request.transport, response, error, chunked=chunked):
+            _cut(request.transport)
         raise
     else:
         if not connection.complete:
@@ -158,6 +168,8 @@ def _send(
     pieces, complete = connection.take(), connection.complete
     size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
     response.body_length += size
+    if size and response.may_end:
+        response.tail = (response.tail + b"".join(pieces)[-_TAIL:])[-_TAIL:]
     out = [opening] if opening else []  # writing an empty piece costs as much as a full one
     out += _chunk(pieces, size, last=complete) if chunked else pieces
     if size < _JOINED:
@@ -190,6 +202,24 @@ async def caught_up(request: web.BaseRequest, transport: asyncio.WriteTransport)
 async def _drain(request: web.BaseRequest) -> None:
     with suppress(ConnectionError):  # the caller checks for a closed transport before it writes again
         await request.writer.drain()
+
+
+def _say_goodbye(
+    transport: asyncio.Transport | None, response: Forwarded, error: BaseException, *, chunked: bool
+) -> bool:
+    """End an event stream whose session is over, with a comment that says so; return whether that was possible.
+
+    It ends where an event has ended, or not at all: half an event must never look like a whole one. A browser asks
+    again after it, and is told 401. Whoever handles the connection closes it, which ends a body without chunks.
+    """
+    ending = ending_of(error) if isinstance(error, asyncio.CancelledError) else None
+    if ending != SESSION_OVER or transport is None or transport.is_closing():
+        return False
+    if transport.get_write_buffer_size() or not (response.may_end and response.tail.endswith(_EVENT_ENDS)):
+        return False
+    comment = b": %b\n\n" % ending.reason.encode()
+    transport.write(b"".join(_chunk([comment], len(comment), last=True)) if chunked else comment)
+    return True
 
 
 def _cut(transport: asyncio.Transport | None) -> None:

@@ -1,10 +1,11 @@
 """Chooses the tool for a request, and what that tool receives of it."""
 
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from sys import getsizeof
 from typing import Protocol
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -60,7 +61,8 @@ class Sent(Protocol):
 class Route:
     """A path prefix and its tool. `base` replaces the prefix; `host`, unless None, replaces the client's Host.
 
-    `mark` describes header lines for some tokens, which only we may send.
+    `mark` describes header lines for some tokens, which only we may send. Without `strip`, the prefix stays, and
+    `base` stands before it.
     """
 
     prefix: str
@@ -68,17 +70,37 @@ class Route:
     base: str = ""
     host: bytes | None = None
     mark: TokenMark | None = None
+    strip: bool = True
 
     def request_target(self, target: Target) -> bytes:
         """Return the request target for the tool: what follows the prefix, and the query, byte for byte.
 
         Raises BadRequest if the bytes can be read as leading out of the prefix or the base.
         """
-        rest = target.raw.removeprefix(self.prefix)
-        rewritten = self.prefix != "/" or self.base
-        if rewritten and (not target.raw.startswith(self.prefix) or target.climbs()):
-            raise BadRequest("the path can be read as leading out of its prefix")
-        return f"{self.base}/{rest}{target.query}".encode("utf-8", "surrogateescape")
+        raw = target.raw
+        if self.prefix != "/" or self.base:
+            rest = self._rest(raw)
+            if rest is None or target.climbs():
+                raise BadRequest("the path can be read as leading out of its prefix")
+            raw = self.base + ("/" + rest if self.strip else raw)
+        return f"{raw}{target.query}".encode("utf-8", "surrogateescape")
+
+    @property
+    def begins(self) -> str:
+        """What the tool's own paths begin with, without a slash at its end."""
+        return self.base if self.strip else self.base + self.prefix.rstrip("/")
+
+    def _rest(self, raw: str) -> str | None:
+        """Return what follows the prefix, in whatever spelling it was sent; None if it stands not there.
+
+        No escape in it is a separator's: there must be as many slashes as in the prefix. The prefix has no '%', so
+        who decodes twice reads the same.
+        """
+        if raw.startswith(self.prefix):
+            return raw[len(self.prefix) :]
+        depth = self.prefix.count("/")
+        *spelt, rest = raw.split("/", depth)
+        return rest if len(spelt) == depth and unquote("/".join(spelt)) + "/" == self.prefix else None
 
     def crossing(self, lines: list[Line]) -> list[Line]:
         """Return those of the client's lines that this tool may receive."""
@@ -98,6 +120,7 @@ class Upstreams:
 
     `handle_of` returns a session's handle; `date` converts a time of our clock to a date. `assertion_of`, unless
     None, returns an assertion about a session's visitor for the tool at an address; no header has one otherwise.
+    `named` are paths with a rule of their own, which is meant for the path and not for a folder.
     """
 
     def __init__(
@@ -108,11 +131,14 @@ class Upstreams:
         handle_of: Callable[[Session], str],
         date: Callable[[float], float],
         assertion_of: Callable[[Session, str], str] | None = None,
+        named: Container[str] = (),
     ) -> None:
         self._handle_of = handle_of
         self._assertion_of = assertion_of
         self._date = date
         self._routes = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
+        prefixes = {route.prefix[:-1]: route.prefix for route in self._routes if route.prefix != "/"}
+        self._slashless = {path: prefix for path, prefix in prefixes.items() if path not in named}
         self._headers = headers
         self._site = site
         self._proto = b"https" if site.secure else b"http"
@@ -183,6 +209,14 @@ class Upstreams:
                 return route
         raise NotFound("no upstream has a prefix of this path")
 
+    def slashless(self, target: Target) -> str | None:
+        """Return where this path leads once it ends with a slash, if a prefix is missing no more than that.
+
+        It is a path from the root, with the query as it was sent.
+        """
+        prefix = self._slashless.get(target.path) if self._slashless and target.plain else None
+        return None if prefix is None else self._site.url(prefix + target.query).removeprefix(self._site.origin)
+
     def _lines(self, route: Route, request: Sent, session: Session | None, cookies: Sequence[bytes]) -> bytes:
         """Return, ready to send, the lines that stay the same when a client repeats its header lines."""
         sent, chain = request.fields, request.chain
@@ -216,7 +250,7 @@ class Upstreams:
     def _forwarded(self, route: Route, chain: Sequence[str], host: bytes) -> list[Line]:
         lines: list[Line] = [(b"X-Forwarded-For", ", ".join(chain).encode("ascii"))] if chain else []
         lines += [(b"X-Forwarded-Proto", self._proto), (b"X-Forwarded-Host", host)]
-        if route.prefix != "/":
+        if route.prefix != "/" and route.strip:
             lines.append((b"X-Forwarded-Prefix", route.prefix.rstrip("/").encode("ascii")))
         return lines
 

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
@@ -26,12 +27,21 @@ from oauth_proxy.upstream.outgoing import Outgoing, request_head
 from oauth_proxy.upstream.pool import Pool
 from oauth_proxy.upstream.relay import Forwarded, Lines, pass_on
 
+HeadOf = Callable[[UpstreamConnection, web.BaseRequest, float], Head]
+"""Returns the head of a response that has begun, to a request that was there at the given time."""
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 async def tunnel(
-    pool: Pool, request: web.BaseRequest, outgoing: Outgoing, claims: Claims, tunnels: Tunnels, traffic: Traffic
+    pool: Pool,
+    request: web.BaseRequest,
+    outgoing: Outgoing,
+    claims: Claims,
+    tunnels: Tunnels,
+    traffic: Traffic,
+    head_of: HeadOf,
 ) -> Forwarded:
     """Open a WebSocket to the tool and forward it until it ends; see `Upstream.tunnel`."""
     started = monotonic()
@@ -39,8 +49,7 @@ async def tunnel(
     connection = await pool.connect_tunnel()
     try:
         await connection.ask(request_head("GET", outgoing.target, outgoing.lines, _UPGRADE), upgrading=True)
-        head, added = connection.response_head(), outgoing.added
-        traffic.began(head.status, monotonic() - started)
+        head, added = head_of(connection, request, started), outgoing.added
         if head.status != 101:
             refusal = await pass_on(
                 request, connection, head, claims=claims, added=added, keep_alive=False, traffic=traffic

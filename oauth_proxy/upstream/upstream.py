@@ -19,6 +19,7 @@ from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.ends import Tunnels
 from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.moved import Moved
 from oauth_proxy.upstream.outgoing import Body, Outgoing, header_lines, request_head
 from oauth_proxy.upstream.pool import Address, Pool
 from oauth_proxy.upstream.relay import Forwarded, pass_on
@@ -38,7 +39,8 @@ class Upstream:
     wait for `timeout`; `most_tunnels` WebSockets may be open besides. Each owner has a share of each. An unused
     connection is kept for as long as the tool says in Keep-Alive, otherwise for `idle`: by default less than the
     five seconds after which many servers close one. A client's body must arrive with `body_rate` bytes a second,
-    over a minute. `claims` removes from the tool's responses what only we may send.
+    over a minute. `claims` removes from the tool's responses what only we may send, and `moved` rewrites what
+    leads to the tool.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Upstream:
         address: Address,
         *,
         claims: Claims,
+        moved: Moved | None = None,
         timeout: float,
         body_rate: float,
         ssl_context: ssl.SSLContext | None = None,
@@ -64,6 +67,7 @@ class Upstream:
             idle=idle,
         )
         self._claims = claims
+        self._moved = moved
         self._shares = Shares(limit, timeout)
         self._tunnel_shares = Shares(most_tunnels, 0)
         self._tunnels = Tunnels()
@@ -101,8 +105,7 @@ class Upstream:
                         log.debug("sent again: the tool had closed an old connection")
                         connection = await self._pool.connect()
                         await connection.ask(wire, to_head=to_head)
-                    head = connection.response_head()
-                    self.traffic.began(head.status, monotonic() - started)
+                    head = self._head(connection, request, started)
                     return await pass_on(
                         request,
                         connection,
@@ -139,8 +142,7 @@ class Upstream:
         sender = asyncio.create_task(body.send(connection))
         try:
             await response
-            head = connection.response_head()
-            self.traffic.began(head.status, monotonic() - started)
+            head = self._head(connection, request, started)
             if head.status >= 400:
                 sender.cancel()
             keep_alive = request.keep_alive and not (body.chunked or connection.sending)
@@ -157,6 +159,14 @@ class Upstream:
             sender.cancel()
             await asyncio.wait({sender})  # it must stop reading the body before aiohttp discards the rest
 
+    def _head(self, connection: UpstreamConnection, request: web.BaseRequest, started: float) -> Head:
+        """The head of the tool's response, which has begun. Raises what the exchange has failed with."""
+        head = connection.response_head()
+        self.traffic.began(head.status, monotonic() - started)
+        if self._moved is not None:
+            self._moved.rewrite(head, request.headers["Host"])
+        return head
+
     async def tunnel(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
         """Open a WebSocket to the tool and forward it; returns when it has ended.
 
@@ -169,7 +179,10 @@ class Upstream:
             if not self._tunnel_shares.take(outgoing.owner):
                 await self._tunnel_shares.wait(outgoing.owner)
             try:
-                return await tunnel(self._pool, request, outgoing, self._claims, self._tunnels, self.traffic)
+                head_of = self._head
+                return await tunnel(
+                    self._pool, request, outgoing, self._claims, self._tunnels, self.traffic, head_of
+                )
             finally:
                 self._tunnel_shares.give_back(outgoing.owner)
         except BaseException as error:

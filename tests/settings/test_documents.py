@@ -48,13 +48,22 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "store": "cookie",
         },
         "upstreams": {
-            "/": {"url": "http://127.0.0.1:3000", "timeout": "30s", "host": "pass", "deny": [], "verify": True}
+            "/": {
+                "url": "http://127.0.0.1:3000",
+                "timeout": "30s",
+                "host": "pass",
+                "strip": True,
+                "rewrite": False,
+                "deny": [],
+                "verify": True,
+            }
         },
         "access": {
             "groups": {},
             "allow": ["everyone"],
             "deny": [],
             "public": [],
+            "public_assets": False,
             "bearer": False,
             "recheck": "1h",
         },

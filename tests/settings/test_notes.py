@@ -136,6 +136,11 @@ def test_programs_behind_something_that_is_not_trusted_are_one_client() -> None:
         ("/a/: http://127.0.0.1:1/x, /b/: {url: http://127.0.0.1:1/x/y, RULES}", "/a/y/, by the upstream /a/"),
         ("/a/: http://127.0.0.1:1/x, /b/: {url: http://127.0.0.1:1/xy, RULES}", None),
         ("/: http://127.0.0.1:2, /staff/: {url: http://127.0.0.1:1, RULES}", None),
+        ("/: http://127.0.0.1:1, /staff/: {url: http://127.0.0.1:1, strip: false, RULES}", None),
+        (
+            "/: http://127.0.0.1:1, /staff/: {url: http://127.0.0.1:1/a, strip: false, RULES}",
+            "/a/staff/, by the upstream /",
+        ),
         ("/: {url: http://127.0.0.1:1, RULES}, /staff/: {url: http://127.0.0.1:1, RULES}", None),
     ],
 )
