@@ -1,6 +1,7 @@
-"""The operators' HTTP interface: metrics, health and commands. It has its own listener, never the public one.
+"""The operators' HTTP interface: metrics, health, commands, and the status page. It has its own listener.
 
-The law: anybody who reaches it may read metrics, health and readiness; commands need `session.secret`.
+The law: anybody who reaches it may read metrics, health and readiness; commands need `session.secret`. What the
+status page adds to these is only for somebody at a browser on this machine: see `status.guard`.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox, censu
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.siblings import Siblings
+from oauth_proxy.status import PATHS, StatusPage
 from oauth_proxy.telemetry import LEVELS, SILENT, Audit, distinct, exposition, merged
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class Admin:
     """`is_ready` is whether new visitors should be sent here; `memory` reports whether the store can be reached.
 
     `capacity` reports trouble while new connections are refused; `desk` and `inbox` are for commands. Metrics are
-    those of all `siblings`, and they can be given the file as it is now.
+    those of all `siblings`, and they can be given the file as it is now. `page` answers for the status page.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Admin:
         inbox: Inbox,
         siblings: Siblings,
         audit: Audit = SILENT,
+        page: StatusPage | None = None,
     ) -> None:
+        self._page = page
         self._audit = audit
         self._siblings = siblings
         self._is_ready = is_ready
@@ -80,7 +84,7 @@ class Admin:
         self._capacity = capacity
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Handle /metrics (Prometheus's text format), /healthz and /readyz (as in Kubernetes), and /command."""
+        """Handle /metrics (Prometheus's text), /healthz and /readyz (as in Kubernetes), /command, the page."""
         response = await self._response(request)
         if not self._is_ready():  # the next request is for another process, or for none
             response.force_close()
@@ -88,6 +92,8 @@ class Admin:
 
     async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
+        if self._page is not None and path in PATHS:
+            return await self._page.handle(request, _body, self._reply)
         allowed = ("POST",) if path == "/command" else ("GET", "HEAD")
         if request.method not in allowed:
             return web.Response(status=405, headers={"Allow": ", ".join(allowed)})
@@ -128,16 +134,19 @@ class Admin:
         except Unsealable:
             log.warning("a command was refused: nobody sealed it for this proxy just now")
             return web.Response(status=401, headers={"WWW-Authenticate": "Sealed"})
+        return web.Response(text=channel.seal_reply(command, await self._reply(command)))
+
+    async def _reply(self, command: Command) -> dict[str, Any]:
+        """What became of a command, whatever that is."""
         deadline = RELOAD_DEADLINE if command.name == "reload" else DEADLINE
         try:
             async with asyncio.timeout(deadline):
-                reply = await self._done(command)
+                return await self._done(command)
         except TimeoutError:
-            reply = {"refused": f"it could not do that within {deadline:g} s"}
+            return {"refused": f"it could not do that within {deadline:g} s"}
         except Exception:  # the command line trusts sealed replies only, so a failure needs one too
             log.exception("a fault of ours while a command was obeyed")
-            reply = {"refused": "it failed, and its log says why"}
-        return web.Response(text=channel.seal_reply(command, reply))
+            return {"refused": "it failed, and its log says why"}
 
     async def _opened(self, request: web.BaseRequest) -> tuple[Channel, Command]:
         """The command, and the channel for its reply. Raises Unsealable, also if another process has obeyed it."""

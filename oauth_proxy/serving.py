@@ -17,8 +17,10 @@ from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.settings import Level, Settings
+from oauth_proxy.siblings import LAST_MINUTES
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.telemetry import LOST, AccessLog, audit_for, drawn, level_now, set_level, snapshot
+from oauth_proxy.status import Guard, Here, StatusPage, are_local
+from oauth_proxy.telemetry import LOST, AccessLog, Recorder, audit_for, drawn, level_now, set_level, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
@@ -134,6 +136,37 @@ def _level(wanted: Level | None) -> Level:
     return level_now()
 
 
+async def _tell_each_step(recorder: Recorder) -> None:
+    """Tell what has happened in each step of time when it is over."""
+    while True:
+        step = recorder.step
+        await asyncio.sleep(recorder.left)
+        recorder.tell(step)
+
+
+def _page(
+    settings: Settings, proxy: Proxy, inherited: Inherited, system: System, is_ready: Callable[[], bool]
+) -> StatusPage:
+    listeners = inherited.listeners
+    says = {
+        "public": "visitors by https" if settings.tls else "visitors",
+        "tool_api": "tools",
+        "admin": "operators",
+    }
+    here = Here(
+        {says[name]: str(each.at) for name, each in listeners.items()},
+        is_ready,
+        full=lambda: proxy.capacity.trouble,
+        store=lambda: proxy.memory.trouble,
+        audit=lambda: proxy.audit.trouble,
+        since=inherited.since,
+        wall=system.wall,
+        monotonic=system.monotonic,
+    )
+    guard = Guard(is_local=are_local(listeners["admin"].sockets))
+    return StatusPage(settings, guard, proxy.watch, inherited.siblings, here)
+
+
 async def _served(
     stack: AsyncExitStack,
     settings: Settings,
@@ -142,12 +175,17 @@ async def _served(
     log_to: TextIO | Outlet,
     system: System,
 ) -> Running:
-    access_log = AccessLog(proxy.metrics, settings.log, log_to, asyncio.get_running_loop().call_soon)
+    siblings = inherited.siblings
+    traffic = {prefix: each.traffic for prefix, each in proxy.upstreams.by_prefix.items()}
+    recorder = Recorder(proxy.metrics, traffic, siblings.remember, system.monotonic, system.wall)
+    stack.callback(asyncio.create_task(_tell_each_step(recorder)).cancel)
+    siblings.topics[LAST_MINUTES] = lambda _: recorder.tell(recorder.step)
+    soon = asyncio.get_running_loop().call_soon
+    access_log = AccessLog(proxy.metrics, settings.log, log_to, soon, recorder.answered)
     public = server.Server(
         proxy.handle, refusal=proxy.refuse, answered=access_log.answered, capacity=proxy.capacity
     )
     inbox = Inbox(settings.session.keys, settings.public_url, system.wall, since=inherited.since)
-    siblings = inherited.siblings
     siblings.topics["metrics"] = lambda _: snapshot(proxy.metrics.registry)
     siblings.topics["recent"] = lambda _: drawn(proxy.open_exchanges.used_since(proxy.clock() - RECENT))
     siblings.topics["use"] = lambda _: proxy.open_exchanges.use()
@@ -164,7 +202,10 @@ async def _served(
         lambda: {(): proxy.audit.lost},
         grows=True,
     )
-    admin = Admin(lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit)
+    page = _page(settings, proxy, inherited, system, lambda: up.is_ready)
+    admin = Admin(
+        lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit, page
+    )
     asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
     at, services = inherited.listeners, {}
     # The admin listener closes after the public one, to report that the proxy is draining.

@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from oauth_proxy.recent import Recent, Told
+
+LAST_MINUTES = "last minutes"
+"""The topic to which the parent adds what it was told of the last minutes, and how its workers are."""
 Topics = dict[str, Callable[[Any], Any]]
 """What a worker tells the others of itself, by what they ask for; they may send something with it. All is JSON."""
 
@@ -14,6 +18,10 @@ class Siblings(Protocol):
 
     async def gather(self, topic: str, sent: Any = None) -> list[Any]:
         """What each worker tells about what was `sent`; one that does not reply within a second is left out."""
+        ...
+
+    def remember(self, told: Told) -> None:
+        """Have this known also when this worker has ended."""
         ...
 
     async def reload(self, operator: str = "") -> list[str]:
@@ -29,10 +37,16 @@ class Alone:
 
     def __init__(self) -> None:
         self.topics: Topics = {}
+        self._recent = Recent()
 
     async def gather(self, topic: str, sent: Any = None) -> list[Any]:
         """What this process tells."""
-        return [self.topics[topic](sent)]
+        told = self.topics[topic](sent)
+        return [{**self._recent.told(), "line": "one process serves"}] if topic == LAST_MINUTES else [told]
+
+    def remember(self, told: Told) -> None:
+        """Nothing outlives this process."""
+        self._recent.add(told)
 
     async def reload(self, operator: str = "") -> list[str]:
         """There is nobody who could start another process."""

@@ -101,9 +101,9 @@ class Watch:
             found.append(Seen(note.user, note.email, *dates, connections[note.session_id]))
         return found
 
-    async def is_first(self, nonce: str) -> bool:
-        """Whether no process of this proxy has accepted the command with this nonce before."""
-        return await self._memory.claim(f"command {nonce}", WINDOW) is None
+    async def is_first(self, nonce: str, lasts: float = WINDOW) -> bool:
+        """Whether no process of this proxy has accepted the command with this nonce in the last seconds."""
+        return await self._memory.claim(f"command {nonce}", lasts) is None
 
     def _is_over(self, session: Session, places: Places) -> bool:
         """Whether a session is over: it was ended, its lifetime has passed, or it has no access there any more."""

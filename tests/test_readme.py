@@ -14,7 +14,20 @@ import pytest
 import yaml
 
 from bench.rows import ROWS
-from oauth_proxy import bearers, believed, capacity, cli, cookies, errors, oauth, outlet, reading, server, turns
+from oauth_proxy import (
+    bearers,
+    believed,
+    capacity,
+    cli,
+    cookies,
+    errors,
+    oauth,
+    outlet,
+    reading,
+    recent,
+    server,
+    turns,
+)
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
@@ -258,6 +271,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Body of a call at one of `webhooks`": f"{whole.LONGEST >> 20} MiB, {whole.DEADLINE:.0f} s",
         "All of these that are held at a time": (
             f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
+        ),
+        "Rows of refusals and failures on the status page": (
+            f"{recent.MOST_ROWS} of strangers and {recent.MOST_ROWS} others, {recent.MOST_OF_KIND} alike"
         ),
         "Lines of the log that nobody reads": f"{outlet.MOST_WAITING >> 20} MiB",
         "What workers share without a store, in memory": f"{sqlite.MOST_BYTES >> 20} MiB",

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from oauth_proxy.process.channel import Message
+from oauth_proxy.recent import Recent
+from oauth_proxy.siblings import LAST_MINUTES
 from oauth_proxy.telemetry import lasting, merged, set_level
 
 _LOOK_AGAIN = 0.1
@@ -54,10 +56,13 @@ class Gathering:
 
 
 class Gatherings:
-    """All open questions. `own` returns the parent's own metrics."""
+    """All open questions. `own` returns the parent's own metrics, `line` how the proxy is."""
 
-    def __init__(self, own: Callable[[], Any]) -> None:
+    def __init__(self, own: Callable[[], Any], line: Callable[[], str] = lambda: "") -> None:
+        self.recent = Recent()
+        """What workers have told of the last minutes, also those that have ended."""
         self._own = own
+        self._line = line
         self._past: Any = []
         """What workers that have ended had counted."""
         self._open: dict[int, Gathering] = {}
@@ -81,8 +86,11 @@ class Gatherings:
         for member in gathering.missing:
             member.send({"do": "tell", "topic": message["topic"], "sent": message["sent"], "id": self._number})
 
-    def told(self, by: Member, message: Message) -> None:
-        """A member has replied."""
+    def hear(self, by: Member, message: Message) -> None:
+        """A member has replied, or tells what has happened."""
+        if message["say"] == "recent":
+            self.recent.add(message["content"])
+            return
         gathering = self._open.get(message["id"])
         if gathering is None:
             return
@@ -113,4 +121,7 @@ class Gatherings:
 
     def _finish(self, number: int) -> None:
         gathering = self._open.pop(number)
-        gathering.finish([gathering.past, self._own()] if gathering.topic == "metrics" else [])
+        more = [gathering.past, self._own()] if gathering.topic == "metrics" else []
+        if gathering.topic == LAST_MINUTES:
+            more = [{**self.recent.told(), "line": self._line()}]
+        gathering.finish(more)

@@ -62,7 +62,7 @@ class Parent:
         self._selector = selectors.DefaultSelector()
         self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
         self._status = Status(self._workers)
-        self._gatherings = Gatherings(self._status.metrics)
+        self._gatherings = Gatherings(self._status.metrics, self._status.line)
         self._succession = Succession(read, tell, self._fork, listeners, supervisor, self._status, log_to)
         self._closes_at = self._killed_at = float("inf")
         """When a stop closes the listeners, and kills what is left."""
@@ -117,8 +117,8 @@ class Parent:
         for message in worker.channel.receive():
             worker.heard = time.monotonic()
             match message["say"]:
-                case "told":
-                    self._gatherings.told(worker, message)
+                case "told" | "recent":
+                    self._gatherings.hear(worker, message)
                 case "gather":
                     self._gatherings.begin(worker, message, self._workers())
                 case "reload":

@@ -25,9 +25,10 @@ from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import import_home
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.channel import LONGEST, Message, written
+from oauth_proxy.recent import Told
 from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings
-from oauth_proxy.siblings import Topics
+from oauth_proxy.siblings import LAST_MINUTES, Topics
 from oauth_proxy.telemetry import configure_logging, level_now
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,10 @@ class Line:
         async with asyncio.timeout(_PATIENCE):
             told: list[Any] = await self._ask("gather", topic=topic, sent=sent)
             return told
+
+    def remember(self, told: Told) -> None:
+        """Have the parent know this, also when this worker has ended."""
+        self.say("recent", content=told)
 
     async def reload(self, operator: str = "") -> list[str]:
         """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
@@ -154,6 +159,7 @@ async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, 
             up.closed = partial(line.say, "closed")
             line.say("serving")
             await _until_told(line, up, inherited, settings)
+        line.topics[LAST_MINUTES](None)
         line.say("last", content=line.topics["metrics"](None))
     except ConfigurationError as error:
         line.say("failed", problems=error.problems, passing=isinstance(error, MayPass))

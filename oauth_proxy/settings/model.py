@@ -80,7 +80,7 @@ class UpstreamSettings(Section):
 
 
 class Admin(Section):
-    """The listener for /metrics, /healthz and /readyz, apart from the public one."""
+    """The listener for /metrics, /healthz, /readyz and the status page, apart from the public one."""
 
     listen: Listener = Listen("127.0.0.1", 4181)
     """host:port, unix:/path, or {path: …, mode: "0660", group: …} for who may connect."""

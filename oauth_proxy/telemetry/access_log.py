@@ -20,7 +20,8 @@ _WORTH_TELLING = 0.1
 class AccessLog:
     """Counts each response in `metrics`, and writes a line for it to `stream` if `settings` say so.
 
-    All lines of one event loop iteration are written at once: `soon` schedules a function for the next one.
+    All lines of one event loop iteration are written at once: `soon` schedules a function for the next one. `note`
+    is called for each response that has a cause or a status from 500 on.
     """
 
     def __init__(
@@ -29,7 +30,9 @@ class AccessLog:
         settings: Log,
         stream: TextIO | Outlet,
         soon: Callable[[Callable[[], None]], object],
+        note: Callable[[Request, Outcome], None] = lambda request, outcome: None,
     ) -> None:
+        self._note = note
         self._count = metrics.answered.count
         self._line = _text if settings.format == "text" else _json
         self._is_written = settings.access
@@ -45,6 +48,8 @@ class AccessLog:
         response = outcome.response
         status = response.status
         self._count(status, outcome.by, seconds, stays_open=getattr(response, "stays_open", False))
+        if outcome.cause is not None or status >= 500:
+            self._note(request, outcome)
         if self._is_written and self._has_level(logging.INFO):
             if not self._waiting:
                 self._soon(self._flush)

@@ -49,6 +49,10 @@ class Count(Collector):
         """Count one."""
         self._numbers[labels] = self._numbers.get(labels, 0) + 1
 
+    def numbers(self) -> Mapping[Labels, int]:
+        """How many there were, by the values of the labels."""
+        return self._numbers
+
     def collect(self) -> Iterator[Metric]:
         """The metric family, for Prometheus."""
         family = CounterMetricFamily(*self._described, labels=self._labels)
@@ -71,6 +75,10 @@ class Durations:
         """Count one that took so long."""
         self._took[bisect_left(self._bounds, seconds)] += 1
         self._seconds += seconds
+
+    def numbers(self) -> list[int]:
+        """How many there were up to the first bound, between that and the second, and so on."""
+        return list(self._took)
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
         """The number at or below each bound, and the sum of all in seconds."""

@@ -39,6 +39,13 @@ class Answered(Collector):
         if status != 101 and not stays_open:
             self._took.add(seconds)
 
+    def totals(self) -> dict[str, float]:
+        """Answers by the first digit of their status, `1xx` to `5xx`, and durations by place: `took 0`, …"""
+        found: dict[str, float] = dict.fromkeys((f"{digit}xx" for digit in range(1, 6)), 0)
+        for (status, _), number in self._requests.items():
+            found[f"{min(max(status // 100, 1), 5)}xx"] += number
+        return found | {f"took {place}": number for place, number in enumerate(self._took.numbers())}
+
     def collect(self) -> Iterator[Metric]:
         """Both metric families, for Prometheus."""
         found: dict[tuple[str, str], int] = {}
