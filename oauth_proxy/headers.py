@@ -116,6 +116,14 @@ def is_navigation(method: str, fields: Fields) -> bool:
     return any(b"text/html" in accepted for accepted in fields[b"accept"]) and b"x-requested-with" not in fields
 
 
+def shows_document(fields: Fields) -> bool:
+    """Return whether a browser with Fetch Metadata shows the response to this navigation in a window, not a frame.
+
+    A service worker that passes a navigation on unchanged says `empty` (seen in Chromium).
+    """
+    return fields[b"sec-fetch-mode"] == [b"navigate"] and fields[b"sec-fetch-dest"] in ([b"document"], [b"empty"])
+
+
 def is_prefetch(fields: Fields) -> bool:
     """Return whether a browser requests this before the user has asked for it (Fetch, `Sec-Purpose`)."""
     purposes = (value.lower() for name in _PURPOSES for value in fields[name])

@@ -22,7 +22,7 @@ from oauth_proxy.errors import (
     SignInRequired,
     SignOutUnconfirmed,
 )
-from oauth_proxy.headers import is_navigation, one_line
+from oauth_proxy.headers import is_navigation, one_line, shows_document
 from oauth_proxy.identity import Identity
 from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.pages import Action, Label, Page, Pages
@@ -38,9 +38,21 @@ MARK = "X-OAuth-Proxy"
 """On every response of ours, so that a page's script can tell our 401 from the tool's."""
 
 
+LONGEST_RD = 6000
+"""Longest `rd` of a URL, percent-encoded: many front proxies accept no request line of more than 8 kB."""
+
+
 def start_url(site: Site, return_to: str) -> str:
-    """The URL of this site that starts a login and leads back to `return_to`."""
-    return f"{site.url(START)}?rd={quote(return_to, safe='')}"
+    """The URL of this site that starts a login and leads back to `return_to`, or to a shorter form of it."""
+    return f"{site.url(START)}?rd={_quoted(site.shortened(return_to, _fits_url))}"
+
+
+def _quoted(return_to: str) -> str:
+    return quote(return_to, safe="")
+
+
+def _fits_url(return_to: str) -> bool:
+    return len(_quoted(return_to)) <= LONGEST_RD
 
 
 class Responses:
@@ -71,6 +83,19 @@ class Responses:
         """A redirect to an address that we checked or made. It is sent unchanged, not normalised."""
         response = web.Response(status=status, headers={"Location": url, "Referrer-Policy": "no-referrer"})
         return self._ours(request, response, set_cookies)
+
+    def to_login(self, request: Request, return_to: str, set_cookies: Iterable[str]) -> web.Response:
+        """What a stranger's navigation gets: 302 to the login or, where that would lose something, a page.
+
+        No browser sends the fragment; a script of the page has it. And an address may be too long for another's
+        query. The page's status is 401: a service worker that keeps what is 200 must not keep it.
+        """
+        url, whole = self.start_url(return_to), None if _fits_url(return_to) else return_to
+        if whole is None and not shows_document(request.fields):
+            return self.redirect(request, url, set_cookies)
+        response = self.page(request, self.pages_for(request).leaving(start_url=url, whole=whole), set_cookies)
+        response.headers["WWW-Authenticate"] = SignInRequired.challenge
+        return response
 
     def json(
         self, request: Request, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()

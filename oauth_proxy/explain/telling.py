@@ -16,7 +16,7 @@ from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endpoints import PREFIX, require_route
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.explain.people import Listed, RuleList, rule_lists, verdict
-from oauth_proxy.headers import Line, bearer_token, is_navigation
+from oauth_proxy.headers import Line, bearer_token, is_navigation, shows_document
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.outcomes import STRANGER, Visit
 from oauth_proxy.paths import Target
@@ -209,7 +209,8 @@ class _Teller:
         elif to is not None and self.door.is_open(to) and is_navigation("GET", self.fields):
             text = f"308 to {to}, which is public"
         elif self.question.method == "GET" and is_navigation("GET", self.fields):
-            text = f"302 to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
+            answer = "401, a page that takes the #fragment along" if shows_document(self.fields) else "302"
+            text = f"{answer} to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
         else:
             text = f"{SignInRequired.status} {SignInRequired.title}"
             if self.fields.for_websocket:

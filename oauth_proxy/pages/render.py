@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import (
@@ -32,7 +31,7 @@ from jinja2.runtime import Context
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
-from oauth_proxy.pages.policy import CANARY, NOTHING, Needs, Reader, content_security_policy
+from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, Reader, content_security_policy
 from oauth_proxy.pages.words import Action, texts
 
 # Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
@@ -54,14 +53,6 @@ _TEMPLATE_FAILURES = (
     ValueError,
 )
 
-
-def _script(name: str) -> str:
-    """The text that a template's `{% include "name" %}` puts into its <script>; templates cannot change it."""
-    return (files("oauth_proxy.pages") / "templates" / name).read_text("utf-8").removesuffix("\n")
-
-
-_NEEDS = {"sign_out.html": Needs(forms="'self'"), "error.html": Needs(script=_script("again.js"))}
-"""What pages do beside showing text."""
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
@@ -87,9 +78,9 @@ class Pages:
         name: the name of the site, shown on top of every page.
         looks: what else every page shows of the site.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
-            signed_out.html, sign_out.html, not_allowed.html, error.html). They may extend or include ours as
-            "ours/…", and use further files of the folder. Further languages are in its folder `locales`. They are
-            read once, now.
+            signed_out.html, sign_out.html, leaving.html, not_allowed.html, error.html). They may extend or
+            include ours as "ours/…", and use further files of the folder. Further languages are in its folder
+            `locales`. They are read once, now.
 
     Raises:
         ConfigurationError: the folder does not exist, or a template in it cannot be compiled, fails with sample
@@ -148,6 +139,13 @@ class Pages:
         """The question whether to sign out, 200; its form posts to `action`, and "no" leads to `stay_url`."""
         return self._page("sign_out.html", 200, action=_link(action), stay_url=_link(stay_url))
 
+    def leaving(self, *, start_url: str, whole: str | None) -> Page:
+        """The page for a stranger's navigation, 401: its script goes to the login with the whole address.
+
+        `start_url` starts a login; `whole` is the address to return to, if that is too long for `start_url`.
+        """
+        return self._page("leaving.html", 401, start_url=_link(start_url), whole=whole)
+
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
         """The page for somebody who is signed in but has no access, 403.
 
@@ -193,7 +191,7 @@ class Pages:
         )
 
     def _page(self, template: str, status: int, /, **values: object) -> Page:
-        needs = _NEEDS.get(template, NOTHING)
+        needs = NEEDS.get(template, NOTHING)
         text = self._environment.get_template(template).render(values, language=self._language)
         headers = (
             ("Content-Type", "text/html; charset=utf-8"),
@@ -211,7 +209,7 @@ class Pages:
         """Render every form of every template: derive its policy from its styles, and collect all problems."""
         problems: list[str] = []
         for template, forms in self._forms().items():
-            needs, styles = _NEEDS.get(template, NOTHING), list[str]()
+            needs, styles = NEEDS.get(template, NOTHING), list[str]()
             for form in forms:
                 try:
                     page = form()
@@ -233,6 +231,7 @@ class Pages:
             "sign_in.html": [partial(self.sign_in, start_url=url, leads_to=where) for where in (text, None)],
             "signed_out.html": [partial(self.signed_out, start_url=url)],
             "sign_out.html": [partial(self.sign_out, action=url, stay_url=url)],
+            "leaving.html": [partial(self.leaving, start_url=url, whole=whole) for whole in (None, text)],
             "not_allowed.html": [
                 partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
             ],

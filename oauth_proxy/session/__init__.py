@@ -2,6 +2,7 @@
 
 from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
 from oauth_proxy.session.handles import Handles
+from oauth_proxy.session.long_addresses import LongAddresses
 from oauth_proxy.session.open_exchanges import OpenExchanges
 from oauth_proxy.session.redemptions import Landing, Redemptions
 from oauth_proxy.session.refresh import Refresher
@@ -16,6 +17,7 @@ __all__ = [
     "Destination",
     "Handles",
     "Landing",
+    "LongAddresses",
     "OpenExchanges",
     "Redemptions",
     "Refresher",
