@@ -14,10 +14,11 @@ from oauth_proxy.errors import (
     MethodNotAllowed,
     NotAllowed,
     NotFound,
+    PageKept,
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation
+from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation, is_refetched
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.outcomes import Outcome, Refused, Visit
@@ -26,7 +27,7 @@ from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import SIGN_OUT, START, Responses, identity_headers
 from oauth_proxy.return_addresses import Query, ReturnAddresses, read_query
-from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
+from oauth_proxy.session import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Audit, Metrics, facts
 from oauth_proxy.visitors import Visitors
 
@@ -117,7 +118,7 @@ class Endpoints:
     async def start(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Redirect to Frame.io, with an attempt's cookie. Only navigations: scripts would collect cookies."""
         return_to = await self._return_addresses.posted(request, query)
-        if not is_navigation(request.method, request.fields):
+        if not _is_for_window(request):
             error = SignInRequired("a login was asked for by something that is not a navigation")
             raise Refused(error, return_to=return_to)
         to = Destination(return_to, restarted=False)
@@ -171,11 +172,12 @@ class Endpoints:
             raise
 
     async def _count(self, received: RequestCookies) -> list[str]:
-        """Count logins after which the browser sent no session. Raises LoginLoop after too many."""
-        if await self._sessions.came_back(received):
-            return []
+        """Count logins in a row. Raises LoginLoop or PageKept after too many, without a session or with one."""
         tries, counted = self._attempts.count_try(received)
-        if tries >= MOST_TRIES:
+        if await self._sessions.came_back(received):
+            if tries >= MOST_SIGNED_IN:
+                raise PageKept("the login is asked for again and again by who is signed in")
+        elif tries >= MOST_TRIES:
             raise LoginLoop(self._sessions.why_absent(received))
         return [counted]
 
@@ -189,9 +191,11 @@ class Endpoints:
         return_to = to.return_to if to else self._site.url("/")
         visit = await self._sessions.resume(received)
         if visit.session is not None:
-            return Outcome(self._responses.redirect(request, return_to, [*finished, *visit.set_cookies]))
+            counted = await self._count(received)
+            set_cookies = [*finished, *visit.set_cookies, *counted]
+            return Outcome(self._responses.redirect(request, return_to, set_cookies))
         stranger = Visit(set_cookies=finished)
-        if to is None or not is_navigation(request.method, request.fields):
+        if to is None or not _is_for_window(request):
             error = AttemptUnknown("no login attempt of this browser waits for the callback's state")
             self._metrics.logins.add(error.name)
             raise Refused(error, stranger, return_to)
@@ -283,3 +287,7 @@ class Endpoints:
             raise Refused(SignInRequired(self._visitors.why_stranger(request, received)), visit)
         request.session = visit.session
         return visit, visit.session
+
+
+def _is_for_window(request: Request) -> bool:
+    return is_navigation(request.method, request.fields) or is_refetched(request.method, request.fields)

@@ -3,7 +3,7 @@
 from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.door import Door
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
-from oauth_proxy.headers import is_navigation
+from oauth_proxy.headers import is_navigation, is_refetched
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
@@ -107,7 +107,8 @@ class Gateway:
             return self._with_slash(request, to, visit)
         cause = self._visitors.why_stranger(request, received)
         if request.method != "GET" or not is_navigation(request.method, request.fields):
-            raise Refused(SignInRequired(cause), visit)
+            back = self._site.back_to(target) if is_refetched(request.method, request.fields) else None
+            raise Refused(SignInRequired(cause), visit, back)
         answer = self._responses.to_login(request, self._site.back_to(target), visit.set_cookies)
         return Outcome(answer, cause=cause)
 

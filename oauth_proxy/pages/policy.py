@@ -31,15 +31,15 @@ class Needs(NamedTuple):
 NOTHING = Needs()
 
 
-def _script(name: str) -> str:
+def script_text(name: str) -> str:
     """The text that a template's `{% include "name" %}` puts into its <script>; templates cannot change it."""
     return (files("oauth_proxy.pages") / "templates" / name).read_text("utf-8").removesuffix("\n")
 
 
 NEEDS = {
     "sign_out.html": Needs(forms="'self'"),
-    "leaving.html": Needs(forms="*", script=_script("leaving.js")),  # the form is redirected to Frame.io
-    "error.html": Needs(script=_script("again.js")),
+    "leaving.html": Needs(forms="*", script=script_text("leaving.js")),  # the form is redirected to Frame.io
+    "error.html": Needs(script=script_text("again.js")),
 }
 """What pages do beside showing text, by their templates."""
 

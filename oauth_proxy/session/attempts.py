@@ -22,6 +22,8 @@ LONGEST_SEALED = 2800
 """Characters of a sealed destination in a state: 2000 of an address that cannot be compressed."""
 MOST_TRIES = 3
 """Logins in a row that may succeed although the browser never returns a session cookie."""
+MOST_SIGNED_IN = 8
+"""Logins in a row of a browser that returns its session, but asks for nothing else. It may open tabs at once."""
 _TRIES_LIFETIME = 300
 
 

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from itertools import product
 from secrets import token_hex
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -235,3 +236,15 @@ async def test_without_a_shared_domain_no_neighbour_is_a_target(https: Wire) -> 
     assert (await https.ask(f"/oauth2/sign_out?rd={https.origin}/a", WANTED)).get(
         "Location"
     ) == f"{https.origin}/a"
+
+
+async def test_another_sites_script_gets_no_state_however_it_asks(wire: Wire) -> None:
+    own = ["Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: cors"]
+    as_navigation = ["Accept: text/html", "Upgrade-Insecure-Requests: 1", *own]
+    for site, lines in tried(product(("cross-site", "same-site", "none"), (as_navigation, ["Accept: */*", *own]))):
+        answer = await wire.ask("/oauth2/start?rd=/", *lines, f"Sec-Fetch-Site: {site}")
+        assert answer.status == 401
+        assert b"state=" not in answer.body
+        assert not answer.all("Set-Cookie")
+    answer = await wire.ask("/oauth2/start?rd=/", "Accept: */*", *own, "Sec-Fetch-Site: same-origin")
+    assert answer.status == 300
