@@ -18,7 +18,7 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation, is_refetched
+from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation, is_refetched, shows_document
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.outcomes import Outcome, Refused, Visit
@@ -121,6 +121,9 @@ class Endpoints:
         if not _is_for_window(request):
             error = SignInRequired("a login was asked for by something that is not a navigation")
             raise Refused(error, return_to=return_to)
+        if "rd" not in query and request.fields[b"x-auth-request-redirect"] and shows_document(request.fields):
+            # A front proxy shows this at the address of a page, whose fragment only a script has.
+            return Outcome(self._responses.to_login(request, return_to, ()))
         to = Destination(return_to, restarted=False)
         return await self._to_frameio(request, to, received, switch="switch" in query)
 

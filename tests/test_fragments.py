@@ -182,6 +182,18 @@ async def test_a_login_that_is_refused_still_knows_the_way_back(stage: Stage, vi
     assert await way_on(page) == f"{stage.url}/oauth2/start?rd={quote(asked, safe='')}"
 
 
+async def test_who_comes_to_the_start_by_a_front_proxy_gets_the_page_and_then_the_login(
+    stage: Stage,
+) -> None:
+    page = await stage.ask("/oauth2/start", *WINDOW, "X-Auth-Request-Redirect: /board?a=b")
+    assert page.status == 401
+    start = f"/oauth2/start?rd={quote(f'{stage.url}/board?a=b', safe='')}"
+    assert f'href="{stage.url}{start}"' in page.body.decode()
+    again = await stage.ask(start, *WINDOW, "X-Auth-Request-Redirect: /board?a=b")
+    assert again.status == 302
+    assert (again.get("Location") or "").startswith(stage.frameio_url)
+
+
 async def test_a_scripts_post_to_the_start_is_no_login(stage: Stage) -> None:
     lines = [f"{name}: {value}" for name, value in PROGRAM.items()]
     answer = await stage.ask("/oauth2/start", *lines, method="POST", body=b"rd=/echo")
