@@ -3,6 +3,7 @@
 import html
 import logging
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +17,7 @@ from oauth_proxy.session.long_addresses import MOST, MOST_OF_ONE
 from oauth_proxy.telemetry import JsonFormatter
 from tests.support.browser import IN_A_WINDOW, NAVIGATING, Visitor
 from tests.support.login import query, records, way_on
-from tests.support.proxy import PROGRAM, Stage
+from tests.support.proxy import PROGRAM, Stage, on_stage, replica
 
 WINDOW = [f"{name}: {value}" for name, value in IN_A_WINDOW.items()]
 FRAGMENT = "#at=00:01:02&note=a%20b/c?d=\\e|f{g}^'()!$*+,;:@~-_.%23%2F%C3%A9"
@@ -173,6 +174,21 @@ async def test_an_address_that_the_memory_lost_leads_to_the_same_page_with_a_sho
     callback = await callback_of(stage, visitor, location)
     await stage.proxy.memory.drop("address " + query(callback)["state"].partition(".")[0])
     assert await lands(visitor, callback) == f"{stage.url}/echo?a=b"
+
+
+@pytest.mark.parametrize(("store", "is_whole"), [("sqlite:STORE", True), ("cookie", False)])
+async def test_a_callback_at_another_replica_knows_the_whole_address_where_they_share_a_store(
+    visitor: Visitor, tmp_path: Path, store: str, is_whole: bool
+) -> None:
+    """Without a store, or after a restart without one, it is the same page with what the state has of it."""
+    store = store.replace("STORE", f"{tmp_path}/sessions.db")
+    async with on_stage(session={"store": store}) as one, replica(one) as other:
+        asked = f"{one.url}/echo?a=b#{UNFRIENDLY}"[:LONGEST_RETURN]
+        callback = await callback_of(one, visitor, await form_posted(one, visitor, asked))
+        cookie = visitor.cookie_line(callback)
+        answer = await other.ask(callback.removeprefix(one.url), cookie, *NAVIGATING)
+        assert answer.status == 302
+        assert answer.get("Location") == (asked if is_whole else f"{one.url}/echo?a=b")
 
 
 async def test_a_login_that_is_refused_still_knows_the_way_back(stage: Stage, visitor: Visitor) -> None:

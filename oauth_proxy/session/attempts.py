@@ -5,6 +5,7 @@ whether the login was restarted, so that both survive even when the cookie is lo
 a long address waits in the memory, and the state has the part that fits.
 """
 
+import logging
 import re
 import secrets
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
 from oauth_proxy.seal import Sealer, Unsealable
 from oauth_proxy.session.long_addresses import LongAddresses
+
+log = logging.getLogger(__name__)
 
 MOST = 24
 """Login attempts that a browser may have open. Together their cookies stay below 8 KiB."""
@@ -93,7 +96,9 @@ class Attempts:
             content = self._sealer.open(sealed, _destination_of(nonce)).decode()
         except Unsealable:
             return None
-        whole = await self._long_addresses.find(nonce) if content[0] in _PART else None
+        whole = None
+        if content[0] in _PART and (whole := await self._long_addresses.find(nonce)) is None:
+            log.info("the end of a long return address is lost: the memory no longer has it")
         return Destination(whole or content[1:], restarted=content[0] in _RESTARTED)
 
     def _seal_part(self, to: Destination, nonce: str) -> str:
