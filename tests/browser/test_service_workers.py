@@ -42,17 +42,17 @@ async def test_whatever_a_worker_makes_of_a_navigation_it_ends_at_the_login_and_
         assert (status, mark, answer["error"]) == (401, "answer", "sign_in_required")
         assert answer["login_url"].startswith(f"{stage.url}/oauth2/start?rd=")
         await comes_to_the_login_and_back(stage, page, known=True)
-        await page.goto(f"{stage.url}/oauth2/sign_out")
-        await see(page, "You are signed out")
-        await comes_to_the_login_and_back(stage, page, known=True)
         await somebody.context.clear_cookies()  # a stranger to both
         await comes_to_the_login_and_back(stage, page, known=False)
         somebody.complaints.clear()  # about answers of 401 and 300
 
 
-async def test_a_worker_that_withholds_where_it_asks_from_comes_to_the_login_too(chromium: Browser) -> None:
+async def test_after_a_sign_out_a_worker_that_withholds_its_referer_comes_to_the_login_too(
+    chromium: Browser,
+) -> None:
     async with at_worker(chromium, WORKERS["by its URL"], policy="no-referrer") as (stage, somebody, page):
-        stage.clock.advance(WEEK_AND_A_DAY)
+        await page.goto(f"{stage.url}/oauth2/sign_out")
+        await see(page, "You are signed out")
         await comes_to_the_login_and_back(stage, page, known=True)
         somebody.complaints.clear()
 
