@@ -55,16 +55,7 @@ from oauth_proxy.requests import HeaderCache, Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
-from oauth_proxy.session import (
-    Attempts,
-    CookieStore,
-    Handles,
-    LongAddresses,
-    OpenExchanges,
-    Redemptions,
-    Refresher,
-    Sessions,
-)
+from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import Settings
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
@@ -170,8 +161,7 @@ class Proxy:
         handle_of = self.handles.of if settings.tool_api else lambda session: ""
         assertion_of = assertions.of if assertions else None
         self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, assertion_of)
-        long_addresses = LongAddresses(self.memory)
-        attempts = Attempts(cookies, Sealer(keys, "attempt"), clock, long_addresses, site.shortened)
+        attempts = Attempts(cookies, Sealer(keys, "attempt"), clock, self.memory, site.shortened)
         visitors = Visitors(self.sessions, bearers, attempts)
         self._gateway = Gateway(door, cookies, visitors, self.open_exchanges, self.upstreams, self.responses)
         self._endpoints = Endpoints(

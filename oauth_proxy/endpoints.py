@@ -18,7 +18,7 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
 )
-from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation, is_refetched, shows_document
+from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.outcomes import Outcome, Refused, Visit
@@ -30,6 +30,7 @@ from oauth_proxy.return_addresses import Query, ReturnAddresses, read_query
 from oauth_proxy.session import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Audit, Metrics, facts
 from oauth_proxy.visitors import Visitors
+from oauth_proxy.windows import is_refetched, shows_document
 
 log = logging.getLogger(__name__)
 

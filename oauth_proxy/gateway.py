@@ -3,7 +3,7 @@
 from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.door import Door
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
-from oauth_proxy.headers import is_navigation, is_refetched
+from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
@@ -13,6 +13,7 @@ from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.webhooks import SignedCall
+from oauth_proxy.windows import is_refetched
 
 
 class Gateway:

@@ -22,13 +22,14 @@ from oauth_proxy.errors import (
     SignInRequired,
     SignOutUnconfirmed,
 )
-from oauth_proxy.headers import is_navigation, is_refetched, one_line, shows_document
+from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
 from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.pages import Action, Label, Page, Pages
 from oauth_proxy.pages.both import GO_ON, LEAVE
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
+from oauth_proxy.windows import is_refetched, shows_document
 
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"

@@ -16,7 +16,7 @@ from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endpoints import PREFIX, require_route
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.explain.people import Listed, RuleList, rule_lists, verdict
-from oauth_proxy.headers import Line, bearer_token, is_navigation, shows_document
+from oauth_proxy.headers import Line, bearer_token, is_navigation
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.outcomes import STRANGER, Visit
 from oauth_proxy.paths import Target
@@ -28,6 +28,7 @@ from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.told import PRIVATE_USE
 from oauth_proxy.webhooks import SignedCall
+from oauth_proxy.windows import shows_document
 
 _PRIVATE = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 """Header lines of the request whose values are not repeated: the answer may be shown to others."""

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from oauth_proxy.cookies import Cookies, RequestCookies
+from oauth_proxy.memory import Memory
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
 from oauth_proxy.seal import Sealer, Unsealable
 from oauth_proxy.session.long_addresses import LongAddresses
@@ -45,7 +46,7 @@ class Destination(NamedTuple):
 class Attempts:
     """Starts, finds and finishes login attempts. `clock` returns seconds since the epoch.
 
-    `shortened` returns the longest form of an address that fits, as `Site.shortened` does.
+    Long addresses wait in `memory`. `shortened` is that of `Site`: the longest form of an address that fits.
     """
 
     def __init__(
@@ -53,13 +54,13 @@ class Attempts:
         cookies: Cookies,
         sealer: Sealer,
         clock: Callable[[], float],
-        long_addresses: LongAddresses,
+        memory: Memory,
         shortened: Callable[[str, Callable[[str], bool]], str],
     ) -> None:
         self._cookies = cookies
         self._sealer = sealer
         self._clock = clock
-        self._long_addresses = long_addresses
+        self._long_addresses = LongAddresses(memory)
         self._shortened = shortened
         self.tries = f"{cookies.name}-tries"
         self._prefix = f"{cookies.name}-login-"
