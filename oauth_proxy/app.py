@@ -53,6 +53,7 @@ from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
 from oauth_proxy.requests import HeaderCache, Request
 from oauth_proxy.responses import Responses
+from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import Settings
@@ -160,7 +161,7 @@ class Proxy:
         handle_of = self.handles.of if settings.tool_api else lambda session: ""
         assertion_of = assertions.of if assertions else None
         self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, assertion_of)
-        attempts = Attempts(cookies, Sealer(keys, "attempt"), clock)
+        attempts = Attempts(cookies, Sealer(keys, "attempt"), clock, self.memory, site.shortened)
         visitors = Visitors(self.sessions, bearers, attempts)
         self._gateway = Gateway(door, cookies, visitors, self.open_exchanges, self.upstreams, self.responses)
         self._endpoints = Endpoints(
@@ -173,6 +174,7 @@ class Proxy:
             self.redemptions,
             self.provider,
             self.responses,
+            ReturnAddresses(site, self._gateway.bodies),
             TrustedProxies(settings.auth_request_from),
             self.metrics,
             audit,

@@ -3,20 +3,18 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from urllib.parse import parse_qs
 
 from oauth_proxy.access import Access
 from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.errors import (
     AttemptUnknown,
-    BadRequest,
     CookieNotReturned,
     LoginLoop,
     MethodNotAllowed,
     NotAllowed,
     NotFound,
+    PageKept,
     ProxyError,
     SignInRequired,
 )
@@ -28,16 +26,18 @@ from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import SIGN_OUT, START, Responses, identity_headers
-from oauth_proxy.session import MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
+from oauth_proxy.return_addresses import Query, ReturnAddresses, read_query
+from oauth_proxy.session import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Audit, Metrics, facts
 from oauth_proxy.visitors import Visitors
+from oauth_proxy.windows import is_refetched, shows_document
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/oauth2/"
 
 ROUTES = {
-    START: ("GET",),
+    START: ("GET", "POST"),
     "/oauth2/callback": ("GET",),
     "/oauth2/sign_in": ("GET", "HEAD"),
     SIGN_OUT: ("GET", "POST"),
@@ -47,7 +47,6 @@ ROUTES = {
 }
 """Our routes, and the methods of each."""
 
-Query = dict[str, list[str]]
 Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
 
 
@@ -74,6 +73,7 @@ class Endpoints:
         redemptions: Redemptions,
         provider: Provider,
         responses: Responses,
+        return_addresses: ReturnAddresses,
         askers: TrustedProxies,
         metrics: Metrics,
         audit: Audit,
@@ -96,6 +96,7 @@ class Endpoints:
         self._note_use = note_use
         self._provider = provider
         self._responses = responses
+        self._return_addresses = return_addresses
         self._askers = askers
         self._metrics = metrics
         self._audit = audit
@@ -112,25 +113,25 @@ class Endpoints:
     async def handle(self, request: Request, target: Target) -> Outcome:
         """Call the route at `target.path`. Raises NotFound, MethodNotAllowed, and what routes raise."""
         require_route(request.method, target)
-        try:
-            query = parse_qs(target.query.removeprefix("?"), keep_blank_values=True, max_num_fields=50)
-        except ValueError:
-            raise BadRequest("the query has too many fields") from None
+        query = read_query(target.query.removeprefix("?"))
         return await self._routes[target.path](request, query, self._cookies.read(request.fields))
 
     async def start(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """Redirect to Frame.io, with an attempt's cookie. Only navigations: scripts would collect cookies."""
-        return_to = self._return_to(request, query)
-        if not is_navigation(request.method, request.fields):
+        return_to = await self._return_addresses.posted(request, query)
+        if not _is_for_window(request):
             error = SignInRequired("a login was asked for by something that is not a navigation")
             raise Refused(error, return_to=return_to)
+        if "rd" not in query and request.fields[b"x-auth-request-redirect"] and shows_document(request.fields):
+            # A front proxy shows this at the address of a page, whose fragment only a script has.
+            return Outcome(self._responses.to_login(request, return_to, ()))
         to = Destination(return_to, restarted=False)
-        return self._to_frameio(request, to, received, switch="switch" in query)
+        return await self._to_frameio(request, to, received, switch="switch" in query)
 
     async def callback(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The redirect from Frame.io (RFC 6749 4.1.2): begin a session and redirect, or show why that failed."""
         state = single(query, "state") or ""
-        to = self._attempts.destination(state)
+        to = await self._attempts.destination(state)
         attempt = self._attempts.find(state, received)
         if attempt is None:
             return await self._without_attempt(request, to, received)
@@ -175,11 +176,12 @@ class Endpoints:
             raise
 
     async def _count(self, received: RequestCookies) -> list[str]:
-        """Count logins after which the browser sent no session. Raises LoginLoop after too many."""
-        if await self._sessions.came_back(received):
-            return []
+        """Count logins in a row. Raises LoginLoop or PageKept after too many, without a session or with one."""
         tries, counted = self._attempts.count_try(received)
-        if tries >= MOST_TRIES:
+        if await self._sessions.came_back(received):
+            if tries >= MOST_SIGNED_IN:
+                raise PageKept("the login is asked for again and again by who is signed in")
+        elif tries >= MOST_TRIES:
             raise LoginLoop(self._sessions.why_absent(received))
         return [counted]
 
@@ -193,9 +195,11 @@ class Endpoints:
         return_to = to.return_to if to else self._site.url("/")
         visit = await self._sessions.resume(received)
         if visit.session is not None:
-            return Outcome(self._responses.redirect(request, return_to, [*finished, *visit.set_cookies]))
+            counted = await self._count(received)
+            set_cookies = [*finished, *visit.set_cookies, *counted]
+            return Outcome(self._responses.redirect(request, return_to, set_cookies))
         stranger = Visit(set_cookies=finished)
-        if to is None or not is_navigation(request.method, request.fields):
+        if to is None or not _is_for_window(request):
             error = AttemptUnknown("no login attempt of this browser waits for the callback's state")
             self._metrics.logins.add(error.name)
             raise Refused(error, stranger, return_to)
@@ -205,9 +209,9 @@ class Endpoints:
             raise Refused(lost, stranger, return_to)
         self._metrics.logins.add("begun_anew")
         log.info("a login is begun anew: its cookie did not come back", extra=facts(request))
-        return self._to_frameio(request, replace(to, restarted=True), received, finished)
+        return await self._to_frameio(request, to._replace(restarted=True), received, finished)
 
-    def _to_frameio(
+    async def _to_frameio(
         self,
         request: Request,
         to: Destination,
@@ -217,13 +221,13 @@ class Endpoints:
         switch: bool = False,
     ) -> Outcome:
         self._metrics.logins_started.add()
-        state, attempt, set_cookies = self._attempts.start(to, received)
+        state, attempt, set_cookies = await self._attempts.start(to, received, request.client)
         url = self._provider.authorize_url(state, attempt, switch=switch)
         return Outcome(self._responses.redirect(request, url, [*finished, *set_cookies]))
 
     async def sign_in(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """The page that offers to sign in."""
-        return_to = self._return_to(request, query)
+        return_to = self._return_addresses.of(request, query)
         start_url, leads_to = self._responses.start_url(return_to), self._site.shown(return_to)
         page = self._responses.pages_for(request).sign_in(start_url=start_url, leads_to=leads_to)
         return Outcome(self._responses.page(request, page))
@@ -239,7 +243,7 @@ class Endpoints:
         request.session, set_cookies = await self._sessions.end(received)
         self._metrics.sign_outs.add()
         self._audit.note("sign_out", "visitor", request=request, session=request.session)
-        url = self._wanted(request, query)
+        url = self._return_addresses.wanted(request, query)
         if self._logout is not None:
             url = self._logout(url or self._site.url("/oauth2/sign_in"))
         if url is not None:
@@ -288,13 +292,6 @@ class Endpoints:
         request.session = visit.session
         return visit, visit.session
 
-    def _wanted(self, request: Request, query: Query) -> str | None:
-        """The first safe address of `rd` and `X-Auth-Request-Redirect`."""
-        named = request.fields[b"x-auth-request-redirect"]
-        for candidate in (*query.get("rd", ()), *(value.decode("latin-1") for value in named)):
-            if (url := self._site.safe_return(candidate)) is not None:
-                return url
-        return None
 
-    def _return_to(self, request: Request, query: Query) -> str:
-        return self._wanted(request, query) or self._site.url("/")
+def _is_for_window(request: Request) -> bool:
+    return is_navigation(request.method, request.fields) or is_refetched(request.method, request.fields)

@@ -13,6 +13,7 @@ from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.webhooks import SignedCall
+from oauth_proxy.windows import is_refetched
 
 
 class Gateway:
@@ -98,7 +99,7 @@ class Gateway:
         return Outcome(response, cause="the prefix of a tool, without its slash")
 
     def _stranger(self, request: Request, target: Target, visit: Visit, received: RequestCookies) -> Outcome:
-        """Redirect a person to the login, and from there back here; tell a program where the login is.
+        """Lead a person to the login, and from there back here; tell a program where the login is.
 
         A form's POST is not redirected, because what was typed would be lost: it gets a page.
         """
@@ -107,9 +108,10 @@ class Gateway:
             return self._with_slash(request, to, visit)
         cause = self._visitors.why_stranger(request, received)
         if request.method != "GET" or not is_navigation(request.method, request.fields):
-            raise Refused(SignInRequired(cause), visit)
-        url = self._responses.start_url(self._site.back_to(target))
-        return Outcome(self._responses.redirect(request, url, visit.set_cookies), cause=cause)
+            back = self._site.back_to(target) if is_refetched(request.method, request.fields) else None
+            raise Refused(SignInRequired(cause), visit, back)
+        answer = self._responses.to_login(request, self._site.back_to(target), visit.set_cookies)
+        return Outcome(answer, cause=cause)
 
 
 def _is_typed(request: Request) -> bool:

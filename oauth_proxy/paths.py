@@ -7,14 +7,15 @@ the same bytes differently. `Target.raw` is forwarded, byte for byte.
 import posixpath
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from oauth_proxy.errors import BadRequest, Misdirected
 
-LONGEST_RETURN = 2000
-"""Longest return address in characters, so that a login attempt's state and cookie stay small."""
+LONGEST_RETURN = 8192
+"""Longest return address in characters. Chromium goes to longer ones, but front proxies refuse them."""
 
 # RFC 3986 pchar without percent-encoding, and without ";", at which some servers cut the path.
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
@@ -28,6 +29,7 @@ _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ufffd\udc80-\udcff]|%u", re.IGNORECASE)
 _MOST_DECODINGS = 5
 _OFF_SITE = re.compile(r"/\s*/")
+_INVISIBLE = re.compile(r"[^!-~]")
 _UNSAFE_IN_URL = re.compile(r"[^!-\[\]-~]")  # a backslash, or anything but visible ASCII
 _AFTER_HOST = re.compile(r"[/?#\\\\]")
 _LONGEST_NAMED = 100
@@ -156,10 +158,11 @@ class Site:
 
     def back_to(self, target: Target) -> str:
         """The return address after the sign-in of a visitor who requested `target`."""
-        for path in (target.full, target.raw):
-            if len(url := self.url(path)) <= LONGEST_RETURN:
-                return url
-        return self.url("/")
+        return self.shortened(self.url(target.full), lambda url: len(url) <= LONGEST_RETURN)
+
+    def shortened(self, url: str, fits: Callable[[str], bool]) -> str:
+        """The address, or what is left without its fragment or query: the first that fits, else the front page."""
+        return next(filter(fits, _shorter(url)), self.url("/"))
 
     def shown(self, url: str) -> str | None:
         """A return address as people read it: decoded, short, without query; None for the start page."""
@@ -172,9 +175,25 @@ class Site:
         return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
 
     def safe_return(self, candidate: str) -> str | None:
-        """The absolute return address; None if `candidate` could lead to another site."""
-        if len(candidate) > LONGEST_RETURN or not _reads_one_way(candidate):
+        """The absolute return address; None if `candidate` could lead to another site.
+
+        One that is too long loses its fragment, then its query. No server reads a fragment: it stays as it is.
+        """
+        if len(candidate) > LONGEST_RETURN:
+            candidate = next((short for short in _shorter(candidate) if len(short) <= LONGEST_RETURN), "")
+        candidate, sharp, fragment = candidate.partition("#")
+        path, question, query = candidate.partition("?")
+        candidate = path + question + query.replace("\\", "%5C")  # browsers send it as it is (WHATWG URL 4.4)
+        if not _reads_one_way(candidate) or _INVISIBLE.search(fragment):
             return None
+        url = self._absolute(candidate)
+        if url is None or (
+            fragment and url.count("/") < 3
+        ):  # some software takes `host#@other` for user information
+            return None
+        return url + sharp + fragment
+
+    def _absolute(self, candidate: str) -> str | None:
         if candidate.startswith("/"):
             return self.url(candidate)
         try:
@@ -188,6 +207,12 @@ class Site:
         return None
 
 
+def _shorter(url: str) -> tuple[str, str, str]:
+    """The address, the address without its fragment, and without fragment and query."""
+    bare = url.partition("#")[0]
+    return url, bare, bare.partition("?")[0]
+
+
 def _forms(path: str) -> tuple[str, str, str]:
     """The path as sent, decoded once, and decoded twice."""
     once = unquote_to_bytes(path).decode("utf-8", "replace")
@@ -196,7 +221,7 @@ def _forms(path: str) -> tuple[str, str, str]:
 
 def _reads_one_way(candidate: str) -> bool:
     """Whether software that decodes it up to twice finds no other host and no hidden character in it."""
-    path = candidate.partition("?")[0].partition("#")[0]
+    path = candidate.partition("?")[0]
     authority = "" if candidate.startswith("/") else candidate.partition("://")[2].partition("/")[0]
     return (
         not _UNSAFE_IN_URL.search(candidate)

@@ -26,8 +26,10 @@ from oauth_proxy.headers import is_navigation, one_line
 from oauth_proxy.identity import Identity
 from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.pages import Action, Label, Page, Pages
+from oauth_proxy.pages.both import GO_ON, LEAVE
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
+from oauth_proxy.windows import is_refetched, shows_document
 
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"
@@ -38,9 +40,21 @@ MARK = "X-OAuth-Proxy"
 """On every response of ours, so that a page's script can tell our 401 from the tool's."""
 
 
+LONGEST_RD = 6000
+"""Longest `rd` of a URL, percent-encoded: many front proxies accept no request line of more than 8 kB."""
+
+
 def start_url(site: Site, return_to: str) -> str:
-    """The URL of this site that starts a login and leads back to `return_to`."""
-    return f"{site.url(START)}?rd={quote(return_to, safe='')}"
+    """The URL of this site that starts a login and leads back to `return_to`, or to a shorter form of it."""
+    return f"{site.url(START)}?rd={_quoted(site.shortened(return_to, _fits_url))}"
+
+
+def _quoted(return_to: str) -> str:
+    return quote(return_to, safe="")
+
+
+def _fits_url(return_to: str) -> bool:
+    return len(_quoted(return_to)) <= LONGEST_RD
 
 
 class Responses:
@@ -68,9 +82,36 @@ class Responses:
     def redirect(
         self, request: Request, url: str, set_cookies: Iterable[str] = (), *, status: int = 302
     ) -> web.Response:
-        """A redirect to an address that we checked or made. It is sent unchanged, not normalised."""
+        """A redirect to an address that we checked or made. It is sent unchanged, not normalised.
+
+        A service worker that fetches in its own name cannot hand a redirect on, and Workbox keeps it. So a worker
+        gets a page that goes there in place of a 302: a 300, which browsers do not follow and workers do not keep.
+        """
+        if status == 302 and is_refetched(request.method, request.fields):
+            page = self.pages_for(request).both(
+                status=300,
+                title=Label.SIGN_IN,
+                sentence="",
+                action=Action(Label.SIGN_IN, url),
+                content={"location": url},
+                script=GO_ON,
+            )
+            return self.page(request, page, set_cookies)
         response = web.Response(status=status, headers={"Location": url, "Referrer-Policy": "no-referrer"})
         return self._ours(request, response, set_cookies)
+
+    def to_login(self, request: Request, return_to: str, set_cookies: Iterable[str]) -> web.Response:
+        """What a stranger's navigation gets: 302 to the login or, where that would lose something, a page.
+
+        No browser sends the fragment; a script of the page has it. And an address may be too long for another's
+        query. The page's status is 401: a service worker that keeps what is 200 must not keep it.
+        """
+        url, whole = self.start_url(return_to), None if _fits_url(return_to) else return_to
+        if whole is None and not shows_document(request.fields):
+            return self.redirect(request, url, set_cookies)
+        response = self.page(request, self.pages_for(request).leaving(start_url=url, whole=whole), set_cookies)
+        response.headers["WWW-Authenticate"] = SignInRequired.challenge
+        return response
 
     def json(
         self, request: Request, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()
@@ -99,6 +140,8 @@ class Responses:
         if _is_for_a_person(request, refused.visit):
             page = self._not_allowed_page if isinstance(error, NotAllowed) else self._failure_page
             response = self.page(request, page(request, refused), set_cookies)
+        elif not refused.visit.by_program and is_refetched(request.method, request.fields):
+            response = self.page(request, self._for_worker(request, refused), set_cookies)
         else:
             response = self.json(request, error.status, self._failure_json(request, refused), set_cookies)
         if isinstance(error, BadRequest):
@@ -142,6 +185,19 @@ class Responses:
             request_id=request.request_id,
         )
 
+    def _for_worker(self, request: Request, refused: Refused) -> Page:
+        """The page for a window, if it comes by a service worker, or JSON for a script."""
+        error = refused.error
+        is_visit = isinstance(error, SignInRequired) and request.method == "GET"
+        return self.pages_for(request).both(
+            status=error.status,
+            title=error.title,
+            sentence=error.sentence,
+            action=self._way_on(request, refused),
+            content=self._failure_json(request, refused),
+            script=LEAVE if is_visit else "",
+        )
+
     def _failure_page(self, request: Request, refused: Refused) -> Page:
         error = refused.error
         return self.pages_for(request).error(
@@ -182,7 +238,10 @@ class Responses:
             "request_id": request.request_id,
         }
         if isinstance(error, SignInRequired):
-            content["login_url"] = self.start_url(refused.return_to or self._page_asking(request))
+            # The Referer of a service worker is its script, and what it fetches need not be a page.
+            is_refetch = is_refetched(request.method, request.fields)
+            page = self._site.url("/") if is_refetch else refused.return_to or self._page_asking(request)
+            content["login_url"] = self.start_url(page)
         return content
 
     def _page_asking(self, request: Request) -> str:

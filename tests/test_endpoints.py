@@ -111,7 +111,7 @@ async def test_every_answer_of_ours_is_marked_and_not_stored(stage: Stage, cooki
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("POST", "start", "GET"),
+        ("HEAD", "start", "GET, POST"),
         ("POST", "callback", "GET"),
         ("HEAD", "callback", "GET"),
         ("DELETE", "sign_out", "GET, POST"),

@@ -10,6 +10,7 @@ from oauth_proxy.cookies import Cookies
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.headers import Fields
 from oauth_proxy.oauth import Attempt, digest
+from oauth_proxy.paths import Site
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts
 from tests.support.browser import Visitor
@@ -135,14 +136,16 @@ async def test_an_attempts_cookie_goes_with_no_other_attempt(stage: Stage, visit
         await begun_anew(stage, other, callback)
 
 
-def test_an_attempt_whose_cookie_has_the_name_of_anothers_state_does_not_go_with_it() -> None:
+async def test_an_attempt_whose_cookie_has_the_name_of_anothers_state_does_not_go_with_it(stage: Stage) -> None:
     """The name holds 48 bits of the state's digest, the sealed attempt all of them."""
     sealer, cookies = Sealer([bytes(32)], "attempt"), Cookies(COOKIE, secure=False)
+    shortened = Site("http://localhost").shortened
+    attempts = Attempts(cookies, sealer, lambda: 0.0, stage.proxy.memory, shortened)
     name = f"{COOKIE}-login-{digest('wanted-state')[:8]}"
     for state, found in [("wanted-state", True), ("another-state", False)]:
         sealed = sealer.seal(Attempt.start(state, 0.0).encode(), name)
         received = cookies.read(Fields([(b"Cookie", f"{name}={sealed}".encode())]))
-        assert bool(Attempts(cookies, sealer, lambda: 0.0).find("wanted-state", received)) is found
+        assert bool(attempts.find("wanted-state", received)) is found
 
 
 async def test_an_attempt_expires_after_fifteen_minutes_and_another_one_reaches_the_target(

@@ -170,6 +170,43 @@ def test_an_address_of_ours_may_be_returned_to(candidate: str) -> None:
     assert url.endswith(candidate.removeprefix(f"https://{HOST}"))
 
 
+@pytest.mark.parametrize("start", ["/", "/a/b?c=d", f"https://{HOST}/a/b?c=d", f"https://{HOST}/"])
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#",
+        "#e",
+        "#@evil.com",
+        "#@evil.com/",
+        "#//evil.com",
+        "#\\\\evil.com",
+        "##",
+        "#%23%2F%00%0d%0a",
+        "#?rd=https://evil.com",
+        "#javascript:alert(1)",
+        "#<script>alert(1)</script>\"'`{}^|",
+    ],
+)
+def test_a_fragment_stays_as_it_is_and_leads_nowhere_else(start: str, fragment: str) -> None:
+    url = SITE.safe_return(start + fragment)
+    assert url is not None
+    assert url.endswith(fragment)
+    for seen in (url, urljoin("https://elsewhere.example/", url)):
+        assert (urlsplit(seen).scheme, urlsplit(seen).hostname) == ("https", HOST)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "kept"),
+    [
+        ("/a?b#" + "c" * LONGEST_RETURN, "/a?b"),
+        ("/a?" + "b" * LONGEST_RETURN + "#c", "/a"),
+        ("/a?b=\\c#\\d", "/a?b=%5Cc#\\d"),
+    ],
+)
+def test_what_is_too_long_loses_its_end_and_a_backslash_is_none_of_a_path(candidate: str, kept: str) -> None:
+    assert SITE.safe_return(candidate) == f"https://{HOST}{kept}"
+
+
 OFF_SITE = [
     "//evil.com",
     "///evil.com",
@@ -224,6 +261,25 @@ OFF_SITE = [
     "?a=b",
     "#a",
     "/" + "a" * LONGEST_RETURN,
+    "//evil.com#",
+    "//evil.com#/a",
+    "/\\evil.com#/a",
+    "/%2fevil.com#a",
+    "https://evil.com#a",
+    "#@evil.com",
+    "#//evil.com",
+    f"https://{HOST}@evil.com#a",
+    f"https://{HOST}:443@evil.com/#a",
+    f"https://{HOST}\\#@evil.com/",
+    f"https://{HOST}%23@evil.com/",
+    f"https://{HOST}#@evil.com/",
+    f"https://evil.com/#https://{HOST}/",
+    "javascript:alert(1)#/a",
+    "/a#b\r\nSet-Cookie: c=d",
+    "/a#b\tc",
+    "/a#b c",
+    "/a#é",
+    "/a#\x7f",
     "/a\x00b",
     "/é",
     "/a b",
@@ -256,7 +312,8 @@ def test_whatever_is_returned_to_stays_on_the_site_for_every_reader(text: str, s
     url = SITE.safe_return(start + text)
     if url is not None:
         assert url.isascii()
-        assert not re.search(r"[\x00-\x20\\]", url)
+        assert not re.search(r"[\x00-\x20\x7f]", url)
+        assert "\\" not in url.partition("#")[0]
         for seen in (url, urljoin("https://elsewhere.example/", url)):
             assert urlsplit(seen).scheme == "https"
             assert urlsplit(seen).hostname == HOST

@@ -23,6 +23,7 @@ from oauth_proxy import (
     errors,
     oauth,
     outlet,
+    paths,
     reading,
     recent,
     server,
@@ -34,7 +35,7 @@ from oauth_proxy.memory import sqlite
 from oauth_proxy.process import crew, succession
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.provider import shares as provider_shares
-from oauth_proxy.session import attempts
+from oauth_proxy.session import attempts, long_addresses
 from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse
 from oauth_proxy.upstream import ends, relay, whole
 from oauth_proxy.upstream.shares import Shares
@@ -287,6 +288,10 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",
+        "Address to come back to after a login": f"{paths.LONGEST_RETURN >> 10} KiB",
+        "Addresses of logins in progress that are too long for a `state`": (
+            f"{long_addresses.MOST}, and {long_addresses.MOST_OF_ONE} of one address (IPv6: /64)"
+        ),
     }
 
 

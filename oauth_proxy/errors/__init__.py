@@ -18,6 +18,7 @@ from oauth_proxy.errors.logins import (
     GrantEnded,
     LoginLoop,
     LoginRefused,
+    PageKept,
 )
 from oauth_proxy.errors.provider import (
     ProviderAway,
@@ -79,6 +80,7 @@ __all__ = [
     "Misdirected",
     "NotAllowed",
     "NotFound",
+    "PageKept",
     "ProviderAway",
     "ProviderBusy",
     "ProviderNonsense",

@@ -71,6 +71,16 @@ class LoginLoop(LoginRefused):
         )
 
 
+class PageKept(LoginRefused):
+    """Somebody who is signed in comes from the login again and again: a service worker shows them our old page."""
+
+    title = "You are signed in, and your browser shows an old page"
+    sentence = (
+        "Your browser keeps showing an old copy of the sign-in page. Reload the page while you hold the Shift "
+        "key, or clear what your browser has stored for this site."
+    )
+
+
 class CodeRefused(LoginRefused):
     """The provider refused the authorization code (RFC 6749 5.2)."""
 

@@ -28,6 +28,7 @@ from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.told import PRIVATE_USE
 from oauth_proxy.webhooks import SignedCall
+from oauth_proxy.windows import shows_document
 
 _PRIVATE = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 """Header lines of the request whose values are not repeated: the answer may be shown to others."""
@@ -209,7 +210,8 @@ class _Teller:
         elif to is not None and self.door.is_open(to) and is_navigation("GET", self.fields):
             text = f"308 to {to}, which is public"
         elif self.question.method == "GET" and is_navigation("GET", self.fields):
-            text = f"302 to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
+            answer = "401, a page that takes the #fragment along" if shows_document(self.fields) else "302"
+            text = f"{answer} to {start_url(self.door.site, self.door.site.back_to(target))}, and on to Frame.io"
         else:
             text = f"{SignInRequired.status} {SignInRequired.title}"
             if self.fields.for_websocket:

@@ -163,6 +163,10 @@ class Memory:
         """The content that `leave` stored."""
         return await self._link.get(f"left:{digest(what)}", bytes)
 
+    async def drop(self, what: str) -> None:
+        """Delete the content that `leave` stored."""
+        await self._link.delete(f"left:{digest(what)}")
+
     async def end(self, session: Session) -> None:
         """End this session: in this process at once, in others as soon as they can read it."""
         await self._end(Revocation(f"session {session.id}", self._clock(), session.identity.id, session.created))

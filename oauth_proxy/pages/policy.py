@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import NamedTuple
 
 CANARY = "x-unescaped"
@@ -28,6 +29,19 @@ class Needs(NamedTuple):
 
 
 NOTHING = Needs()
+
+
+def script_text(name: str) -> str:
+    """The text that a template's `{% include "name" %}` puts into its <script>; templates cannot change it."""
+    return (files("oauth_proxy.pages") / "templates" / name).read_text("utf-8").removesuffix("\n")
+
+
+NEEDS = {
+    "sign_out.html": Needs(forms="'self'"),
+    "leaving.html": Needs(forms="*", script=script_text("leaving.js")),  # the form is redirected to Frame.io
+    "error.html": Needs(script=script_text("again.js")),
+}
+"""What pages do beside showing text, by their templates."""
 
 
 def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING) -> str:

@@ -7,11 +7,9 @@ then, so visitors' input can add none.
 
 import copy
 import re
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import (
@@ -23,16 +21,16 @@ from jinja2 import (
     PrefixLoader,
     StrictUndefined,
     TemplateError,
-    TemplateNotFound,
-    TemplateSyntaxError,
     pass_context,
 )
 from jinja2.runtime import Context
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.pages import both
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
-from oauth_proxy.pages.policy import CANARY, NOTHING, Needs, Reader, content_security_policy
+from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, Reader, content_security_policy
+from oauth_proxy.pages.troubles import problem, unreadable
 from oauth_proxy.pages.words import Action, texts
 
 # Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
@@ -54,14 +52,6 @@ _TEMPLATE_FAILURES = (
     ValueError,
 )
 
-
-def _script(name: str) -> str:
-    """The text that a template's `{% include "name" %}` puts into its <script>; templates cannot change it."""
-    return (files("oauth_proxy.pages") / "templates" / name).read_text("utf-8").removesuffix("\n")
-
-
-_NEEDS = {"sign_out.html": Needs(forms="'self'"), "error.html": Needs(script=_script("again.js"))}
-"""What pages do beside showing text."""
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
@@ -87,9 +77,9 @@ class Pages:
         name: the name of the site, shown on top of every page.
         looks: what else every page shows of the site.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
-            signed_out.html, sign_out.html, not_allowed.html, error.html). They may extend or include ours as
-            "ours/…", and use further files of the folder. Further languages are in its folder `locales`. They are
-            read once, now.
+            signed_out.html, sign_out.html, leaving.html, not_allowed.html, error.html). They may extend or
+            include ours as "ours/…", and use further files of the folder. Further languages are in its folder
+            `locales`. They are read once, now.
 
     Raises:
         ConfigurationError: the folder does not exist, or a template in it cannot be compiled, fails with sample
@@ -97,7 +87,7 @@ class Pages:
     """
 
     def __init__(self, *, name: str, looks: Looks = _PLAIN, templates: Path | None = None) -> None:
-        if templates is not None and (problems := _unreadable(templates)):
+        if templates is not None and (problems := unreadable(templates)):
             raise ConfigurationError(problems)
         self._environment = Environment(
             loader=_loader(templates),
@@ -148,6 +138,13 @@ class Pages:
         """The question whether to sign out, 200; its form posts to `action`, and "no" leads to `stay_url`."""
         return self._page("sign_out.html", 200, action=_link(action), stay_url=_link(stay_url))
 
+    def leaving(self, *, start_url: str, whole: str | None) -> Page:
+        """The page for a stranger's navigation, 401: its script goes to the login with the whole address.
+
+        `start_url` starts a login; `whole` is the address to return to, if that is too long for `start_url`.
+        """
+        return self._page("leaving.html", 401, start_url=_link(start_url), whole=whole)
+
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
         """The page for somebody who is signed in but has no access, 403.
 
@@ -177,10 +174,7 @@ class Pages:
         The visitor can report `request_id`, which operators find in the log.
         """
         say = self._language.say
-        way_on = None
-        if action:
-            label = say(action.label)
-            way_on = action._replace(url=_link(action.url), label=label % action.words if action.words else label)
+        way_on = action._replace(url=_link(action.url), label=self._label(action)) if action else None
         return self._page(
             "error.html",
             status,
@@ -192,18 +186,33 @@ class Pages:
             request_id=request_id,
         )
 
+    def both(
+        self,
+        *,
+        status: int,
+        title: str,
+        sentence: str,
+        action: Action | None,
+        content: Mapping[str, object],
+        script: str = "",
+    ) -> Page:
+        """A response for who may be a window or a script: see `both`. `script` follows the link."""
+        say = self._language.say
+        link = (self._label(action), _link(action.url)) if action else ("", "")
+        tag, direction = self._language.tag, self._language.direction
+        show = both.Show(tag, direction, say(title), say(sentence) if sentence else "", *link, script)
+        return Page(status, both.body(show, content), _headers(both.policy(show), tag, "same-origin"))
+
+    def _label(self, action: Action) -> str:
+        label = self._language.say(action.label)
+        return label % action.words if action.words else label
+
     def _page(self, template: str, status: int, /, **values: object) -> Page:
-        needs = _NEEDS.get(template, NOTHING)
+        needs = NEEDS.get(template, NOTHING)
         text = self._environment.get_template(template).render(values, language=self._language)
-        headers = (
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Security-Policy", self._policies.get(template, "")),  # empty only while `_rehearse` runs
-            ("X-Content-Type-Options", "nosniff"),
-            ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors (RFC 7034)
-            ("Content-Language", self._language.tag),
-            # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
-            ("Referrer-Policy", "no-referrer" if needs.forms == NOTHING.forms else "same-origin"),
-        )
+        # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
+        referrer = "no-referrer" if needs.forms == NOTHING.forms else "same-origin"
+        headers = _headers(self._policies.get(template, ""), self._language.tag, referrer)  # "" in `_rehearse`
         # A profile may contain a lone surrogate (JSON allows it), which UTF-8 cannot encode: it becomes "?".
         return Page(status, text.encode(errors="replace"), headers)
 
@@ -211,12 +220,12 @@ class Pages:
         """Render every form of every template: derive its policy from its styles, and collect all problems."""
         problems: list[str] = []
         for template, forms in self._forms().items():
-            needs, styles = _NEEDS.get(template, NOTHING), list[str]()
+            needs, styles = NEEDS.get(template, NOTHING), list[str]()
             for form in forms:
                 try:
                     page = form()
                 except _TEMPLATE_FAILURES as error:
-                    problems.append(_problem(template, error))
+                    problems.append(problem(template, error))
                     continue
                 reader = Reader(page.body.decode(), needs)
                 styles += reader.styles
@@ -233,6 +242,7 @@ class Pages:
             "sign_in.html": [partial(self.sign_in, start_url=url, leads_to=where) for where in (text, None)],
             "signed_out.html": [partial(self.signed_out, start_url=url)],
             "sign_out.html": [partial(self.sign_out, action=url, stay_url=url)],
+            "leaving.html": [partial(self.leaving, start_url=url, whole=whole) for whole in (None, text)],
             "not_allowed.html": [
                 partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
             ],
@@ -241,6 +251,17 @@ class Pages:
                 for action in (Action(text, url), Action(text, url, again=True), None)
             ],
         }
+
+
+def _headers(policy: str, language: str, referrer: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", policy),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors (RFC 7034)
+        ("Content-Language", language),
+        ("Referrer-Policy", referrer),
+    )
 
 
 @pass_context
@@ -256,21 +277,6 @@ def _loader(templates: Path | None) -> BaseLoader:
     return ChoiceLoader([*theirs, ours, PrefixLoader({"ours": ours})])
 
 
-def _unreadable(folder: Path) -> list[str]:
-    """The problems that prevent reading the templates in `folder`."""
-    if not folder.is_dir():
-        return [f"{folder}: there is no such folder of page templates"]
-    problems = []
-    for path in sorted(folder.glob("*.html")):
-        try:
-            path.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            problems.append(f"{path}: not UTF-8: {error.reason} at byte {error.start}")
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-    return problems
-
-
 def _parts(text: str) -> list[str]:
     """A host, path or email address in parts after which a line may end."""
     return _PARTS.findall(text)
@@ -279,22 +285,3 @@ def _parts(text: str) -> list[str]:
 def _link(url: str) -> str:
     """`url` if it is a web address, else "/", so that a link never runs a script."""
     return url if _WEB_ADDRESS.fullmatch(url) else "/"
-
-
-def _problem(template: str, error: Exception) -> str:
-    """One line: the file and line where a template failed, and why."""
-    place = next(_template_lines(error), template)
-    if isinstance(error, TemplateNotFound):
-        return f"{place}: there is no template {error.name}"
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{place}: {reason}"
-
-
-def _template_lines(error: Exception) -> Iterator[str]:
-    """`file:line` of the template lines in the error's traceback, the innermost first."""
-    if isinstance(error, TemplateSyntaxError):
-        yield f"{error.filename or error.name}:{error.lineno}"
-    # Jinja rewrites tracebacks, so that a template's frame has the template's own file and line.
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith("<") and not frame.filename.endswith(".py"):
-            yield f"{frame.filename}:{frame.lineno}"

@@ -1,7 +1,8 @@
 """Keep the visitors' sessions: sealed in cookies, refreshed once per session, and ended in every process."""
 
-from oauth_proxy.session.attempts import MOST_TRIES, Attempts, Destination
+from oauth_proxy.session.attempts import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination
 from oauth_proxy.session.handles import Handles
+from oauth_proxy.session.long_addresses import LongAddresses
 from oauth_proxy.session.open_exchanges import OpenExchanges
 from oauth_proxy.session.redemptions import Landing, Redemptions
 from oauth_proxy.session.refresh import Refresher
@@ -9,6 +10,7 @@ from oauth_proxy.session.sessions import Sessions
 from oauth_proxy.session.store import Absence, CookieStore
 
 __all__ = [
+    "MOST_SIGNED_IN",
     "MOST_TRIES",
     "Absence",
     "Attempts",
@@ -16,6 +18,7 @@ __all__ = [
     "Destination",
     "Handles",
     "Landing",
+    "LongAddresses",
     "OpenExchanges",
     "Redemptions",
     "Refresher",

@@ -106,7 +106,7 @@ async def test_somebody_elses_callback_signs_nobody_in(wire: Wire, visitor: Visi
 async def test_half_characters_in_a_profile_break_nothing(wire: Wire, visitor: Visitor) -> None:
     """JSON can hold half a surrogate pair; a header cannot."""
     started = await wire.ask("/oauth2/start", *NAVIGATING)
-    callback = await wire._through_frame_io(visitor, location(started), "Editor")
+    callback = await wire.through_frame_io(visitor, location(started), "Editor")
     wire.stage.frameio.change_email(EDITOR, "half\ud800@studio.example.com")
     attempt = started.all("Set-Cookie")[0].partition(";")[0]
     [session] = [

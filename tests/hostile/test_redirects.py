@@ -2,13 +2,16 @@
 
 import re
 from html import unescape
+from itertools import product
+from secrets import token_hex
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from oauth_proxy.session.long_addresses import MOST_OF_ONE
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import PROGRAM, WANTED, RawAnswer
-from tests.support.raw_http import Wire, location
+from tests.support.raw_http import Wire, location, wired
 from tests.tally import tried
 
 ELSEWHERE = [
@@ -159,6 +162,48 @@ async def test_a_stranger_who_asks_for_two_slashes_gets_exactly_that(wire: Wire,
     assert login.answer.get("Location") == f"{wire.origin}//evil.com/x?y=//z"
 
 
+FRAGMENTS = [
+    "//evil.com#", "//evil.com#/a", "/\\evil.com#/a", "/%2fevil.com#a", "#@evil.com", "#//evil.com",
+    "https://{host}@evil.com#a", "https://{host}%23@evil.com/", "https://{host}\\#@evil.com/", "https://evil.com#{origin}/",
+    "javascript:alert(1)#{origin}", "/a#b\r\nSet-Cookie: planted=1", "/a#b\nLocation: https://evil.com", "/a#\x00",
+]  # fmt: skip
+FORM = "Content-Type: application/x-www-form-urlencoded"
+GOOD_FRAGMENTS = [
+    "#@evil.com",
+    "#//evil.com",
+    "#\\\\evil.com",
+    "#?rd=//evil.com",
+    "#%0d%0aSet-Cookie:planted=1",
+    "##",
+]
+
+
+async def test_no_fragment_leads_off_the_site_and_a_good_one_stays(wire: Wire) -> None:
+    for target in FRAGMENTS:
+        for rd in tried(spellings(target, wire)):
+            answer = await wire.ask(f"/oauth2/sign_out?rd={rd}", WANTED)
+            assert answer.get("Location") is None, target
+            assert not [line for line in answer.all("Set-Cookie") if "planted" in line]
+    for fragment in tried(GOOD_FRAGMENTS):
+        rd = quote(f"{wire.origin}/a?b=c{fragment}", safe="")
+        answer = await wire.ask(f"/oauth2/sign_out?rd={rd}", WANTED)
+        assert answer.get("Location") == f"{wire.origin}/a?b=c{fragment}"
+        assert lands_at(location(answer), wire.origin) == wire.origin
+
+
+async def test_long_return_addresses_of_one_stranger_push_out_no_others(visitor: Visitor) -> None:
+    async with wired(trusted_proxies=["127.0.0.1"]) as wire:
+        long = f"{wire.origin}/page?{token_hex(3900)}"
+        begun = await wire.ask("/oauth2/start", *NAVIGATING, FORM, method="POST", body=f"rd={long}".encode())
+        attempt = "Cookie: " + begun.all("Set-Cookie")[0].partition(";")[0]
+        for number in tried(range(2 * MOST_OF_ONE)):
+            flood = f"rd={wire.origin}/{number}?{token_hex(3900)}".encode()
+            lines = (*NAVIGATING, FORM, "X-Forwarded-For: 203.0.113.9")
+            assert (await wire.ask("/oauth2/start", *lines, method="POST", body=flood)).status == 302
+        callback = await wire.through_frame_io(visitor, location(begun))
+        assert location(await wire.ask(callback, *NAVIGATING, attempt)) == long
+
+
 async def test_another_sites_referer_never_becomes_the_login_url(wire: Wire) -> None:
     asking = [f"{name}: {value}" for name, value in PROGRAM.items()]
     for target in tried(("https://evil.com/", f"https://{wire.host}@evil.com/", f"http://{wire.host}.evil.com/")):
@@ -191,3 +236,15 @@ async def test_without_a_shared_domain_no_neighbour_is_a_target(https: Wire) -> 
     assert (await https.ask(f"/oauth2/sign_out?rd={https.origin}/a", WANTED)).get(
         "Location"
     ) == f"{https.origin}/a"
+
+
+async def test_another_sites_script_gets_no_state_however_it_asks(wire: Wire) -> None:
+    own = ["Sec-Fetch-Dest: empty", "Sec-Fetch-Mode: cors"]
+    as_navigation = ["Accept: text/html", "Upgrade-Insecure-Requests: 1", *own]
+    for site, lines in tried(product(("cross-site", "same-site", "none"), (as_navigation, ["Accept: */*", *own]))):
+        answer = await wire.ask("/oauth2/start?rd=/", *lines, f"Sec-Fetch-Site: {site}")
+        assert answer.status == 401
+        assert b"state=" not in answer.body
+        assert not answer.all("Set-Cookie")
+    answer = await wire.ask("/oauth2/start?rd=/", "Accept: */*", *own, "Sec-Fetch-Site: same-origin")
+    assert answer.status == 300

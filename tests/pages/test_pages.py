@@ -30,7 +30,7 @@ class Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "wbr", "img"):
+        if tag not in ("meta", "link", "wbr", "img", "input"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -76,11 +76,16 @@ def failed(
 
 QUESTION = site().sign_out(action="/oauth2/sign_out", stay_url=URL)
 """The one page with a form: whether to sign out."""
+LEAVING = site().leaving(start_url=URL, whole=None)
+LEAVING_FAR = site().leaving(start_url=URL, whole="https://review.example.com/?a=1&b=2")
+"""The pages whose script goes on to the login; the second with an address that is too long for a link."""
 EVERY_PAGE: dict[str, Callable[[], Page]] = {
     "sign_in": lambda: site().sign_in(start_url=URL),
     "sign_in, leads to": lambda: site().sign_in(start_url=URL, leads_to="/reel/7"),
     "signed_out": lambda: site().signed_out(start_url=URL),
     "sign_out": lambda: QUESTION,
+    "leaving": lambda: LEAVING,
+    "leaving, far": lambda: LEAVING_FAR,
     "not_allowed": denied,
     "not_allowed, nameless": lambda: denied(email=None, name=None),
     "error": failed,
@@ -118,9 +123,9 @@ def test_a_phone_shows_the_page_at_its_own_width(page: Page) -> None:
 @each_page
 def test_a_page_runs_and_loads_nothing(page: Page) -> None:
     seen = Seen(page)
-    assert ("script" in dict(seen.elements)) == (page is PAGES["error, again"])
+    assert len(seen.every("script")) == (page in (PAGES["error, again"], LEAVING, LEAVING_FAR))
     assert not {tag for tag, _ in seen.elements} & {"iframe", "object", "img", "base"}
-    assert len(seen.every("form")) == (page is QUESTION)
+    assert len(seen.every("form")) == (page in (QUESTION, LEAVING_FAR))
     names = set(chain.from_iterable(attrs for _, attrs in seen.elements))
     assert not {name for name in names if name.startswith("on")} | names & {"style", "src", "srcset"}
     assert [attrs["href"] for attrs in seen.every("link")] == ["data:,"]
@@ -133,19 +138,23 @@ def test_nothing_on_a_page_moves(page: Page) -> None:
     assert not re.search(r"animation|transition|@keyframes", Seen(page).texts["style"])
 
 
+FORMS_OF = {QUESTION: "'self'", LEAVING: "*", LEAVING_FAR: "*"}
+
+
 @each_page
 def test_the_policy_lets_in_the_style_of_the_page_and_nothing_else(page: Page) -> None:
     [style] = re.findall(rb"<style>(.*?)</style>", page.body, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
     policy = dict(page.headers)["Content-Security-Policy"]
-    script = base64.b64encode(hashlib.sha256(AGAIN).digest()).decode()
+    text = AGAIN if page in ERRORS else re.findall(rb"<script>(.*?)</script>|$", page.body, re.DOTALL)[0]
+    script = base64.b64encode(hashlib.sha256(text).digest()).decode()
     assert policy.split("; ") == [
         "default-src 'none'",
-        *([f"script-src 'sha256-{script}'"] if page in ERRORS else []),
+        *([f"script-src 'sha256-{script}'"] if page in ERRORS or page in (LEAVING, LEAVING_FAR) else []),
         f"style-src 'sha256-{digest}'",
         "img-src data:",
         "base-uri 'none'",
-        "form-action 'self'" if page is QUESTION else "form-action 'none'",
+        "form-action " + FORMS_OF.get(page, "'none'"),
         "frame-ancestors 'none'",
     ]
 
@@ -157,11 +166,13 @@ def test_the_headers_keep_browsers_from_guessing_framing_and_telling(page: Page)
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == ("same-origin" if page is QUESTION else "no-referrer")
+    assert headers["Referrer-Policy"] == ("same-origin" if page in FORMS_OF else "no-referrer")
 
 
 def test_each_page_has_its_status() -> None:
-    assert [make().status for make in EVERY_PAGE.values()] == [200, 200, 200, 200, 403, 403, 502, 504, 421]
+    assert [make().status for make in EVERY_PAGE.values()] == [
+        *[200, 200, 200, 200, 401, 401, 403, 403, 502, 504, 421]
+    ]
 
 
 def test_a_link_to_the_address_that_failed_loads_it_anew_with_its_fragment() -> None:
@@ -224,9 +235,18 @@ def test_text_on_a_colour_is_black_or_white_whichever_is_easier_to_read(colour: 
     assert Accent.of(colour) == (colour, text)
 
 
-@pytest.mark.parametrize("page", ["sign_in", "signed_out", "not_allowed", "error"])
+@pytest.mark.parametrize("page", ["sign_in", "signed_out", "leaving", "not_allowed", "error"])
 def test_the_way_on_is_one_link_with_its_query_intact(page: str) -> None:
     assert Seen(EVERY_PAGE[page]()).links == [URL]
+
+
+def test_a_stranger_without_scripts_goes_on_by_itself_or_by_a_button_that_has_the_whole_address() -> None:
+    near, far = Seen(LEAVING), Seen(LEAVING_FAR)
+    assert {"http-equiv": "refresh", "content": f"0;url={URL}"} in near.every("meta")
+    assert far.every("form") == [{"id": "way", "method": "post", "action": URL}]
+    (field,) = far.every("input")
+    assert (field["name"], field["value"]) == ("rd", "https://review.example.com/?a=1&b=2")
+    assert not far.every("noscript")
 
 
 def test_a_failure_without_a_way_on_has_no_link() -> None:
@@ -312,6 +332,7 @@ def test_hostile_text_is_shown_as_it_is_and_changes_no_element(field: str, text:
 LINKED: dict[str, Callable[[str], Page]] = {
     "sign_in": lambda url: site().sign_in(start_url=url),
     "signed_out": lambda url: site().signed_out(start_url=url),
+    "leaving": lambda url: site().leaving(start_url=url, whole=None),
     "not_allowed": lambda url: denied(url=url),
     "error": lambda url: failed(url=url),
 }

@@ -1,12 +1,14 @@
 import json
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp import ClientResponse
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR, Api
-from tests.support.browser import NAVIGATION, Visitor
+from tests.support.browser import IN_A_WINDOW, NAVIGATION, Visitor
 from tests.support.front_proxies import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
 from tests.support.proxy import PROGRAM
 
@@ -80,6 +82,19 @@ async def test_a_stranger_s_401_leads_back_to_where_the_script_s_page_is(scene: 
         login_url = (await answer.json())["login_url"]
     landed = await visitor.login(login_url)
     assert json.loads(await landed.text())["path"] in ("/echo/page?x", "/echo/data")
+
+
+async def test_a_browsers_window_gets_the_page_that_takes_the_fragment_along(
+    scene: Scene, visitor: Visitor
+) -> None:
+    async with visitor.session.get(f"{scene.url}/echo?a=b", headers=IN_A_WINDOW, allow_redirects=False) as answer:
+        assert answer.status == 401
+        page = await answer.text()
+    assert "encodeURIComponent(whole)" in page
+    (way,) = re.findall(r'id="way" class="button" href="([^"]+)"', page)
+    asked = quote(f"{scene.url}/echo?a=b#shot=12", safe="")
+    await visitor.login(way.partition("?")[0] + f"?rd={asked}")
+    assert visitor.hops[-2].headers["Location"] == f"{scene.url}/echo?a=b#shot=12"
 
 
 async def test_signing_out_ends_it(scene: Scene, visitor: Visitor) -> None:

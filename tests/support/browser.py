@@ -9,16 +9,19 @@ from typing import Self
 from aiohttp import ClientResponse, ClientSession, CookieJar, TCPConnector
 from yarl import URL
 
-# What a browser says when somebody follows a link (Fetch Metadata).
+# What a browser says when somebody follows a link (Fetch Metadata). It does not say for what: such a stranger is
+# redirected to the login, which can be followed without running a page's script.
 NAVIGATION = {
     "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
     "Sec-Fetch-Mode": "navigate",
-    "Sec-Fetch-Dest": "document",
     "Sec-Fetch-Site": "none",
 }
+IN_A_WINDOW = {**NAVIGATION, "Sec-Fetch-Dest": "document"}
+"""The same of a browser that runs scripts."""
 NAVIGATING = [f"{name}: {value}" for name, value in NAVIGATION.items()]
 """The same as lines of a request."""
 MOST_HOPS = 20
+_LONGEST_LINE = 64 * 1024  # browsers take far more
 
 CSRF = re.compile(r'name="csrf" value="([^"]*)"')
 BUTTON = re.compile(r"<button([^>]*)>(.*?)</button>", re.DOTALL)
@@ -36,7 +39,10 @@ class Visitor:
         self.hops: list[ClientResponse] = []
         self.cookies = CookieJar(unsafe=True, quote_cookie=False)
         self.session = ClientSession(
-            cookie_jar=self.cookies, connector=TCPConnector(ssl=True if ssl is None else ssl)
+            cookie_jar=self.cookies,
+            connector=TCPConnector(ssl=True if ssl is None else ssl),
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
         )
 
     async def __aenter__(self) -> Self:

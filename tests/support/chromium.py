@@ -4,9 +4,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebError, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, expect
 
 from oauth_proxy.demo.people import EDITOR, Person
 from tests.support.units import PATIENCE
@@ -16,13 +16,16 @@ class AtBrowser:
     """Somebody with a profile of their own.
 
     `complaints` are errors and warnings of the console: Content-Security-Policy violations, failed scripts, and
-    answers of 400 and above. Who expects one takes it out of the list; what is left at the end fails the test.
+    answers of 400 and above, but for the 401 of a page on whose way to the login the browser is. Who expects one
+    takes it out of the list; what is left at the end fails the test.
     """
 
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
         self.complaints: list[str] = []
+        self._opened: set[str] = set()
         context.set_default_timeout(1000 * PATIENCE)
+        context.on("request", self._look)
         context.on("console", self._hear)
         context.on("weberror", self._hear_of)
 
@@ -49,8 +52,13 @@ class AtBrowser:
         complaints, self.complaints = self.complaints, []
         return len(complaints) == 1 and text in complaints[0]
 
+    def _look(self, request: Request) -> None:
+        if request.is_navigation_request() and request.method == "GET":
+            self._opened.add(urldefrag(request.url).url)
+
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning", "assert"):
+        is_way_on = "status of 401" in message.text and urldefrag(message.location["url"]).url in self._opened
+        if message.type in ("error", "warning", "assert") and not is_way_on:
             self.complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     def _hear_of(self, error: WebError) -> None:

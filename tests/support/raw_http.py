@@ -218,7 +218,7 @@ class Wire:
             started = await self.ask(self.path(started), *NAVIGATING, *sent)
         jar = _cookies(cookie)
         keep(jar, started)
-        callback = await self._through_frame_io(visitor, location(started), person)
+        callback = await self.through_frame_io(visitor, location(started), person)
         attempt = _line(jar)
         answer = await self.ask(callback, *NAVIGATING, attempt)
         keep(jar, answer)
@@ -229,7 +229,8 @@ class Wire:
         assert location(answer).startswith(self.origin + "/"), location(answer)
         return location(answer).removeprefix(self.origin)
 
-    async def _through_frame_io(self, visitor: Visitor, url: str, person: str) -> str:
+    async def through_frame_io(self, visitor: Visitor, url: str, person: str = "Editor") -> str:
+        """From Frame.io's pages at `url` to the path and query of the callback."""
         page = await visitor.get(url)
         for _ in range(10):
             onward = page.headers.get("Location", "")
