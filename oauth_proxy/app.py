@@ -21,6 +21,7 @@ from oauth_proxy.assembly import (
     provider_for,
     public_rules,
     routes_for,
+    typed_for,
     upstreams_for,
 )
 from oauth_proxy.bearers import Bearers
@@ -42,6 +43,7 @@ from oauth_proxy.errors import (
     SignatureRefused,
     SignInRequired,
     SignOutUnconfirmed,
+    SomebodyElse,
     TokenMalformed,
     TokenRefused,
     TooManyWrongTokens,
@@ -66,7 +68,7 @@ from oauth_proxy.watch import Watch
 log = logging.getLogger(__name__)
 
 Respond = Callable[[Request, Refused], web.StreamResponse]
-
+_ONLY_IN_ACCESS_LOG = (NotAllowed, NotFound, SignInRequired, SomebodyElse)
 _REFUSED_AT_DOOR = (
     LoginRefused,
     SessionTooLarge,
@@ -151,19 +153,20 @@ class Proxy:
             last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        pages = pages_for(settings)
+        self.responses = Responses(pages := pages_for(settings), site)
         for note in pages.notes:
             log.warning(note)
-        self.responses = Responses(pages, site)
         assertions = assertions_for(settings, system)
         self.tool_tls = ToolTls(settings.upstreams)
         routes = routes_for(settings, Claims(cookies), self.tool_tls)
         handle_of = self.handles.of if settings.tool_api else lambda session: ""
-        assertion_of = assertions.of if assertions else None
-        self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, assertion_of)
+        of = assertions.of if assertions else None
+        self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, of)
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock, self.memory, site.shortened)
         visitors = Visitors(self.sessions, bearers, attempts)
-        self._gateway = Gateway(door, cookies, visitors, self.open_exchanges, self.upstreams, self.responses)
+        self._typed = typed = typed_for(settings, door)
+        means = (self.open_exchanges, self.upstreams, self.responses, typed)
+        self._gateway = Gateway(door, cookies, visitors, *means)
         self._endpoints = Endpoints(
             site,
             access,
@@ -174,7 +177,7 @@ class Proxy:
             self.redemptions,
             self.provider,
             self.responses,
-            ReturnAddresses(site, self._gateway.bodies),
+            *(ReturnAddresses(site, self._gateway.bodies), typed),
             TrustedProxies(settings.auth_request_from),
             self.metrics,
             audit,
@@ -197,11 +200,7 @@ class Proxy:
         )
         self.look = self.watch.look
         gauges.show(
-            self.metrics,
-            self.capacity,
-            self.open_exchanges,
-            self._gateway.bodies,
-            self.upstreams.by_prefix,
+            *(self.metrics, self.capacity, self.open_exchanges, self._gateway.bodies, self.upstreams.by_prefix),
             lambda: self.provider.is_up,
         )
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
@@ -218,15 +217,17 @@ class Proxy:
                 respond = self._tell
                 return await self._gateway.handle(request, target)
             except ProxyError as error:
-                return self._failure(request, Refused(error), respond)
+                return await self._refused(request, Refused(error), respond)
             except Refused as refused:
-                return self._failure(request, refused, respond)
+                return await self._refused(request, refused, respond)
         except ConnectionError:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
             self.metrics.refusals.add("fault")
             log.exception("a fault of ours", extra={**facts(request, 500), "by": "proxy"})
             return Outcome(self.responses.fault(request), cause="a fault of ours", failure="fault")
+        finally:
+            self._typed.release(request)
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
         """Respond to bytes that could not be parsed as a request."""
@@ -275,6 +276,12 @@ class Proxy:
         sent = request.fields[b"x-request-id"]
         return correlation.request_id(sent) if sent and self._peers.trusts(request.remote) else None
 
+    async def _refused(self, request: Request, refused: Refused, respond: Respond) -> Outcome:
+        await self._typed.keep(request, refused)
+        outcome = self._failure(request, refused, respond)
+        await self._typed.deliver(request, outcome.response)
+        return outcome
+
     def _tell(self, request: Request, refused: Refused) -> web.StreamResponse:
         """The response to a request for the tool; a front proxy that asks at /oauth2/auth reads the status."""
         return told(request, refused, self.responses, self._door.site) or self.responses.failure(request, refused)
@@ -282,7 +289,7 @@ class Proxy:
     def _failure(self, request: Request, refused: Refused, response: Respond) -> Outcome:
         error = refused.error
         self.metrics.refusals.add(error.name)
-        if not isinstance(error, SignInRequired | NotFound | NotAllowed):  # the access log shows those
+        if not isinstance(error, _ONLY_IN_ACCESS_LOG):
             told = {**facts(request, error.status, email=self._email), "by": "proxy"}
             log.warning("%s", error.cause, extra={"failure": error.name, **told, "cause": error.cause})
         if isinstance(error, _REFUSED_AT_DOOR):

@@ -21,6 +21,7 @@ from oauth_proxy.oauth import Client
 from oauth_proxy.pages import Accent, Contact, Looks, Pages, read_logo
 from oauth_proxy.paths import Site
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
+from oauth_proxy.seal import Sealer
 from oauth_proxy.settings import (
     EmailList,
     EmailsFile,
@@ -34,6 +35,7 @@ from oauth_proxy.settings import (
     expanded,
 )
 from oauth_proxy.telemetry import Metrics
+from oauth_proxy.typed import TypedForms
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.moved import Moved, Place
 from oauth_proxy.upstream.pool import Address
@@ -168,6 +170,11 @@ def door_for(settings: Settings, access: Access, wall: Callable[[], float]) -> D
         access,
         Webhooks({path: hook.keys for path, hook in settings.webhooks.items()}, wall),
     )
+
+
+def typed_for(settings: Settings, door: Door) -> TypedForms:
+    """What keeps forms whose POST cannot be answered."""
+    return TypedForms(door, Sealer(settings.session.keys, "typed"), body_rate=settings.limits.body_rate)
 
 
 def upstreams_for(

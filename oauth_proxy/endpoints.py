@@ -11,24 +11,26 @@ from oauth_proxy.errors import (
     AttemptUnknown,
     CookieNotReturned,
     LoginLoop,
-    MethodNotAllowed,
     NotAllowed,
-    NotFound,
     PageKept,
     ProxyError,
     SignInRequired,
+    SomebodyElse,
 )
 from oauth_proxy.headers import TrustedProxies, is_known_from, is_navigation
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Attempt, redeemable_code, single
-from oauth_proxy.outcomes import Outcome, Refused, Visit
+from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
+from oauth_proxy.own_routes import SEND_AGAIN, require_route
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
-from oauth_proxy.responses import SIGN_OUT, START, Responses, identity_headers
+from oauth_proxy.response_headers import identity_headers
+from oauth_proxy.responses import SIGN_OUT, SIGNED_IN, START, Responses
 from oauth_proxy.return_addresses import Query, ReturnAddresses, read_query
 from oauth_proxy.session import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Audit, Metrics, facts
+from oauth_proxy.typed import TypedForms
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.windows import is_refetched, shows_document
 
@@ -36,27 +38,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/oauth2/"
 
-ROUTES = {
-    START: ("GET", "POST"),
-    "/oauth2/callback": ("GET",),
-    "/oauth2/sign_in": ("GET", "HEAD"),
-    SIGN_OUT: ("GET", "POST"),
-    "/oauth2/auth": ("GET", "HEAD"),
-    "/oauth2/userinfo": ("GET", "HEAD"),
-    "/oauth2/keys": ("GET", "HEAD"),
-}
-"""Our routes, and the methods of each."""
-
 Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
-
-
-def require_route(method: str, target: Target) -> None:
-    """Raises NotFound or MethodNotAllowed unless one of our routes has this path and method."""
-    methods = ROUTES.get(target.path)
-    if methods is None or not target.plain:
-        raise NotFound("no such route of ours")
-    if method not in methods:
-        raise MethodNotAllowed("one of our routes, asked by another method", allow=methods)
 
 
 class Endpoints:
@@ -74,6 +56,7 @@ class Endpoints:
         provider: Provider,
         responses: Responses,
         return_addresses: ReturnAddresses,
+        typed: TypedForms,
         askers: TrustedProxies,
         metrics: Metrics,
         audit: Audit,
@@ -83,28 +66,20 @@ class Endpoints:
         keys: Mapping[str, object],
         note_use: Callable[[Session], None],
     ) -> None:
-        self._site = site
-        self._access = access
-        self._cookies = cookies
-        self._sessions = sessions
-        self._visitors = visitors
-        self._attempts = attempts
-        self._redemptions = redemptions
-        self._logout = logout
-        self._date = date
-        self._keys = keys
-        self._note_use = note_use
-        self._provider = provider
-        self._responses = responses
+        self._site, self._access = site, access
+        self._cookies, self._attempts, self._sessions, self._visitors = cookies, attempts, sessions, visitors
+        self._redemptions, self._provider = redemptions, provider
+        self._responses, self._typed, self._askers = responses, typed, askers
         self._return_addresses = return_addresses
-        self._askers = askers
-        self._metrics = metrics
-        self._audit = audit
+        self._logout, self._note_use, self._date, self._keys = logout, note_use, date, keys
+        self._metrics, self._audit = metrics, audit
         self._routes: dict[str, Endpoint] = {
             START: self.start,
             "/oauth2/callback": self.callback,
             "/oauth2/sign_in": self.sign_in,
+            SIGNED_IN: self.signed_in,
             SIGN_OUT: self.sign_out,
+            SEND_AGAIN: self.send_again,
             "/oauth2/auth": self.auth,
             "/oauth2/userinfo": self.userinfo,
             "/oauth2/keys": self.keys,
@@ -232,6 +207,14 @@ class Endpoints:
         page = self._responses.pages_for(request).sign_in(start_url=start_url, leads_to=leads_to)
         return Outcome(self._responses.page(request, page))
 
+    async def signed_in(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
+        """Where a login in a window beside another one leads: says who is signed in, and closes the window."""
+        visit, session = await self._let_in(request, received, return_to=self._site.url(SIGNED_IN))
+        page = self._responses.pages_for(request).signed_in(
+            email=session.identity.email, name=session.identity.name
+        )
+        return Outcome(self._responses.page(request, page, visit.set_cookies))
+
     async def sign_out(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """End the session; redirect to `rd` if that is a safe address, else show the signed-out page.
 
@@ -252,15 +235,23 @@ class Endpoints:
         page = self._responses.pages_for(request).signed_out(start_url=start_url)
         return Outcome(self._responses.page(request, page, set_cookies))
 
+    async def send_again(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
+        """A form that we gave back goes on to its own address, if its owner is signed in."""
+        request.again = again = self._typed.opened(single(query, "form") or "")
+        visit = STRANGER
+        if again.who is not None:
+            visit, session = await self._signed_in(request, received)
+            if session.identity.id != again.who:
+                raise Refused(SomebodyElse("a form that another person has filled in, or nobody known"), visit)
+        await self._typed.read_past(request)
+        return Outcome(self._responses.repeat(request, again.url, visit.set_cookies))
+
     async def auth(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """202, 401 or 403 for a front proxy's auth request, with the user in headers.
 
         Only a peer in `auth_request_from` gets the access token: any other may be a page's script.
         """
-        visit, session = await self._signed_in(request, received)
-        refusal = self._access.refusal(session.identity)
-        if refusal is not None:
-            raise Refused(NotAllowed(refusal.cause), self._visitors.refuse(visit, received))
+        visit, session = await self._let_in(request, received)
         self._note_use(session)
         headers = identity_headers(session.identity)
         if self._askers.trusts(request.remote or ""):
@@ -285,12 +276,22 @@ class Endpoints:
         """The public keys that verify assertions, as a JWK Set (RFC 7517 5); the same for everybody."""
         return Outcome(self._responses.keys(request, self._keys))
 
-    async def _signed_in(self, request: Request, received: RequestCookies) -> tuple[Visit, Session]:
+    async def _signed_in(
+        self, request: Request, received: RequestCookies, return_to: str | None = None
+    ) -> tuple[Visit, Session]:
         visit = await self._visitors.identify(request, received)
         if visit.session is None:
-            raise Refused(SignInRequired(self._visitors.why_stranger(request, received)), visit)
+            raise Refused(SignInRequired(self._visitors.why_stranger(request, received)), visit, return_to)
         request.session = visit.session
         return visit, visit.session
+
+    async def _let_in(
+        self, request: Request, received: RequestCookies, return_to: str | None = None
+    ) -> tuple[Visit, Session]:
+        visit, session = await self._signed_in(request, received, return_to)
+        if (refusal := self._access.refusal(session.identity)) is not None:
+            raise Refused(NotAllowed(refusal.cause), self._visitors.refuse(visit, received), return_to)
+        return visit, session
 
 
 def _is_for_window(request: Request) -> bool:

@@ -2,13 +2,14 @@
 
 from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.door import Door
-from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
+from oauth_proxy.errors import ForeignForm, NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.session import OpenExchanges
+from oauth_proxy.typed import TypedForms
 from oauth_proxy.upstream.routes import Upstreams
 from oauth_proxy.upstream.whole import WholeBodies
 from oauth_proxy.visitors import Visitors
@@ -27,6 +28,7 @@ class Gateway:
         open_exchanges: OpenExchanges,
         upstreams: Upstreams,
         responses: Responses,
+        typed: TypedForms,
     ) -> None:
         self._door = door
         self._site = door.site
@@ -36,6 +38,7 @@ class Gateway:
         self._open_exchanges = open_exchanges
         self._upstreams = upstreams
         self._responses = responses
+        self._typed = typed
         self.bodies = WholeBodies()
         """The bodies of webhooks that are held now."""
 
@@ -51,7 +54,8 @@ class Gateway:
                 need.verify(body)
                 return await self._ask(request, target, STRANGER, received, body)
         if need == "nothing":
-            return await self._ask(request, target, STRANGER, received)
+            held = await self._typed.hold(request) if request.method == "POST" else None
+            return await self._ask(request, target, STRANGER, received, held)
         visit = self._visitors.cached(received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
@@ -73,7 +77,8 @@ class Gateway:
             session, target, stream=request.fields.for_stream, task=request.protocol.task
         )
         try:
-            return await self._ask(request, target, visit, received)
+            held = await self._typed.hold(request) if request.method == "POST" else None
+            return await self._ask(request, target, visit, received, held)
         except ProxyError as error:
             raise Refused(error, visit) from error
         finally:
@@ -107,6 +112,8 @@ class Gateway:
         if to is not None and _is_typed(request) and self._door.is_open(to):
             return self._with_slash(request, to, visit)
         cause = self._visitors.why_stranger(request, received)
+        if self._typed.is_foreign(request) and self._visitors.brought_nothing(received):
+            raise Refused(ForeignForm(cause), visit, self._site.back_to(target))
         if request.method != "GET" or not is_navigation(request.method, request.fields):
             back = self._site.back_to(target) if is_refetched(request.method, request.fields) else None
             raise Refused(SignInRequired(cause), visit, back)

@@ -46,7 +46,7 @@ def show(
         lambda: {(): open_exchanges.streams},
     )
     metrics.show(
-        "oauth_proxy_held_body_bytes", "Bytes of webhooks' bodies that are held.", lambda: {(): bodies.held}
+        "oauth_proxy_held_body_bytes", "Bytes of webhooks' bodies that are held.", lambda: {(): bodies.room.held}
     )
     metrics.show(
         "oauth_proxy_limit_used_ratio",
@@ -101,7 +101,7 @@ def _show_upstreams(metrics: Metrics, upstreams: Mapping[str, Upstream]) -> None
 def _used(capacity: Capacity, bodies: WholeBodies) -> dict[tuple[str, ...], float]:
     found: dict[tuple[str, ...], float] = {
         ("connections",): capacity.open / capacity.limit,
-        ("held_bodies",): bodies.held / MOST_HELD,
+        ("held_bodies",): bodies.room.held / MOST_HELD,
     }
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:

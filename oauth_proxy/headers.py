@@ -137,6 +137,16 @@ def is_known_from(origin: str, fields: Fields) -> bool:
     return len(told) == 1 and b"/".join(told[0].split(b"/", 3)[:3]) == origin.encode()
 
 
+def is_own_form(origin: str, fields: Fields) -> bool:
+    """Return whether a form on a page of `origin` certainly sent this; another origin of the same site is foreign.
+
+    Origin decides where there is no Fetch Metadata, or else Referer, as in `is_known_from`.
+    """
+    if sites := fields[b"sec-fetch-site"]:
+        return sites in _OWN_SITES
+    return is_known_from(origin, fields)
+
+
 def asks_for_stream(fields: Fields) -> bool:
     """Return whether this asks for a response that stays open: a WebSocket or server-sent events."""
     if b"upgrade" in fields:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from oauth_proxy.aiohttp_private import LightRequest
 from oauth_proxy.bounded import Weighed
+from oauth_proxy.forms import Again, Kept
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 from oauth_proxy.identity import Session
 
@@ -86,11 +87,23 @@ class Request(LightRequest):
     session: Session | None = None
     """Whose request it is, once that is known."""
     brought: Session | None = None
-    """The session whose cookie it brought and that is not good, or not now: for the log, and for nothing else."""
+    """The session whose cookie it brought and that is not good, or not now. It lets nobody in: it is for the log,
+    and says whose a form is.
+    """
     identity_seconds = 0.0
     """How long it took to learn whose request it is: a refresh, a profile, a program's token, the store."""
     upstream = ""
     """The prefix of the tool that is asked, once that is known."""
+    asked = False
+    """Whether any byte of it may have been sent to a tool."""
+    held = 0
+    """Bytes of memory that are reserved for what was typed into its form."""
+    typed: bytes | None = None
+    """Its whole body, if that is held so that what was typed is not lost."""
+    again: Again | None = None
+    """Whose form is to be sent again, and where, if it asks for that."""
+    kept: Kept | None = None
+    """What the page that answers it has of its form, if it is a form that cannot be answered."""
     begun: web.StreamResponse | None = None
     """The tool's response, once its first byte has been sent and if there is more to come."""
 

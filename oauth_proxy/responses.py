@@ -12,7 +12,7 @@ from aiohttp import web
 
 from oauth_proxy.errors import (
     BadRequest,
-    FieldsTooLarge,
+    ForeignForm,
     GrantEnded,
     LoginRefused,
     MethodNotAllowed,
@@ -21,19 +21,23 @@ from oauth_proxy.errors import (
     ProxyError,
     SignInRequired,
     SignOutUnconfirmed,
+    SomebodyElse,
 )
-from oauth_proxy.headers import is_navigation, one_line
-from oauth_proxy.identity import Identity
-from oauth_proxy.outcomes import Refused, Visit
+from oauth_proxy.forms import Kept
+from oauth_proxy.headers import is_navigation
+from oauth_proxy.outcomes import Refused
 from oauth_proxy.pages import Action, Label, Page, Pages
 from oauth_proxy.pages.both import GO_ON, LEAVE
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
+from oauth_proxy.response_headers import forgetting, is_for_a_person, may_be_misread_after
 from oauth_proxy.windows import is_refetched, shows_document
 
 START = "/oauth2/start"
 SIGN_OUT = "/oauth2/sign_out"
 _MAY_WORK_LATER = (408, 429, 502, 503, 504)
+SIGNED_IN = "/oauth2/signed_in"
+"""Where a login leads that was begun beside another page, in a popup or a new tab."""
 _KEYS_LAST = 300
 """Seconds for which the public keys may be cached."""
 MARK = "X-OAuth-Proxy"
@@ -113,6 +117,14 @@ class Responses:
         response.headers["WWW-Authenticate"] = SignInRequired.challenge
         return response
 
+    def repeat(self, request: Request, url: str, set_cookies: Iterable[str] = ()) -> web.Response:
+        """307 (RFC 9110 15.4.8): the same request again, to another address of this origin.
+
+        With `no-referrer` its Origin may be "null" (Fetch 3.2), which the tool could take for another site's.
+        """
+        response = web.Response(status=307, headers={"Location": url, "Referrer-Policy": "same-origin"})
+        return self._ours(request, response, set_cookies)
+
     def json(
         self, request: Request, status: int, content: Mapping[str, object], set_cookies: Iterable[str] = ()
     ) -> web.Response:
@@ -137,9 +149,8 @@ class Responses:
     def failure(self, request: Request, refused: Refused) -> web.Response:
         """The response for a failure: a page for people, JSON for programs."""
         error, set_cookies = refused.error, refused.visit.set_cookies
-        if _is_for_a_person(request, refused.visit):
-            page = self._not_allowed_page if isinstance(error, NotAllowed) else self._failure_page
-            response = self.page(request, page(request, refused), set_cookies)
+        if is_for_a_person(request, refused.visit):
+            response = self.page(request, self._page_for(request, refused), set_cookies)
         elif not refused.visit.by_program and is_refetched(request.method, request.fields):
             response = self.page(request, self._for_worker(request, refused), set_cookies)
         else:
@@ -152,11 +163,11 @@ class Responses:
             response.headers["Retry-After"] = str(error.retry_after)
         if error.challenge is not None:
             response.headers["WWW-Authenticate"] = error.challenge
-        return _forgetting(error, response)
+        return forgetting(error, response)
 
     def refusal(self, request: Request, refused: Refused) -> web.Response:
         """The page for bytes that were no request. It is always a page, because the client is unknown."""
-        return _forgetting(refused.error, self.page(request, self._failure_page(request, refused)))
+        return forgetting(refused.error, self.page(request, self._failure_page(request, refused)))
 
     def fault(self, request: Request) -> web.Response:
         """The response if even a page cannot be made."""
@@ -171,6 +182,29 @@ class Responses:
             return self.failure(request, Refused(error))
         return self.page(
             request, self.pages_for(request).sign_out(action=SIGN_OUT, stay_url=self._page_asking(request))
+        )
+
+    def _page_for(self, request: Request, refused: Refused) -> Page:
+        if request.kept is not None:
+            return self._typed_page(request, refused, request.kept)
+        if isinstance(refused.error, NotAllowed):
+            return self._not_allowed_page(request, refused)
+        return self._failure_page(request, refused)
+
+    def _typed_page(self, request: Request, refused: Refused, kept: Kept) -> Page:
+        """The page that gives back what was typed. Who may not send it can sign in beside it."""
+        error, session = refused.error, refused.visit.session
+        is_refused = isinstance(error, NotAllowed | SomebodyElse)
+        signs_in = is_refused or isinstance(error, SignInRequired)
+        return self.pages_for(request).typed(
+            status=error.status,
+            title=error.title,
+            sentence=error.sentence,
+            email=session.identity.email if session and is_refused else None,
+            name=session.identity.name if session and is_refused else None,
+            login_url=self.start_url(self._site.url(SIGNED_IN), switch=is_refused) if signs_in else None,
+            kept=kept,
+            request_id=request.request_id,
         )
 
     def _not_allowed_page(self, request: Request, refused: Refused) -> Page:
@@ -216,6 +250,8 @@ class Responses:
         match error:
             case Misdirected():
                 return Action(Label.GO_TO, front, words={"host": self._site.host})
+            case ForeignForm():
+                return Action(Label.OPEN_SITE, refused.return_to or front)
             case SignInRequired():
                 return Action(Label.SIGN_IN, login)
             case GrantEnded():
@@ -258,36 +294,6 @@ class Responses:
         response.headers["Server"] = "oauth-proxy"
         for value in set_cookies:
             response.headers.add("Set-Cookie", value)
-        if _may_be_misread_after(request):
+        if may_be_misread_after(request):
             response.force_close()
         return response
-
-
-def _is_for_a_person(request: Request, visit: Visit) -> bool:
-    return not visit.by_program and is_navigation(request.method, request.fields)
-
-
-def _may_be_misread_after(request: Request) -> bool:
-    """Whether the bytes after this request must not be parsed as another request.
-
-    They may belong to a protocol that was refused. And after a chunked body, aiohttp 3.14.5 parses the last
-    trailer as a header of the next request, which on a front proxy's connection may be somebody else's.
-    """
-    return request.method == "CONNECT" or "Upgrade" in request.headers or "Transfer-Encoding" in request.headers
-
-
-def _forgetting(error: ProxyError, response: web.Response) -> web.Response:
-    """Add Clear-Site-Data to a 431: a browser with too many cookies could otherwise never get in again."""
-    if error.status == FieldsTooLarge.status:
-        response.headers["Clear-Site-Data"] = '"cookies"'
-    return response
-
-
-def identity_headers(who: Identity) -> dict[str, str]:
-    """Headers that nginx, Traefik and Caddy copy into the tool's request. The names are oauth2-proxy's."""
-    fields = {
-        "X-Auth-Request-User": who.id,
-        "X-Auth-Request-Email": who.email,
-        "X-Auth-Request-Preferred-Username": who.name,
-    }
-    return {name: one_line(value) for name, value in fields.items() if value}

@@ -60,6 +60,10 @@ class Visitors:
         request.brought = self._sessions.brought(received)
         return f"no session: {_STRANGERS[self._sessions.why_absent(received)]}"
 
+    def brought_nothing(self, received: RequestCookies) -> bool:
+        """Whether a stranger's request has no cookie of a session at all."""
+        return self._sessions.why_absent(received) == "not_returned"
+
     def refuse(self, visit: Visit, received: RequestCookies) -> Visit:
         """Return the visit of a user without access: the response removes their cookies. Revokes their tokens."""
         if visit.session is None:

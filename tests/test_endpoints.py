@@ -99,8 +99,28 @@ async def test_userinfo_says_who_and_never_a_token(stage: Stage, cookie: str) ->
     assert (await stage.ask("/oauth2/userinfo")).status == 401
 
 
+async def test_a_login_in_another_window_ends_at_a_page_that_says_who_is_signed_in(stage: Stage) -> None:
+    async with Visitor() as visitor:
+        page = await visitor.login(f"{stage.url}/oauth2/start?rd=/oauth2/signed_in")
+    assert (page.status, page.url.path) == (200, "/oauth2/signed_in")
+    assert "editor@studio.example.com" in (await page.text()).replace("<wbr>", "")
+
+
+async def test_a_stranger_is_not_told_that_they_are_signed_in_but_how_to_be(stage: Stage) -> None:
+    page = await stage.ask("/oauth2/signed_in", *NAVIGATING)
+    assert page.status == 401
+    assert f"?rd=http%3A%2F%2Flocalhost%3A{stage.port}%2Foauth2%2Fsigned_in" in page.body.decode()
+
+
+async def test_who_may_not_enter_is_told_so_at_the_end_of_a_login_in_another_window() -> None:
+    async with on_stage(access={"allow": [{"email": "*@elsewhere.example.org"}]}) as stage, Visitor() as visitor:
+        page = await visitor.login(f"{stage.url}/oauth2/start?rd=/oauth2/signed_in")
+        assert page.status == 403
+        assert "%2Foauth2%2Fsigned_in&amp;switch=1" in await page.text()
+
+
 async def test_every_answer_of_ours_is_marked_and_not_stored(stage: Stage, cookie: str) -> None:
-    for path in ("start", "callback", "sign_in", "sign_out", "auth", "userinfo", "nothing", ""):
+    for path in ("start", "callback", "sign_in", "signed_in", "sign_out", "auth", "userinfo", "nothing", ""):
         for lines in ([], [cookie], [cookie, *NAVIGATING]):
             answer = await stage.ask(f"/oauth2/{path}", *lines)
             assert answer.get("Cache-Control") == "no-store", path

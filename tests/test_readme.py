@@ -21,6 +21,7 @@ from oauth_proxy import (
     cli,
     cookies,
     errors,
+    forms,
     oauth,
     outlet,
     paths,
@@ -28,6 +29,7 @@ from oauth_proxy import (
     recent,
     server,
     turns,
+    typed,
 )
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
@@ -272,6 +274,13 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "Body of a call at one of `webhooks`": f"{whole.LONGEST >> 20} MiB, {whole.DEADLINE:.0f} s",
         "All of these that are held at a time": (
             f"{whole.MOST_HELD >> 20} MiB, {whole.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
+        ),
+        "Text of a form that a page gives back, if its POST fails": (
+            f"{forms.LONGEST >> 10} KiB in {forms.MOST_ENTRIES} fields, {typed.DEADLINE:.0f} s; "
+            f"{forms.LONGEST_WITH_FILES >> 20} MiB with its files"
+        ),
+        "All of these that are held at a time, with their pages": (
+            f"{typed.MOST_HELD >> 20} MiB, {typed.MOST_OF_ONE >> 20} MiB of one address (IPv6: /64)"
         ),
         "Rows of refusals and failures on the status page": (
             f"{recent.MOST_ROWS} of strangers and {recent.MOST_ROWS} others, {recent.MOST_OF_KIND} alike"

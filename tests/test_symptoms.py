@@ -50,7 +50,7 @@ def test_the_codes_with_which_websockets_are_closed() -> None:
     assert rows == [(str(each.code), each.reason) for each in (endings.STOPPING, endings.SESSION_OVER)]
 
 
-@pytest.mark.parametrize("template", ["sign_in", "sign_out", "signed_out"])
+@pytest.mark.parametrize("template", ["sign_in", "sign_out", "signed_in", "signed_out"])
 def test_pages_that_are_no_failure(template: str) -> None:
     source = (ROOT / f"oauth_proxy/pages/templates/{template}.html").read_text("utf-8")
     titles = [row[0] for row in table(SYMPTOMS, "Pages that are no failure")]

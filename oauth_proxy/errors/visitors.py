@@ -15,6 +15,27 @@ class SignInRequired(ProxyError):
     challenge = _BEARER
 
 
+class ForeignForm(SignInRequired):
+    """A form that another site has sent, without the cookies of who is signed in here (SameSite=Lax)."""
+
+    title = "This form came from another site"
+    sentence = (
+        "Your browser does not say who you are when another site sends a form here, so nothing was done with it. "
+        "Open this site itself, and fill in the form there."
+    )
+
+
+class SomebodyElse(ProxyError):
+    """A form that is to be sent again, typed by another person than the one who is signed in now."""
+
+    status = 409
+    title = "Check who is signed in now"
+    sentence = (
+        "This form was filled in by somebody else, or it is not known by whom. "
+        "It has not been sent as the person who is signed in now."
+    )
+
+
 class TokenMalformed(BadRequest):
     """The request's own token is malformed, or there are several (RFC 6750 3.1, invalid_request)."""
 

@@ -13,12 +13,13 @@ from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.door import Door
 from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
-from oauth_proxy.endpoints import PREFIX, require_route
+from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.explain.people import Listed, RuleList, rule_lists, verdict
 from oauth_proxy.headers import Line, bearer_token, is_navigation
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.outcomes import STRANGER, Visit
+from oauth_proxy.own_routes import require_route
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import RequestHeaders
 from oauth_proxy.responses import start_url

@@ -38,6 +38,9 @@ def script_text(name: str) -> str:
 
 NEEDS = {
     "sign_out.html": Needs(forms="'self'"),
+    "signed_in.html": Needs(script=script_text("signed_in.js")),
+    # The tool may answer the form by a redirect to another site, to which form-action applies too in Chromium.
+    "typed.html": Needs(forms="*", script=script_text("typed.js")),
     "leaving.html": Needs(forms="*", script=script_text("leaving.js")),  # the form is redirected to Frame.io
     "error.html": Needs(script=script_text("again.js")),
 }

@@ -12,21 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jinja2 import (
-    BaseLoader,
-    ChoiceLoader,
-    Environment,
-    FileSystemLoader,
-    PackageLoader,
-    PrefixLoader,
-    StrictUndefined,
-    TemplateError,
-    pass_context,
-)
+from jinja2 import Environment, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.forms import Kept
 from oauth_proxy.pages import both
+from oauth_proxy.pages.files import TEMPLATE_FAILURES, loader
+from oauth_proxy.pages.given_back import samples, shown
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
 from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, Reader, content_security_policy
@@ -38,19 +31,6 @@ from oauth_proxy.pages.words import Action, texts
 _WEB_ADDRESS = re.compile(r"(?:https?://|/(?!/))[^\x00-\x20\x7f\\]*", re.IGNORECASE)
 
 _PARTS = re.compile(r"[^./@?&=]*[./@?&=]|[^./@?&=]+")
-
-# Errors of templates: Jinja's, and others, as templates compute, look up, read files and include themselves.
-_TEMPLATE_FAILURES = (
-    TemplateError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
@@ -77,9 +57,9 @@ class Pages:
         name: the name of the site, shown on top of every page.
         looks: what else every page shows of the site.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
-            signed_out.html, sign_out.html, leaving.html, not_allowed.html, error.html). They may extend or
-            include ours as "ours/…", and use further files of the folder. Further languages are in its folder
-            `locales`. They are read once, now.
+            signed_in.html, signed_out.html, sign_out.html, leaving.html, not_allowed.html, typed.html,
+            error.html). They may extend or include ours as "ours/…", and use further files of the folder. Further
+            languages are in its folder `locales`. They are read once, now.
 
     Raises:
         ConfigurationError: the folder does not exist, or a template in it cannot be compiled, fails with sample
@@ -90,7 +70,7 @@ class Pages:
         if templates is not None and (problems := unreadable(templates)):
             raise ConfigurationError(problems)
         self._environment = Environment(
-            loader=_loader(templates),
+            loader=loader(templates),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -130,6 +110,13 @@ class Pages:
         """The page that offers to sign in, 200; `start_url` starts a login, which `leads_to` a path to show."""
         return self._page("sign_in.html", 200, start_url=_link(start_url), leads_to=leads_to)
 
+    def signed_in(self, *, email: str | None, name: str | None) -> Page:
+        """The page at the end of a login beside another page, 200; it says who is signed in, as far as known.
+
+        Its script tells the other pages of this site, and closes the window that a script of ours has opened.
+        """
+        return self._page("signed_in.html", 200, email=email, name=name)
+
     def signed_out(self, *, start_url: str) -> Page:
         """The page after sign-out, 200; `start_url` starts a new login."""
         return self._page("signed_out.html", 200, start_url=_link(start_url))
@@ -156,6 +143,33 @@ class Pages:
             email=email,
             name=name,
             switch_url=_link(switch_url),
+            request_id=request_id,
+        )
+
+    def typed(
+        self,
+        *,
+        status: int,
+        title: str,
+        sentence: str,
+        email: str | None,
+        name: str | None,
+        login_url: str | None,
+        kept: Kept,
+        request_id: str,
+    ) -> Page:
+        """The page for a form that failed: it gives back what was typed. By `login_url` one signs in beside it."""
+        return self._page(
+            "typed.html",
+            status,
+            status=status,
+            title=self._language.say(title),
+            sentence=self._language.say(sentence),
+            email=email,
+            name=name,
+            login_url=None if login_url is None else _link(login_url),
+            form=kept.form and shown(kept.form, _link(kept.action)),
+            may_have_it=kept.may_have_it,
             request_id=request_id,
         )
 
@@ -224,7 +238,7 @@ class Pages:
             for form in forms:
                 try:
                     page = form()
-                except _TEMPLATE_FAILURES as error:
+                except TEMPLATE_FAILURES as error:
                     problems.append(problem(template, error))
                     continue
                 reader = Reader(page.body.decode(), needs)
@@ -237,9 +251,13 @@ class Pages:
     def _forms(self) -> dict[str, list[Callable[[], Page]]]:
         url, text = _SAMPLE_URL, _SAMPLE
         denied = partial(self.not_allowed, switch_url=url, request_id=text)
+        typed = partial(self.typed, status=503, title=text, sentence=text, request_id=text)
         failed = partial(self.error, status=503, title=text, sentence=text, request_id=text)
         return {
             "sign_in.html": [partial(self.sign_in, start_url=url, leads_to=where) for where in (text, None)],
+            "signed_in.html": [
+                partial(self.signed_in, email=email, name=name) for email in (text, None) for name in (text, None)
+            ],
             "signed_out.html": [partial(self.signed_out, start_url=url)],
             "sign_out.html": [partial(self.sign_out, action=url, stay_url=url)],
             "leaving.html": [partial(self.leaving, start_url=url, whole=whole) for whole in (None, text)],
@@ -250,6 +268,7 @@ class Pages:
                 partial(failed, action=action)
                 for action in (Action(text, url), Action(text, url, again=True), None)
             ],
+            "typed.html": [partial(typed, **each) for each in samples(text, url)],
         }
 
 
@@ -269,12 +288,6 @@ def _said(context: Context, text: str) -> str:
     """A text of a template, in the language of the page."""
     language: Language = context["language"]
     return language.say(text)
-
-
-def _loader(templates: Path | None) -> BaseLoader:
-    ours = PackageLoader("oauth_proxy.pages")
-    theirs = [FileSystemLoader(templates)] if templates else []
-    return ChoiceLoader([*theirs, ours, PrefixLoader({"ours": ours})])
 
 
 def _parts(text: str) -> list[str]:

@@ -12,6 +12,7 @@ class Label(StrEnum):
 
     GO_TO = "Go to %(host)s"
     GO_TO_START = "Go to the start page"
+    OPEN_SITE = "Open this site"
     SIGN_IN = "Sign in"
     SIGN_IN_AGAIN = "Sign in again"
     TRY_AGAIN = "Try again"

@@ -56,14 +56,18 @@ def header_lines(fields: Lines) -> bytes:
     return lines
 
 
-def send_continue(request: web.BaseRequest) -> None:
-    """Send 100 Continue to a client that waits for it before it sends the body (RFC 9110 10.1.1)."""
-    is_awaited = (
+def awaits_continue(request: web.BaseRequest) -> bool:
+    """Whether a client sends no body before it gets 100 Continue or a final response (RFC 9110 10.1.1)."""
+    return (
         request.version >= HttpVersion11
         and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
         and not request.content.total_bytes
     )
-    if is_awaited and request.transport is not None:
+
+
+def send_continue(request: web.BaseRequest) -> None:
+    """Send 100 Continue to a client that waits for it before it sends the body."""
+    if awaits_continue(request) and request.transport is not None:
         request.transport.write(_CONTINUE)
 
 
@@ -115,7 +119,7 @@ class Body:
             connection.fail(BadRequest(f"the request's body broke off: {type(error).__name__}"))
 
     async def _send(self, connection: UpstreamConnection) -> None:
-        coming = _Coming(self._request.content, self._rate)
+        coming = Coming(self._request.content, self._rate)
         if not connection.is_answered:
             send_continue(self._request)
         while piece := await coming.next():
@@ -130,7 +134,7 @@ class Body:
         connection.sent()
 
 
-class _Coming:
+class Coming:
     """A body that is still arriving, at `rate` bytes a second or more over STALL seconds of waiting for it.
 
     Only waiting counts: while the tool is slower than the client, we do not read from the client.

@@ -9,11 +9,13 @@ import asyncio
 import logging
 import ssl
 from time import monotonic
+from typing import cast
 
 from aiohttp import web
 
 from oauth_proxy.endings import SESSION_OVER, Ending, ending_of
 from oauth_proxy.errors import BadRequest, HungUp, ProxyError, RequestTooSlow
+from oauth_proxy.requests import Request
 from oauth_proxy.telemetry import Traffic
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.connection import UpstreamConnection
@@ -93,6 +95,7 @@ class Upstream:
                 await self._shares.wait(owner)
             try:
                 connection = self._pool.at_rest(owner) or await self._pool.connect()
+                cast(Request, request).asked = True
                 try:
                     if body.in_hand is None:
                         return await self._while_sending(request, body, connection, wire, outgoing, started)

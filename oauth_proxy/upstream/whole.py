@@ -24,13 +24,45 @@ MOST_OF_ONE = MOST_HELD // 4
 """Bytes of that for one client, so that a stranger leaves room for Frame.io."""
 
 
+class Room:
+    """Memory that is shared out: `most` bytes for everybody, and `most_of_one` of that for one client."""
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self.most = most
+        self._most_of_one = most_of_one
+        self.held = 0
+        """Bytes that are taken now."""
+        self.by_client: dict[str, int] = {}
+        """Bytes that each client has taken."""
+
+    def check(self, client: str, size: int) -> None:
+        """Raises TooMuchHeld if there is no room for `size` bytes more."""
+        held = self.by_client.get(client, 0)
+        if self.held + size > self.most or held + size > self._most_of_one:
+            raise TooMuchHeld(f"{self.held} bytes of bodies are held, {held} of them this client's")
+
+    def take(self, client: str, size: int) -> None:
+        """Take `size` bytes. Raises TooMuchHeld."""
+        self.check(client, size)
+        self._count(client, size)
+
+    def give_back(self, client: str, size: int) -> None:
+        """Give back `size` bytes that were taken."""
+        self._count(client, -size)
+
+    def _count(self, client: str, size: int) -> None:
+        self.held += size
+        held = self.by_client.pop(client, 0) + size
+        if held:
+            self.by_client[client] = held
+
+
 class WholeBodies:
     """Holds bodies while they are needed, and counts their bytes as they arrive."""
 
     def __init__(self) -> None:
-        self.held = 0
-        """Bytes of all bodies held now."""
-        self._by_client: dict[str, int] = {}
+        self.room = Room(MOST_HELD, MOST_OF_ONE)
+        """What they take now."""
 
     @asynccontextmanager
     async def of(self, request: Request) -> AsyncIterator[bytes]:
@@ -42,13 +74,13 @@ class WholeBodies:
         try:
             yield body
         finally:
-            self._count(request.client, -len(body))
+            self.room.give_back(request.client, len(body))
 
     async def _read(self, request: Request) -> bytes:
         client, announced = request.client, request.content_length or 0
         if announced > LONGEST:
             raise BodyTooLarge(f"a body of {announced} bytes, announced")
-        self._check_room(client, announced or 1)
+        self.room.check(client, announced or 1)
         send_continue(request)
         body = bytearray()
         try:
@@ -56,7 +88,7 @@ class WholeBodies:
                 while piece := await request.content.readany():
                     self._hold(client, body, piece)
         except BaseException as error:
-            self._count(client, -len(body))
+            self.room.give_back(client, len(body))
             if isinstance(error, TimeoutError):
                 raise RequestTooSlow(f"the request's body was not complete after {DEADLINE:g} s") from None
             if isinstance(error, web.RequestPayloadError):
@@ -67,17 +99,5 @@ class WholeBodies:
     def _hold(self, client: str, body: bytearray, piece: bytes) -> None:
         if len(body) + len(piece) > LONGEST:
             raise BodyTooLarge(f"a body of more than {LONGEST} bytes")
-        self._check_room(client, len(piece))
-        self._count(client, len(piece))
+        self.room.take(client, len(piece))
         body += piece
-
-    def _check_room(self, client: str, size: int) -> None:
-        held = self._by_client.get(client, 0)
-        if self.held + size > MOST_HELD or held + size > MOST_OF_ONE:
-            raise TooMuchHeld(f"{self.held} bytes of bodies are held, {held} of them this client's")
-
-    def _count(self, client: str, size: int) -> None:
-        self.held += size
-        held = self._by_client.pop(client, 0) + size
-        if held:
-            self._by_client[client] = held

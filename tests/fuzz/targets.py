@@ -1,11 +1,15 @@
 """What is fuzzed: each target takes any bytes, and fails when its sentence is not true of them."""
 
+import asyncio
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs
 
 from oauth_proxy import oauth
+from oauth_proxy.aiohttp_private import Protocol
 from oauth_proxy.cookies import Cookies, RequestCookies, SealedCookie
 from oauth_proxy.errors import (
     BadRequest,
@@ -21,6 +25,7 @@ from oauth_proxy.errors import (
     TokenMalformed,
     UpstreamNonsense,
 )
+from oauth_proxy.forms import Form, NotAForm, as_stream, read_form
 from oauth_proxy.headers import Fields, Line, ToolHeaders, TrustedProxies, bearer_token, normal, one_line
 from oauth_proxy.identity import Tokens
 from oauth_proxy.paths import Site, read_target
@@ -41,6 +46,7 @@ TOOL_HEADERS = ToolHeaders(DEFAULT_HEADERS)
 WEBHOOKS = Webhooks({"/hooks/frameio": [b"a secret"]}, lambda: NOW)
 SECRETS = ("the-code-that-was-sent", "the-secret-of-the-app")
 HOP_BY_HOP = (b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+_LOOP = asyncio.new_event_loop()
 
 
 def _lines(data: bytes) -> list[Line]:
@@ -194,7 +200,63 @@ def settings(data: bytes) -> None:
     assert all(problem.startswith("f.yaml:") and "\n" not in problem for problem in problems)
 
 
+class _Connection:
+    """What a body in hand needs of the connection that it came by."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Nothing is read."""
+
+
+def _submitted(text: str, charset: str) -> bytes:
+    """A name or value of a hidden field as a browser encodes it (HTML 4.10.22.4): line ends become CRLF."""
+    assert "\0" not in text, "HTML has no NUL"
+    text = re.sub("\r\n|\r|\n", "\r\n", text)
+    if charset == "utf-8":
+        return text.encode()
+    return b"".join(bytes([ord(each)]) if ord(each) < 0x100 else each.encode("cp1252") for each in text)
+
+
+def _written(form: Form, body: bytes) -> bytes:
+    """The body that a browser makes of the form, files left out."""
+    fields = [
+        (_submitted(name, form.charset), _submitted(value, form.charset), filename)
+        for name, value, filename in form.decoded()
+    ]
+    assert all(name for name, _, _ in fields), "a browser leaves out fields without a name"
+    if form.enctype == "text/plain":
+        return b"".join(b"%b=%b\r\n" % (name, value) for name, value, _ in fields)
+    if form.enctype == "application/x-www-form-urlencoded":
+        kept = b"*-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+        quoted = {byte: b"%c" % byte if byte in kept else b"%%%02X" % byte for byte in range(256)} | {32: b"+"}
+        pairs = [(b"".join(quoted[byte] for byte in text) for text in (name, value)) for name, value, _ in fields]
+        return b"&".join(b"=".join(pair) for pair in pairs)
+    if any(filename is not None for _, _, filename in fields):
+        return body
+    parts = [
+        b'--B\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name, v) for name, v, _ in fields
+    ]
+    return b"".join([*parts, b"--B--\r\n"])
+
+
+def typed(data: bytes) -> None:
+    """A body is a form that a browser writes again in the same bytes, or NotAForm."""
+    kind = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=B", "text/plain")[len(data) % 3]
+
+    async def read() -> Form:
+        connection = cast(Protocol, _Connection(_LOOP))
+        return await read_form(kind.encode(), as_stream(data, connection))
+
+    with suppress(NotAForm):
+        assert _written(_LOOP.run_until_complete(read()), data) == data
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (cookies, sealed, paths, returns, headers, heads, webhooks, answers, settings)
+    for target in (cookies, sealed, paths, returns, headers, heads, webhooks, answers, settings, typed)
 }

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from oauth_proxy.upstream import whole
-from oauth_proxy.upstream.whole import WholeBodies
+from oauth_proxy.upstream.whole import Room
 from tests.support.proxy import RawAnswer
 from tests.support.raw_http import TOOL_BYTES, Wire, wired
 from tests.support.tool import until
@@ -30,8 +30,8 @@ def lines(wire: Wire, body: bytes, address: str = "192.0.2.1") -> list[str]:
     return [*signed_lines(body, wire.stage.clock.now), f"X-Forwarded-For: {address}"]
 
 
-def bodies(wire: Wire) -> WholeBodies:
-    return wire.stage.proxy._gateway.bodies
+def bodies(wire: Wire) -> Room:
+    return wire.stage.proxy._gateway.bodies.room
 
 
 async def strange_calls(
@@ -69,7 +69,7 @@ async def test_unsigned_bodies_are_held_up_to_a_bound_and_beyond_it_are_503(
         for call in calls:
             call.cancel()
     await until(lambda: not bodies(wire).held)
-    assert not bodies(wire)._by_client
+    assert not bodies(wire).by_client
     answer = await wire.ask("/hooks/frameio", *lines(wire, b"kind"), method="POST", body=b"kind")
     assert answer.body == TOOL_BYTES
     assert {heard.body for heard in wire.tool.heard} == {b"kind"}

@@ -68,6 +68,7 @@ def test_every_page_is_in_the_language_and_says_so(tag: str) -> None:
     assert pages.notes == []
     for page, english in (
         (mine.sign_in(start_url="/x", leads_to="/y"), pages.sign_in(start_url="/x", leads_to="/y")),
+        (mine.signed_in(email=None, name=None), pages.signed_in(email=None, name=None)),
         (mine.signed_out(start_url="/x"), pages.signed_out(start_url="/x")),
         (mine.sign_out(action="/x", stay_url="/y"), pages.sign_out(action="/x", stay_url="/y")),
     ):

@@ -11,6 +11,7 @@ from itertools import chain
 
 import pytest
 
+from oauth_proxy.forms import Entry, Form, Kept
 from oauth_proxy.pages import Accent, Action, Contact, Looks, Page, Pages
 
 URL = "/oauth2/start?rd=%2Freel%3Fa%3D1%26b%3D2"
@@ -79,15 +80,57 @@ QUESTION = site().sign_out(action="/oauth2/sign_out", stay_url=URL)
 LEAVING = site().leaving(start_url=URL, whole=None)
 LEAVING_FAR = site().leaving(start_url=URL, whole="https://review.example.com/?a=1&b=2")
 """The pages whose script goes on to the login; the second with an address that is too long for a link."""
+BESIDE = site().signed_in(email="ann@studio.example.com", name="Ann")
+"""The one page with a script: the end of a login in a window beside another."""
+
+
+WITH_A_FILE = Form("multipart/form-data", [Entry(b"note", b"v"), Entry(b"shot", filename=b"a.png")])
+
+
+def typed(
+    form: Form | None = WITH_A_FILE,
+    *,
+    email: str | None = "ann@studio.example.com",
+    name: str | None = "Ann",
+    title: str = "Please sign in",
+    sentence: str = "Sorry.",
+    url: str = URL,
+    login_url: str | None = URL,
+    may_have_it: bool = False,
+    request_id: str = "4f1c",
+) -> Page:
+    return site().typed(
+        status=401,
+        title=title,
+        sentence=sentence,
+        email=email,
+        name=name,
+        login_url=login_url,
+        kept=Kept(form, url, may_have_it),
+        request_id=request_id,
+    )
+
+
+def entry(name: str = "n", value: str = "v", filename: str | None = None) -> Form:
+    chosen = None if filename is None else filename.encode()
+    return Form("multipart/form-data", [Entry(name.encode(), value.encode(), chosen)])
+
+
 EVERY_PAGE: dict[str, Callable[[], Page]] = {
     "sign_in": lambda: site().sign_in(start_url=URL),
     "sign_in, leads to": lambda: site().sign_in(start_url=URL, leads_to="/reel/7"),
     "signed_out": lambda: site().signed_out(start_url=URL),
+    "signed_in": lambda: BESIDE,
+    "signed_in, nameless": lambda: site().signed_in(email=None, name=None),
     "sign_out": lambda: QUESTION,
     "leaving": lambda: LEAVING,
     "leaving, far": lambda: LEAVING_FAR,
     "not_allowed": denied,
     "not_allowed, nameless": lambda: denied(email=None, name=None),
+    "typed": typed,
+    "typed, nobody signed in": lambda: typed(email=None, name=None),
+    "typed, nothing to sign in for": lambda: typed(login_url=None, may_have_it=True),
+    "typed, not kept": lambda: typed(None),
     "error": failed,
     "error, again": lambda: site().error(
         status=504, title="T", sentence="S", action=Action("Try again", URL, again=True), request_id="r"
@@ -120,12 +163,20 @@ def test_a_phone_shows_the_page_at_its_own_width(page: Page) -> None:
     assert metas["color-scheme"] == "light dark"
 
 
+def may_lead(page: Page) -> str:
+    """Where its forms may lead. After what was typed the tool may redirect to wherever it likes."""
+    if page in FORMS_OF:
+        return FORMS_OF[page]
+    return "*" if b"What you sent" in page.body or b"what you sent" in page.body else "'none'"
+
+
 @each_page
-def test_a_page_runs_and_loads_nothing(page: Page) -> None:
+def test_a_page_loads_nothing_and_runs_no_script_but_ours(page: Page) -> None:
     seen = Seen(page)
-    assert len(seen.every("script")) == (page in (PAGES["error, again"], LEAVING, LEAVING_FAR))
+    has_script = page in (PAGES["error, again"], LEAVING, LEAVING_FAR, BESIDE) or b"You can close" in page.body
+    assert len(seen.every("script")) == (has_script or b'id="typed"' in page.body)
     assert not {tag for tag, _ in seen.elements} & {"iframe", "object", "img", "base"}
-    assert len(seen.every("form")) == (page in (QUESTION, LEAVING_FAR))
+    assert len(seen.every("form")) == (page in (QUESTION, LEAVING_FAR) or b'id="typed"' in page.body)
     names = set(chain.from_iterable(attrs for _, attrs in seen.elements))
     assert not {name for name in names if name.startswith("on")} | names & {"style", "src", "srcset"}
     assert [attrs["href"] for attrs in seen.every("link")] == ["data:,"]
@@ -145,16 +196,20 @@ FORMS_OF = {QUESTION: "'self'", LEAVING: "*", LEAVING_FAR: "*"}
 def test_the_policy_lets_in_the_style_of_the_page_and_nothing_else(page: Page) -> None:
     [style] = re.findall(rb"<style>(.*?)</style>", page.body, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    is_typed = may_lead(page) == "*" and page not in FORMS_OF
+    of_its_template = typed() if is_typed else PAGES["error, again"] if page in ERRORS else page
+    scripts = re.findall(rb"<script>(.*?)</script>", of_its_template.body, re.DOTALL)
     policy = dict(page.headers)["Content-Security-Policy"]
-    text = AGAIN if page in ERRORS else re.findall(rb"<script>(.*?)</script>|$", page.body, re.DOTALL)[0]
-    script = base64.b64encode(hashlib.sha256(text).digest()).decode()
     assert policy.split("; ") == [
         "default-src 'none'",
-        *([f"script-src 'sha256-{script}'"] if page in ERRORS or page in (LEAVING, LEAVING_FAR) else []),
+        *(
+            f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
+            for script in scripts
+        ),
         f"style-src 'sha256-{digest}'",
         "img-src data:",
         "base-uri 'none'",
-        "form-action " + FORMS_OF.get(page, "'none'"),
+        f"form-action {may_lead(page)}",
         "frame-ancestors 'none'",
     ]
 
@@ -166,13 +221,12 @@ def test_the_headers_keep_browsers_from_guessing_framing_and_telling(page: Page)
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
-    assert headers["Referrer-Policy"] == ("same-origin" if page in FORMS_OF else "no-referrer")
+    assert headers["Referrer-Policy"] == ("no-referrer" if may_lead(page) == "'none'" else "same-origin")
 
 
 def test_each_page_has_its_status() -> None:
-    assert [make().status for make in EVERY_PAGE.values()] == [
-        *[200, 200, 200, 200, 401, 401, 403, 403, 502, 504, 421]
-    ]
+    statuses = [make().status for make in EVERY_PAGE.values()]
+    assert statuses == [*[200] * 6, 401, 401, 403, 403, *[401] * 4, 502, 504, 421]
 
 
 def test_a_link_to_the_address_that_failed_loads_it_anew_with_its_fragment() -> None:
@@ -309,6 +363,8 @@ FIELDS: dict[str, Callable[[str], Page]] = {
     "site, not_allowed": lambda text: site(text).not_allowed(email="e", name="n", switch_url=URL, request_id="r"),
     "site, error": lambda text: site(text).error(status=500, title="T", sentence="S", action=None, request_id="r"),
     "email": lambda text: denied(email=text),
+    "email, signed_in": lambda text: site().signed_in(email=text, name="n"),
+    "name, signed_in": lambda text: site().signed_in(email="e", name=text),
     "name": lambda text: denied(name=text),
     "request_id, not_allowed": lambda text: site().not_allowed(
         email=None, name=None, switch_url=URL, request_id=text
@@ -316,6 +372,13 @@ FIELDS: dict[str, Callable[[str], Page]] = {
     "title": lambda text: failed(title=text),
     "sentence": lambda text: failed(sentence=text),
     "label": lambda text: failed(label=text),
+    "title, typed": lambda text: typed(title=text),
+    "sentence, typed": lambda text: typed(sentence=text),
+    "email, typed": lambda text: typed(email=text),
+    "name, typed": lambda text: typed(name=text),
+    "request_id, typed": lambda text: typed(request_id=text),
+    "name of a field": lambda text: typed(entry(name=text)),
+    "name of a file": lambda text: typed(entry(filename=text)),
     "request_id, error": lambda text: failed(request_id=text),
 }
 
@@ -329,12 +392,34 @@ def test_hostile_text_is_shown_as_it_is_and_changes_no_element(field: str, text:
     assert hostile.texts["style"] == kind.texts["style"]
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_value_is_in_a_hidden_field_and_nowhere_else_whatever_it_is(text: str) -> None:
+    for form in (entry(value=text), entry(name="_charset_", value=text)):
+        seen = Seen(typed(form))
+        assert [field["value"] for field in seen.every("input")] == [text]
+        assert all(field["type"] == "hidden" or "hidden" in field for field in seen.every("input"))
+        assert seen.shape == Seen(typed(Form(form.enctype, [Entry(form.entries[0].name, b"v")]))).shape
+        assert text not in seen.all_text
+
+
+def test_of_many_fields_the_first_names_are_shown_and_the_number_of_the_others() -> None:
+    form = Form("text/plain", [Entry(b"%d" % number, b"v") for number in range(10_000)])
+    page = typed(form)
+    seen = Seen(page)
+    assert len(seen.every("input")) == 10_000
+    assert "and 9980 more" in seen.all_text
+    assert "19" in seen.texts["ul"]
+    assert "20" not in seen.texts["ul"].split()
+    assert len(page.body) < form.longest_page + 16 * 1024
+
+
 LINKED: dict[str, Callable[[str], Page]] = {
     "sign_in": lambda url: site().sign_in(start_url=url),
     "signed_out": lambda url: site().signed_out(start_url=url),
     "leaving": lambda url: site().leaving(start_url=url, whole=None),
     "not_allowed": lambda url: denied(url=url),
     "error": lambda url: failed(url=url),
+    "typed": lambda url: typed(login_url=url),
 }
 
 
@@ -363,6 +448,7 @@ LINKED: dict[str, Callable[[str], Page]] = {
 )
 def test_a_link_that_is_not_a_web_address_leads_to_the_front_door(page: str, url: str) -> None:
     assert Seen(LINKED[page](url)).links == ["/"]
+    assert Seen(typed(url=url)).every("form")[0]["action"] == "/"
 
 
 @pytest.mark.parametrize("page", LINKED)

@@ -13,6 +13,13 @@ async def signed_in(stage: Stage, visitor: Visitor, person: str = "Editor") -> s
     return visitor.cookie_line(stage.url)
 
 
+async def cookie_of(stage: Stage, person: str = "Editor", at: str = "/form") -> str:
+    """The Cookie line of a browser in which this person has just signed in, on the way to that path."""
+    async with Visitor() as visitor:
+        await visitor.login(f"{stage.url}/oauth2/start?rd={at}", person)
+        return visitor.cookie_line(stage.url)
+
+
 def bearer(answer: RawAnswer) -> str:
     """The token the tool was reached with."""
     assert answer.status == 200, answer
