@@ -1,14 +1,12 @@
 """Creates every part of the proxy once, passes it to the parts that use it, and opens the listeners."""
 
 import logging
-import secrets
 from collections.abc import Callable
-from itertools import count
 
 import aiohttp
 from aiohttp import web
 
-from oauth_proxy import __version__, correlation, gauges
+from oauth_proxy import __version__, gauges
 from oauth_proxy.access import Access
 from oauth_proxy.assembly import (
     access_for,
@@ -48,12 +46,15 @@ from oauth_proxy.errors import (
     TokenRefused,
     TooManyWrongTokens,
 )
+from oauth_proxy.failures import Failures
 from oauth_proxy.gateway import Gateway
 from oauth_proxy.headers import TrustedProxies
 from oauth_proxy.inherited import Inherited
+from oauth_proxy.introductions import Introductions
+from oauth_proxy.logins import Logins
 from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
-from oauth_proxy.requests import HeaderCache, Request
+from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
@@ -104,10 +105,10 @@ class Proxy:
         cookies = cookies_for(settings)
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
         self.clock = clock = Clock(system)
-        self._email, self._traces = settings.log.email is True, settings.log.trace
-        self._peers = TrustedProxies(settings.trusted_proxies)
-        self._header_cache = HeaderCache()
-        self.capacity = Capacity.within(settings.limits.connections, self._peers.trusts, inherited.workers)
+        self._email = settings.log.email is True
+        peers = TrustedProxies(settings.trusted_proxies)
+        self._introductions = Introductions(peers, traces=settings.log.trace)
+        self.capacity = Capacity.within(settings.limits.connections, peers.trusts, inherited.workers)
         self.metrics = Metrics(__version__)
         self.provider = provider_for(settings, http, clock, system, self.metrics)
         self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
@@ -154,6 +155,7 @@ class Proxy:
             clock=clock,
         )
         self.responses = Responses(pages := pages_for(settings), site)
+        self._failures = Failures(self.responses, site)
         for note in pages.notes:
             log.warning(note)
         assertions = assertions_for(settings, system)
@@ -167,17 +169,29 @@ class Proxy:
         self._typed = typed = typed_for(settings, door)
         means = (self.open_exchanges, self.upstreams, self.responses, typed)
         self._gateway = Gateway(door, cookies, visitors, *means)
+        return_addresses = ReturnAddresses(site, self._gateway.bodies)
+        logins = Logins(
+            site,
+            self.sessions,
+            attempts,
+            self.redemptions,
+            self.provider,
+            self.responses,
+            return_addresses,
+            self.metrics,
+            audit,
+        )
         self._endpoints = Endpoints(
             site,
             access,
             cookies,
             visitors,
             self.sessions,
-            attempts,
-            self.redemptions,
-            self.provider,
+            logins,
             self.responses,
-            *(ReturnAddresses(site, self._gateway.bodies), typed),
+            self._failures,
+            return_addresses,
+            typed,
             TrustedProxies(settings.auth_request_from),
             self.metrics,
             audit,
@@ -203,12 +217,11 @@ class Proxy:
             *(self.metrics, self.capacity, self.open_exchanges, self._gateway.bodies, self.upstreams.by_prefix),
             lambda: self.provider.is_up,
         )
-        self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, count(1))
 
     async def handle(self, request: Request) -> Outcome:
         """Handle any request. This is the only place where failures become responses."""
-        self._introduce(request)
-        respond: Respond = self.responses.failure
+        self._introductions.make(request)
+        respond: Respond = self._failures.response
         try:
             try:
                 target = self._door.read(request.method, request.raw_path, request.fields)
@@ -231,8 +244,8 @@ class Proxy:
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
         """Respond to bytes that could not be parsed as a request."""
-        self._introduce(request)
-        return self._failure(request, Refused(error), self.responses.refusal)
+        self._introductions.make(request)
+        return self._failure(request, Refused(error), self._failures.refusal)
 
     def obey(self, newer: Settings) -> None:
         """Let nobody in, and keep nothing open, that newer settings do not: other processes serve with them.
@@ -262,20 +275,6 @@ class Proxy:
         await self.refresher.close()
         await self.memory.close()
 
-    def _introduce(self, request: Request) -> None:
-        request.fields = self._header_cache.read(request.lines)
-        request.request_id = self._front_id(request) or next(self._request_ids)
-        if self._traces:
-            request.trace_id = correlation.trace_id(request.fields[b"traceparent"]) or ""
-            if not request.trace_id:
-                request.trace_id, request.traceparent = correlation.new_trace()
-        request.chain = self._peers.chain(request.remote, request.fields)
-
-    def _front_id(self, request: Request) -> str | None:
-        """The id that a front proxy whom we trust has given the request."""
-        sent = request.fields[b"x-request-id"]
-        return correlation.request_id(sent) if sent and self._peers.trusts(request.remote) else None
-
     async def _refused(self, request: Request, refused: Refused, respond: Respond) -> Outcome:
         await self._typed.keep(request, refused)
         outcome = self._failure(request, refused, respond)
@@ -284,7 +283,7 @@ class Proxy:
 
     def _tell(self, request: Request, refused: Refused) -> web.StreamResponse:
         """The response to a request for the tool; a front proxy that asks at /oauth2/auth reads the status."""
-        return told(request, refused, self.responses, self._door.site) or self.responses.failure(request, refused)
+        return told(request, refused, self.responses, self._door.site) or self._failures.response(request, refused)
 
     def _failure(self, request: Request, refused: Refused, response: Respond) -> Outcome:
         error = refused.error

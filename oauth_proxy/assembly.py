@@ -51,7 +51,12 @@ def cookies_for(settings: Settings) -> Cookies:
     """The proxy's cookies, with name and attributes from the settings."""
     cookie = settings.session.cookie
     return Cookies(
-        cookie.name, secure=settings.secure, domain=cookie.domain, path=cookie.path, same_site=cookie.same_site
+        cookie.name,
+        secure=settings.secure,
+        domain=cookie.domain,
+        path=cookie.path,
+        same_site=cookie.same_site,
+        partitioned=cookie.partitioned,
     )
 
 
@@ -143,7 +148,9 @@ def pages_for(settings: Settings) -> Pages:
         accent=Accent.of(wanted.accent) if wanted.accent else None,
         footer=wanted.footer,
     )
-    return Pages(name=settings.shown_name, looks=looks, templates=wanted.templates)
+    return Pages(
+        name=settings.shown_name, looks=looks, templates=wanted.templates, frame_ancestors=wanted.frame_ancestors
+    )
 
 
 def logout_for(settings: Settings) -> Callable[[str], str] | None:

@@ -51,7 +51,8 @@ def _weight(line: bytes, received: RequestCookies) -> int:
 class Cookies:
     """Reads and writes our cookies, with their names and attributes.
 
-    `secure` is whether the public URL is https; `domain`, if set, shares the cookies with its subdomains.
+    `secure` is whether the public URL is https; `domain`, if set, shares the cookies with its subdomains. With
+    `partitioned`, the site has cookies of its own in the frames of each other site (CHIPS).
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Cookies:
         domain: str | None = None,
         path: str = "/",
         same_site: Literal["lax", "strict", "none"] = "lax",
+        partitioned: bool = False,
     ) -> None:
         # A browser accepts a __Host- cookie only from this exact host, so a sibling domain cannot set one.
         prefix = ("__Host-" if not domain and path == "/" else "__Secure-") if secure else ""
@@ -74,6 +76,9 @@ class Cookies:
         self._path = path
         self._secure = "; Secure" if secure else ""
         self._same_site = same_site.capitalize()
+        self._partitioned = "; Partitioned" if partitioned else ""
+        # For browsers a partitioned cookie and a plain one of the same name are two, and would both be sent.
+        self._other_kind = ("" if partitioned else "; Partitioned") if same_site == "none" and secure else None
 
     def read(self, sent: Fields) -> RequestCookies:
         """The request's cookies: ours separated from the tool's, whose bytes stay unchanged.
@@ -131,14 +136,21 @@ class Cookies:
 
     def set(self, name: str, value: str, max_age: float) -> str:
         """A Set-Cookie value (RFC 6265bis 4.1) that lasts `max_age` seconds."""
-        return (
-            f"{name}={value}; Max-Age={int(max_age)}; Path={self._path}{self._domain}"
-            f"; HttpOnly{self._secure}; SameSite={self._same_site}"
-        )
+        return self._written(name, value, max_age, self._partitioned)
 
     def clear(self, name: str) -> str:
         """A Set-Cookie value that deletes the cookie `name`."""
         return self.set(name, "", 0)
+
+    def clear_other_kind(self, name: str) -> list[str]:
+        """Set-Cookie values that delete a cookie of this name from before `partitioned` was changed."""
+        return [] if self._other_kind is None else [self._written(name, "", 0, self._other_kind)]
+
+    def _written(self, name: str, value: str, max_age: float, partitioned: str) -> str:
+        return (
+            f"{name}={value}; Max-Age={int(max_age)}; Path={self._path}{self._domain}"
+            f"; HttpOnly{self._secure}; SameSite={self._same_site}{partitioned}"
+        )
 
 
 class SealedCookie:
@@ -194,15 +206,21 @@ class SealedCookie:
         names = [self.name] + [f"{self.name}-{n}" for n in range(1, len(pieces))]
         pieces[0] = f"{len(pieces)}.{pieces[0]}"
         stored = [self._cookies.set(name, piece, max_age) for name, piece in zip(names, pieces, strict=True)]
-        return stored + [self._cookies.clear(name) for name in self._pieces_seen(received) if name not in names]
+        seen = self._pieces_seen(received)
+        stored += [self._cookies.clear(name) for name in seen if name not in names]
+        return stored + self._others_cleared(seen)
 
     def clear(self, received: RequestCookies) -> list[str]:
         """Set-Cookie values that delete every piece the browser sent."""
-        return [self._cookies.clear(name) for name in self._pieces_seen(received)]
+        seen = self._pieces_seen(received)
+        return [self._cookies.clear(name) for name in seen] + self._others_cleared(seen)
 
     def is_due(self, text: str) -> bool:
         """Whether an older key sealed this, so that it should be sealed again."""
         return not self._sealer.is_current(text)
+
+    def _others_cleared(self, seen: Sequence[str]) -> list[str]:
+        return [value for name in seen for value in self._cookies.clear_other_kind(name)]
 
     def _pieces_seen(self, received: RequestCookies) -> list[str]:
         piece = re.compile(re.escape(self.name) + r"(?:-[0-9]{1,2})?")

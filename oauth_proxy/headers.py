@@ -41,6 +41,7 @@ _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})
 _PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
 _OWN_SITES = ([b"same-origin"], [b"none"])
 _ASKING = (b"document", b"empty")
+_FRAMES = (b"iframe", b"frame", b"embed", b"object", b"fencedframe")
 
 # Frame.io's developer tokens are short; Adobe's access tokens have a kilobyte or more.
 _TOKEN = re.compile(rb"bearer +([A-Za-z0-9._~+/-]{1,8192}={0,8})", re.IGNORECASE)
@@ -114,6 +115,11 @@ def is_navigation(method: str, fields: Fields) -> bool:
     if modes := fields[b"sec-fetch-mode"]:
         return modes == [b"navigate"]
     return any(b"text/html" in accepted for accepted in fields[b"accept"]) and b"x-requested-with" not in fields
+
+
+def is_framed(fields: Fields) -> bool:
+    """Return whether a frame of another page shows the response. Browsers say so (Fetch, `Sec-Fetch-Dest`)."""
+    return any(dest in _FRAMES for dest in fields[b"sec-fetch-dest"])
 
 
 def is_prefetch(fields: Fields) -> bool:

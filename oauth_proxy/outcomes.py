@@ -37,6 +37,17 @@ class Outcome(NamedTuple):
     failure: str | None = None
 
 
+class Ends(NamedTuple):
+    """When a session ends `at` the latest, and when it ends if `unused` until then, in seconds since the epoch.
+
+    None for a program's, which ends with its token. `now` is when this was asked, by the same clock.
+    """
+
+    now: float
+    at: float | None = None
+    unused: float | None = None
+
+
 class Refused(Exception):
     """A request that ends with `error`, and what its response needs besides that.
 

@@ -138,6 +138,10 @@ class Site:
         host = host.lower()
         return host in self._names or self._in_domain(host)
 
+    def is_public(self, host: str) -> bool:
+        """Whether a Host header's value names the public address itself."""
+        return host.lower() in self._names
+
     def origin_at(self, host: str) -> str:
         """The origin, as browsers write it (RFC 6454 6.2), of pages at one of our hosts."""
         scheme, default = ("https", ":443") if self.secure else ("http", ":80")

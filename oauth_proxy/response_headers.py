@@ -3,8 +3,7 @@
 from aiohttp import web
 
 from oauth_proxy.errors import FieldsTooLarge, ProxyError
-from oauth_proxy.headers import is_navigation, one_line
-from oauth_proxy.identity import Identity
+from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import Visit
 from oauth_proxy.requests import Request
 
@@ -28,13 +27,3 @@ def forgetting(error: ProxyError, response: web.Response) -> web.Response:
     if error.status == FieldsTooLarge.status:
         response.headers["Clear-Site-Data"] = '"cookies"'
     return response
-
-
-def identity_headers(who: Identity) -> dict[str, str]:
-    """Headers that nginx, Traefik and Caddy copy into the tool's request. The names are oauth2-proxy's."""
-    fields = {
-        "X-Auth-Request-User": who.id,
-        "X-Auth-Request-Email": who.email,
-        "X-Auth-Request-Preferred-Username": who.name,
-    }
-    return {name: one_line(value) for name, value in fields.items() if value}

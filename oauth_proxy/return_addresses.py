@@ -1,21 +1,9 @@
 """Where a login or sign-out leads: what the query, a form or a front proxy names, if it is safe."""
 
-from urllib.parse import parse_qs
-
-from oauth_proxy.errors import BadRequest
+from oauth_proxy.own_routes import Query, read_query
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
 from oauth_proxy.upstream.whole import WholeBodies
-
-Query = dict[str, list[str]]
-
-
-def read_query(text: str) -> Query:
-    """The fields of a query, or of a form. Raises BadRequest for too many."""
-    try:
-        return parse_qs(text, keep_blank_values=True, max_num_fields=50)
-    except ValueError:
-        raise BadRequest("the query, or the form, has too many fields") from None
 
 
 class ReturnAddresses:

@@ -55,6 +55,12 @@ class Visitors:
         except ProxyError as error:
             raise Refused(error, Visit(by_program=True)) from error
 
+    async def look(self, request: Request, received: RequestCookies) -> Visit:
+        """Identify the request as `identify` does, but do not count it as a use: no session lasts longer by it."""
+        if self._bearers.has_token(request, received):
+            return await self.identify(request, received)
+        return Visit(await self._sessions.came_back(received))
+
     def why_stranger(self, request: Request, received: RequestCookies) -> str:
         """What kind of stranger sent these cookies, in words for the log. The request is told whose they are."""
         request.brought = self._sessions.brought(received)

@@ -63,6 +63,7 @@ EXAMPLES = {
     "pages.contact": "help@studio.example.com",
     "pages.logo": "logo.png",
     "pages.accent": '"#0b6e4f"',
+    "pages.frame_ancestors": "[https://portal.example.com]",
     "pages.footer": "Nobody works here at night.",
     "pages.templates": "templates",
     "drain": "10m",

@@ -153,6 +153,11 @@ def test_a_cookie_is_kept_from_scripts_from_http_and_from_other_sites() -> None:
             "__Secure-c",
             {"Domain=example.com", "Path=/", "Secure", "SameSite=None"},
         ),
+        (
+            Cookies("c", secure=True, same_site="none", partitioned=True),
+            "__Host-c",
+            {"Path=/", "Secure", "SameSite=None", "Partitioned"},
+        ),
         (Cookies("c", secure=True, path="/x"), "__Secure-c", {"Path=/x", "Secure", "SameSite=Lax"}),
         (Cookies("c", secure=False), "c", {"Path=/", "SameSite=Lax"}),
     ],
@@ -248,3 +253,18 @@ def test_remembered_lines_weigh_what_they_take_and_are_bounded_by_that() -> None
     for _ in range(2000):
         remember()
     assert 7 * 1024 * 1024 < cookies._known.weight <= 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize("partitioned", [True, False])
+def test_a_cookie_from_before_the_setting_was_changed_is_deleted_as_browsers_would_send_both(
+    partitioned: bool,
+) -> None:
+    cookies = Cookies("c", secure=True, same_site="none", partitioned=partitioned)
+    sealed = SealedCookie(cookies, Sealer([bytes(32)], "session"), cookies.name)
+    received = RequestCookies({}, frozenset({"__Host-c"}), ())
+    kept, other = sealed.set(b"session", 60, received)
+    assert kept.endswith("; Partitioned") == partitioned
+    assert other.startswith("__Host-c=; Max-Age=0;")
+    assert other.endswith("; Partitioned") != partitioned
+    assert len(sealed.clear(received)) == 2, "at sign-out both are deleted"
+    assert len(sealed.set(b"session", 60, NOTHING)) == 1, "for who sent none, there is none to delete"

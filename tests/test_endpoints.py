@@ -95,6 +95,9 @@ async def test_userinfo_says_who_and_never_a_token(stage: Stage, cookie: str) ->
         "name": "Editor",
         "account_id": "5f2b1c7e-8d34-4a6f-9b01-2c3d4e5f6071",
         "expires_at": stage.clock.now + 3600,
+        "session_expires_at": stage.clock.now + 7 * 86_400,
+        "idle_expires_at": stage.clock.now + 86_400,
+        "now": stage.clock.now,
     }
     assert (await stage.ask("/oauth2/userinfo")).status == 401
 

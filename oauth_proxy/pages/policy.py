@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from importlib.resources import files
 from typing import NamedTuple
@@ -43,12 +43,20 @@ NEEDS = {
     "typed.html": Needs(forms="*", script=script_text("typed.js")),
     "leaving.html": Needs(forms="*", script=script_text("leaving.js")),  # the form is redirected to Frame.io
     "error.html": Needs(script=script_text("again.js")),
+    "frame.html": Needs(script=script_text("frame.js")),
+    "frame_end.html": Needs(script=script_text("frame_end.js")),
 }
-"""What pages do beside showing text, by their templates."""
+"""What pages do beside showing text."""
+FRAMED = frozenset(
+    {"frame.html", "error.html", "not_allowed.html", "sign_in.html", "signed_in.html", "signed_out.html"}
+)
+"""Pages that explain, and whose links lead to another page that does: none that acts by a click."""
 
 
-def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING) -> str:
+def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING, ancestors: Sequence[str] = ()) -> str:
     """The policy for a page whose <style> elements hold exactly these texts (CSP Level 3).
+
+    Pages of `ancestors` may show it in a frame, and then pages of this site, too, as they may be between the two.
 
     It blocks frames, scripts and forms beyond what the page needs, and all loading except these styles and data:
     images. Styles and the script are named by hash, so the policy is the same for every visitor and needs no nonce
@@ -64,8 +72,22 @@ def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING) -> st
             "img-src data:",
             "base-uri 'none'",
             f"form-action {needs.forms}",
-            "frame-ancestors 'none'",
+            " ".join(["frame-ancestors", *(["'self'", *ancestors] if ancestors else ["'none'"])]),
         )
+    )
+
+
+def page_headers(
+    policy: str, language: str, referrer: str, *, frames: bool = False
+) -> tuple[tuple[str, str], ...]:
+    """The header fields of a page; `frames` says that its policy lets others show it in a frame."""
+    return (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", policy),
+        ("X-Content-Type-Options", "nosniff"),
+        *([] if frames else [("X-Frame-Options", "DENY")]),  # for browsers without frame-ancestors (RFC 7034)
+        ("Content-Language", language),
+        ("Referrer-Policy", referrer),
     )
 
 

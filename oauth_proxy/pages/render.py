@@ -6,7 +6,6 @@ then, so visitors' input can add none.
 """
 
 import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,20 +17,14 @@ from jinja2.runtime import Context
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.forms import Kept
 from oauth_proxy.pages import both
+from oauth_proxy.pages.addresses import link, parts
 from oauth_proxy.pages.files import TEMPLATE_FAILURES, loader
 from oauth_proxy.pages.given_back import samples, shown
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
-from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, Reader, content_security_policy
+from oauth_proxy.pages.policy import CANARY, FRAMED, NEEDS, NOTHING, Reader, content_security_policy, page_headers
 from oauth_proxy.pages.troubles import problem, unreadable
 from oauth_proxy.pages.words import Action, texts
-
-# Allowed link targets: a path of this site or an absolute web address. Browsers drop tabs and line breaks in a URL
-# and read a backslash as a slash (WHATWG URL 4.4), so these are not allowed.
-_WEB_ADDRESS = re.compile(r"(?:https?://|/(?!/))[^\x00-\x20\x7f\\]*", re.IGNORECASE)
-
-_PARTS = re.compile(r"[^./@?&=]*[./@?&=]|[^./@?&=]+")
-
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
@@ -56,17 +49,25 @@ class Pages:
     Args:
         name: the name of the site, shown on top of every page.
         looks: what else every page shows of the site.
+        frame_ancestors: the sites that may show in a frame those pages that explain something.
         templates: a folder whose files replace ours of the same name (base.html, sign_in.html,
-            signed_in.html, signed_out.html, sign_out.html, leaving.html, not_allowed.html, typed.html,
-            error.html). They may extend or include ours as "ours/…", and use further files of the folder. Further
-            languages are in its folder `locales`. They are read once, now.
+            signed_in.html, signed_out.html, sign_out.html, leaving.html, not_allowed.html, typed.html, error.html,
+            frame.html, frame_end.html). They may extend or include ours as "ours/…", and use further files of the
+            folder. Further languages are in its folder `locales`. They are read once, now.
 
     Raises:
         ConfigurationError: the folder does not exist, or a template in it cannot be compiled, fails with sample
             values, does not escape a value, or contains what the Content-Security-Policy blocks.
     """
 
-    def __init__(self, *, name: str, looks: Looks = _PLAIN, templates: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        looks: Looks = _PLAIN,
+        templates: Path | None = None,
+        frame_ancestors: Sequence[str] = (),
+    ) -> None:
         if templates is not None and (problems := unreadable(templates)):
             raise ConfigurationError(problems)
         self._environment = Environment(
@@ -77,9 +78,10 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,  # a changed template is used after a restart, which tests it
         )
-        self._environment.filters["parts"] = _parts
+        self._environment.filters["parts"] = parts
         self._environment.globals |= {"site": name, "_": _said, **looks._asdict()}
         self._policies: dict[str, str] = {}
+        self.frame_ancestors = frame_ancestors
         self._language = ENGLISH
         self._others: dict[str, Pages] = {}
         self.notes: list[str] = []
@@ -108,7 +110,7 @@ class Pages:
 
     def sign_in(self, *, start_url: str, leads_to: str | None = None) -> Page:
         """The page that offers to sign in, 200; `start_url` starts a login, which `leads_to` a path to show."""
-        return self._page("sign_in.html", 200, start_url=_link(start_url), leads_to=leads_to)
+        return self._page("sign_in.html", 200, start_url=link(start_url), leads_to=leads_to)
 
     def signed_in(self, *, email: str | None, name: str | None) -> Page:
         """The page at the end of a login beside another page, 200; it says who is signed in, as far as known.
@@ -119,18 +121,18 @@ class Pages:
 
     def signed_out(self, *, start_url: str) -> Page:
         """The page after sign-out, 200; `start_url` starts a new login."""
-        return self._page("signed_out.html", 200, start_url=_link(start_url))
+        return self._page("signed_out.html", 200, start_url=link(start_url))
 
     def sign_out(self, *, action: str, stay_url: str) -> Page:
         """The question whether to sign out, 200; its form posts to `action`, and "no" leads to `stay_url`."""
-        return self._page("sign_out.html", 200, action=_link(action), stay_url=_link(stay_url))
+        return self._page("sign_out.html", 200, action=link(action), stay_url=link(stay_url))
 
     def leaving(self, *, start_url: str, whole: str | None) -> Page:
         """The page for a stranger's navigation, 401: its script goes to the login with the whole address.
 
         `start_url` starts a login; `whole` is the address to return to, if that is too long for `start_url`.
         """
-        return self._page("leaving.html", 401, start_url=_link(start_url), whole=whole)
+        return self._page("leaving.html", 401, start_url=link(start_url), whole=whole)
 
     def not_allowed(self, *, email: str | None, name: str | None, switch_url: str, request_id: str) -> Page:
         """The page for somebody who is signed in but has no access, 403.
@@ -142,7 +144,7 @@ class Pages:
             403,
             email=email,
             name=name,
-            switch_url=_link(switch_url),
+            switch_url=link(switch_url),
             request_id=request_id,
         )
 
@@ -167,8 +169,8 @@ class Pages:
             sentence=self._language.say(sentence),
             email=email,
             name=name,
-            login_url=None if login_url is None else _link(login_url),
-            form=kept.form and shown(kept.form, _link(kept.action)),
+            login_url=None if login_url is None else link(login_url),
+            form=kept.form and shown(kept.form, link(kept.action)),
             may_have_it=kept.may_have_it,
             request_id=request_id,
         )
@@ -188,7 +190,7 @@ class Pages:
         The visitor can report `request_id`, which operators find in the log.
         """
         say = self._language.say
-        way_on = action._replace(url=_link(action.url), label=self._label(action)) if action else None
+        way_on = action._replace(url=link(action.url), label=self._label(action)) if action else None
         return self._page(
             "error.html",
             status,
@@ -199,6 +201,17 @@ class Pages:
             action=way_on,
             request_id=request_id,
         )
+
+    def frame(self, *, login_url: str, own_url: str) -> Page:
+        """The page in another site's frame, 200: `login_url` opens in a window, and `own_url` outside, too."""
+        return self._page("frame.html", 200, login_url=link(login_url), own_url=link(own_url))
+
+    def frame_end(self, *, own_url: str) -> Page:
+        """The page in that window in the end, 200: its script gives the login to the frame, and closes it."""
+        return self._page("frame_end.html", 200, own_url=link(own_url))
+
+    def _ancestors(self, template: str) -> Sequence[str]:
+        return self.frame_ancestors if template in FRAMED else ()
 
     def both(
         self,
@@ -212,10 +225,10 @@ class Pages:
     ) -> Page:
         """A response for who may be a window or a script: see `both`. `script` follows the link."""
         say = self._language.say
-        link = (self._label(action), _link(action.url)) if action else ("", "")
+        way_on = (self._label(action), link(action.url)) if action else ("", "")
         tag, direction = self._language.tag, self._language.direction
-        show = both.Show(tag, direction, say(title), say(sentence) if sentence else "", *link, script)
-        return Page(status, both.body(show, content), _headers(both.policy(show), tag, "same-origin"))
+        show = both.Show(tag, direction, say(title), say(sentence) if sentence else "", *way_on, script)
+        return Page(status, both.body(show, content), page_headers(both.policy(show), tag, "same-origin"))
 
     def _label(self, action: Action) -> str:
         label = self._language.say(action.label)
@@ -226,7 +239,12 @@ class Pages:
         text = self._environment.get_template(template).render(values, language=self._language)
         # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
         referrer = "no-referrer" if needs.forms == NOTHING.forms else "same-origin"
-        headers = _headers(self._policies.get(template, ""), self._language.tag, referrer)  # "" in `_rehearse`
+        headers = page_headers(
+            self._policies.get(template, ""),  # "" in `_rehearse`
+            self._language.tag,
+            referrer,
+            frames=bool(self._ancestors(template)),
+        )
         # A profile may contain a lone surrogate (JSON allows it), which UTF-8 cannot encode: it becomes "?".
         return Page(status, text.encode(errors="replace"), headers)
 
@@ -244,7 +262,7 @@ class Pages:
                 reader = Reader(page.body.decode(), needs)
                 styles += reader.styles
                 problems += [f"{template}: the page {refused}" for refused in reader.refused]
-            self._policies[template] = content_security_policy(styles, needs)
+            self._policies[template] = content_security_policy(styles, needs, self._ancestors(template))
         if problems:
             raise ConfigurationError(list(dict.fromkeys(problems)))
 
@@ -264,6 +282,8 @@ class Pages:
             "not_allowed.html": [
                 partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
             ],
+            "frame.html": [partial(self.frame, login_url=url, own_url=url)],
+            "frame_end.html": [partial(self.frame_end, own_url=url)],
             "error.html": [
                 partial(failed, action=action)
                 for action in (Action(text, url), Action(text, url, again=True), None)
@@ -272,29 +292,8 @@ class Pages:
         }
 
 
-def _headers(policy: str, language: str, referrer: str) -> tuple[tuple[str, str], ...]:
-    return (
-        ("Content-Type", "text/html; charset=utf-8"),
-        ("Content-Security-Policy", policy),
-        ("X-Content-Type-Options", "nosniff"),
-        ("X-Frame-Options", "DENY"),  # for browsers without frame-ancestors (RFC 7034)
-        ("Content-Language", language),
-        ("Referrer-Policy", referrer),
-    )
-
-
 @pass_context
 def _said(context: Context, text: str) -> str:
     """A text of a template, in the language of the page."""
     language: Language = context["language"]
     return language.say(text)
-
-
-def _parts(text: str) -> list[str]:
-    """A host, path or email address in parts after which a line may end."""
-    return _PARTS.findall(text)
-
-
-def _link(url: str) -> str:
-    """`url` if it is a web address, else "/", so that a link never runs a script."""
-    return url if _WEB_ADDRESS.fullmatch(url) else "/"

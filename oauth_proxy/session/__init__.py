@@ -2,6 +2,7 @@
 
 from oauth_proxy.session.attempts import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination
 from oauth_proxy.session.handles import Handles
+from oauth_proxy.session.handovers import Handovers
 from oauth_proxy.session.long_addresses import LongAddresses
 from oauth_proxy.session.open_exchanges import OpenExchanges
 from oauth_proxy.session.redemptions import Landing, Redemptions
@@ -17,6 +18,7 @@ __all__ = [
     "CookieStore",
     "Destination",
     "Handles",
+    "Handovers",
     "Landing",
     "LongAddresses",
     "OpenExchanges",

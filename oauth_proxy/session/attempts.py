@@ -16,6 +16,7 @@ from oauth_proxy.cookies import Cookies, RequestCookies
 from oauth_proxy.memory import Memory
 from oauth_proxy.oauth import ATTEMPT_LIFETIME, Attempt, digest
 from oauth_proxy.seal import Sealer, Unsealable
+from oauth_proxy.session.handovers import Handovers
 from oauth_proxy.session.long_addresses import LongAddresses
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ MOST_TRIES = 3
 MOST_SIGNED_IN = 8
 """Logins in a row of a browser that returns its session, but asks for nothing else. It may open tabs at once."""
 _TRIES_LIFETIME = 300
+_FRAMED = "f"
+"""Before what a state holds, if a frame waits for the login."""
 
 
 # The first character of what a state holds, if the login was not restarted, and if it was: before a whole address,
@@ -37,10 +40,14 @@ _WHOLE, _PART, _RESTARTED = "01", "23", "13"
 
 
 class Destination(NamedTuple):
-    """What a state holds: the return address, and whether the login was `restarted` after its cookie was lost."""
+    """What a state holds: the return address, and what kind of login it is.
+
+    `restarted`: its cookie was lost once. `framed`: a frame waits for it, where no other window can set cookies.
+    """
 
     return_to: str
-    restarted: bool
+    restarted: bool = False
+    framed: bool = False
 
 
 class Attempts:
@@ -62,6 +69,7 @@ class Attempts:
         self._clock = clock
         self._long_addresses = LongAddresses(memory)
         self._shortened = shortened
+        self.handovers = Handovers(sealer, clock)
         self.tries = f"{cookies.name}-tries"
         self._prefix = f"{cookies.name}-login-"
         self._named = re.compile(re.escape(self._prefix) + r"[A-Za-z0-9_-]{8}")
@@ -97,10 +105,10 @@ class Attempts:
             content = self._sealer.open(sealed, _destination_of(nonce)).decode()
         except Unsealable:
             return None
-        whole = None
+        framed, content, whole = content.startswith(_FRAMED), content.removeprefix(_FRAMED), None
         if content[0] in _PART and (whole := await self._long_addresses.find(nonce)) is None:
             log.info("the end of a long return address is lost: the memory no longer has it")
-        return Destination(whole or content[1:], restarted=content[0] in _RESTARTED)
+        return Destination(whole or content[1:], restarted=content[0] in _RESTARTED, framed=framed)
 
     def _seal_part(self, to: Destination, nonce: str) -> str:
         """The sealed destination with as much of its address as fits."""
@@ -111,7 +119,8 @@ class Attempts:
         return self._seal(to._replace(return_to=self._shortened(to.return_to, fits)), nonce, _PART)
 
     def _seal(self, to: Destination, nonce: str, marks: str) -> str:
-        return self._sealer.seal((marks[to.restarted] + to.return_to).encode(), _destination_of(nonce))
+        content = _FRAMED * to.framed + marks[to.restarted] + to.return_to
+        return self._sealer.seal(content.encode(), _destination_of(nonce))
 
     def count_try(self, received: RequestCookies) -> tuple[int, str]:
         """The number of successful logins in a row, this one included, and the Set-Cookie value that stores it."""

@@ -13,7 +13,7 @@ from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.errors import GrantEnded, ProviderUnavailable, SessionsUnavailable, SessionTooLarge
 from oauth_proxy.identity import Identity, Session, Tokens
 from oauth_proxy.memory import Memory
-from oauth_proxy.outcomes import Visit
+from oauth_proxy.outcomes import Ends, Visit
 from oauth_proxy.session.needs import Revoking
 from oauth_proxy.session.refresh import Refresher
 from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
@@ -151,9 +151,16 @@ class Sessions:
             self._noted.keep(session.id, now)
             self._in_background(self._hold(session, now))
 
-    async def came_back(self, received: RequestCookies) -> bool:
-        """Whether the request brought a session that has not ended. Its tokens are not checked."""
-        return await self._of(received) is not None
+    async def came_back(self, received: RequestCookies) -> Session | None:
+        """The session that the request brought, if it has not ended. This is no use of it: nothing is renewed."""
+        session = await self._of(received)
+        return session and replace(self._refresher.newest(session), seen=session.seen)
+
+    async def ends(self, session: Session) -> Ends:
+        """When the session ends."""
+        if session.program:
+            return Ends(self._clock())
+        return Ends(self._clock(), self._store.ends_at(session), await self._store.idle_at(session))
 
     def brought(self, received: RequestCookies) -> Session | None:
         """The session whose cookie the request brought, good or not, as far as the cookie tells."""

@@ -99,6 +99,14 @@ class CookieStore:
         """When the session's lifetime ends, used or not, in seconds since the epoch."""
         return session.created + self._lifetime
 
+    async def idle_at(self, session: Session) -> float:
+        """When the session ends unless it is used before, in seconds since the epoch; at most `ends_at`.
+
+        What was used is what counts for `load`: the cookie's own time, and what is or was open.
+        """
+        held = max(self._held(session.id), await self._memory.held(session.id))
+        return min(max(session.seen, held) + self._idle, self.ends_at(session))
+
     def why_absent(self, received: RequestCookies) -> Absence:
         """Why a request that should have brought a session brought none."""
         if self._cookie.name not in received.seen:

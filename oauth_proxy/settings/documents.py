@@ -59,7 +59,7 @@ session:
   # Sign in again after this long at the latest, and after this long without a request.
   #lifetime: 7d
   #idle: 24h
-  #cookie: {name: oauth_proxy, same_site: lax, path: /}
+  #cookie: {name: oauth_proxy, same_site: lax, partitioned: false, path: /}
   # A file also remembers what a restart must not forget (sign-outs, refreshed tokens): sqlite:sessions.db, or
   # sqlite:/var/lib/oauth-proxy/sessions.db.
   # Several proxies for one public_url share a Redis: redis://:${REDIS_PASSWORD}@host:6379/0, or its sentinels or

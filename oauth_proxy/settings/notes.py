@@ -77,6 +77,8 @@ def _visitors(settings: Settings) -> Iterator[str]:
         yield f"Every host in {cookie.domain} is sent the session cookie, and can set one of the same name."
     if cookie.same_site == "none":
         yield "same_site is none: other sites' pages can send signed-in requests, so the tool must withstand CSRF."
+    if cookie.partitioned and not settings.pages.frame_ancestors:
+        yield "Partitioned cookies, and no pages.frame_ancestors: in frames of other sites nobody can sign in."
 
 
 def _rules(settings: Settings) -> Iterator[str]:

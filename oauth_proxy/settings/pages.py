@@ -10,6 +10,7 @@ from oauth_proxy.settings.problems import Refused
 
 _COLOUR = r"^#[0-9A-Fa-f]{6}$"
 _LONGEST_CONTACT = 200
+_ANCESTOR = re.compile(r"https?://(?:\*\.[a-z0-9-]+\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,5})?", re.ASCII)
 
 
 def _parse_line(text: str) -> str:
@@ -34,6 +35,17 @@ def _parse_contact(text: str) -> str:
     return text
 
 
+def _parse_ancestor(text: str) -> str:
+    """An origin, whose host may begin with `*.` (CSP Level 3, host-source): never a scheme alone, and not `*`."""
+    found = _ANCESTOR.fullmatch(text.lower().removesuffix("/"))
+    if found is None:
+        raise Refused(
+            "a site that may show the tool in a frame is written as https://portal.example.com, "
+            "https://*.example.com or with a port"
+        )
+    return found[0]
+
+
 def _parse_colour(text: str) -> str:
     if not re.fullmatch(_COLOUR, text, re.ASCII):
         raise Refused("a colour is written as #rrggbb, such as #0b6e4f, in quotes as # begins a comment")
@@ -54,5 +66,8 @@ class Pages(Section):
     is easier to read."""
     footer: Annotated[str, FromText(_parse_line)] | None = None
     """A line of text below every page."""
+    frame_ancestors: tuple[Annotated[str, FromText(_parse_ancestor)], ...] = ()
+    """Sites that show the tool in a frame, as https://portal.example.com or https://*.example.com. There our pages
+    may be shown too, and the login opens in a window of its own."""
     templates: Folder | None = None
     """A folder with Jinja2 templates that replace ours of the same name, and with further languages."""

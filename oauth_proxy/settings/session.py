@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, Valida
 from oauth_proxy.settings.addresses import is_ip, parse_domain
 from oauth_proxy.settings.fields import FromText, Section, reading, split_entries
 from oauth_proxy.settings.problems import Refused
-from oauth_proxy.settings.scalars import Duration, write_duration
+from oauth_proxy.settings.scalars import Duration, Flag, write_duration
 from oauth_proxy.settings.stores import Store
 
 _DAY = 86_400.0
@@ -123,6 +123,14 @@ def _require_https_for_none(same_site: str, info: ValidationInfo) -> str:
     return same_site
 
 
+def _require_none_for_partitioned(partitioned: bool, info: ValidationInfo) -> bool:
+    if partitioned and info.data.get("same_site") == "lax":
+        raise Refused(
+            "only cookies with same_site: none can be partitioned: no other is sent from frames", "false"
+        )
+    return partitioned
+
+
 @cache
 def _public_suffixes() -> PublicSuffixList:
     """The list of publicsuffix.org, loaded only if a cookie has a domain: that takes 50 ms."""
@@ -141,6 +149,11 @@ class Cookie(Section):
         Literal["lax", "none"], BeforeValidator(_require_not_strict), AfterValidator(_require_https_for_none)
     ] = "lax"
     """lax, or none where another site shows the tool in a frame."""
+    partitioned: Annotated[Flag, AfterValidator(_require_none_for_partitioned)] = Field(
+        default_factory=lambda given: given.get("same_site") == "none", json_schema_extra={"default": False}
+    )
+    """A session of its own in the frames of each other site, which works where browsers block third-party cookies;
+    true where same_site is none."""
     path: Annotated[str, FromText(_parse_cookie_path)] = "/"
     """Always /, because the routes under /oauth2/ need the cookie too."""
 

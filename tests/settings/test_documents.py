@@ -44,7 +44,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
             "secret": ["<hidden, 32 bytes>"],
             "lifetime": "7d",
             "idle": "1d",
-            "cookie": {"name": "oauth_proxy", "same_site": "lax", "path": "/"},
+            "cookie": {"name": "oauth_proxy", "same_site": "lax", "partitioned": False, "path": "/"},
             "store": "cookie",
         },
         "upstreams": {
@@ -79,7 +79,7 @@ def test_what_is_in_effect_shows_every_default() -> None:
         "auth_request_from": [],
         "admin": {"listen": "127.0.0.1:4181"},
         "log": {"format": "text", "access": True, "level": "info", "trace": False},
-        "pages": {"name": "review.example.com"},
+        "pages": {"name": "review.example.com", "frame_ancestors": []},
         "workers": 1,
         "reload": "signal",
         "drain_delay": "0s",

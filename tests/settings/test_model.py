@@ -28,6 +28,11 @@ from oauth_proxy.settings import (
 from tests.support.certificates import Authority
 from tests.support.configuration import KEY, PARTS, TOOL_API, file, problem, problems, read
 
+AN_ANCESTOR = (
+    "a site that may show the tool in a frame is written as https://portal.example.com, "
+    "https://*.example.com or with a port"
+)
+
 
 def test_a_file_with_the_required_keys_gets_the_defaults_of_the_contract() -> None:
     settings = read(file())
@@ -119,6 +124,7 @@ pages:
   contact: help@studio.example.com
   logo: pages/logo.svg
   accent: "#0B6E4F"
+  frame_ancestors: [https://portal.example.com, "HTTPS://*.Example.com:8443/"]
   footer: Only for people of the studio.
 """
 
@@ -438,6 +444,22 @@ def test_same_site_none_needs_https() -> None:
             "a contact is an email address, or a URL such as https://help.example.com/review",
         ),
         ({"extra": "pages: {contact: '*@studio.example.com'}"}, "a contact is one mailbox"),
+        (
+            {"extra": "pages: {frame_ancestors: ['*']}"},
+            AN_ANCESTOR,
+        ),
+        (
+            {"extra": "pages: {frame_ancestors: ['https:']}"},
+            AN_ANCESTOR,
+        ),
+        (
+            {"extra": 'pages: {frame_ancestors: ["https://a.example.com; script-src *"]}'},
+            AN_ANCESTOR,
+        ),
+        (
+            {"extra": "pages: {frame_ancestors: ['https://portal.example.com/page']}"},
+            AN_ANCESTOR,
+        ),
         (
             {"extra": "pages: {accent: green}"},
             "a colour is written as #rrggbb, such as #0b6e4f, in quotes as # begins a comment",

@@ -13,6 +13,8 @@ QUIET = {
     "access": 'access: {allow: [{email: "*@example.com"}]}',
 }
 
+FRAMED = f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}"
+
 
 def said(parts: dict[str, str], today: date = TODAY) -> list[str]:
     """The notes on a file that has none but for these parts."""
@@ -68,7 +70,10 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
         ),
         ({"extra": "headers: {}"}, "No header carries {access_token}"),
         ({"session": f"session: {{secret: {KEY}, cookie: {{domain: example.com}}}}"}, "Every host in example.com"),
-        ({"session": f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}"}, "same_site is none"),
+        (
+            {"session": FRAMED, "extra": "pages: {frame_ancestors: [https://portal.example.com]}"},
+            "same_site is none",
+        ),
         ({"extra": "trusted_proxies: ['::/0']"}, "trusted_proxies has everybody in it"),
         ({"extra": "admin: {listen: 0.0.0.0:4181}"}, "Whoever reaches 0.0.0.0:4181 can read the metrics"),
         ({"upstreams": "upstreams: {/: http://tool:3000}"}, "The upstream of / is http on another machine"),
@@ -99,6 +104,14 @@ def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: s
 def test_what_is_worth_knowing_is_said_once(parts: dict[str, str], beginning: str) -> None:
     [only] = said(parts)
     assert only.startswith(beginning)
+
+
+def test_frames_in_which_nobody_could_sign_in_are_noted() -> None:
+    _, frames = said({"session": FRAMED})
+    assert (
+        frames == "Partitioned cookies, and no pages.frame_ancestors: in frames of other sites nobody can sign in."
+    )
+    [_] = said({"session": FRAMED.replace("none", "none, partitioned: false")})
 
 
 @pytest.mark.parametrize("scopes", ["", ", scopes: [openid]"])

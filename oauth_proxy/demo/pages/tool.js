@@ -3,6 +3,9 @@
 const $ = (id) => document.getElementById(id);
 const EVENTS_SHOWN = 5;
 
+// The proxy's script signs in by a popup where a call meets the end of the session. Without the proxy there is none.
+const call = globalThis.oauthProxy?.fetch ?? fetch;
+
 // An answer of the proxy's own may be a 401 that says where to sign in.
 async function report(response) {
   const text = await response.text();
@@ -40,9 +43,9 @@ feed.onerror = () => {
   $("feed-status").textContent = over ? "The feed has ended. Load the page again to go on." : "Connecting again…";
 };
 
-$("api").onclick = () => show($("api-result"), fetch($("api").dataset.url));
+$("api").onclick = () => show($("api-result"), call($("api").dataset.url));
 
 $("upload").onsubmit = (event) => {
   event.preventDefault();
-  show($("upload-result"), fetch("/upload", { method: "POST", body: $("file").files[0] }));
+  show($("upload-result"), call("/upload", { method: "POST", body: $("file").files[0] }));
 };
