@@ -408,7 +408,7 @@ async def test_a_file_on_a_file_system_of_the_network_is_told(
     [
         (["review.example.com"], 0, 80, "goes with its key, is for review.example.com, and good for 79 days."),
         (["*.example.com"], -80, 2, "ends in 1 days"),
-        (["review.example.com"], -80, -2, "has expired on "),
+        (["review.example.com"], -80, -2, "expired on "),
         (["review.example.com"], 2, 80, "is not valid before "),
         (["other.example.com"], 0, 80, "none is for review.example.com"),
     ],

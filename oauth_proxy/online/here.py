@@ -62,7 +62,7 @@ class LocalChecks:
         if certificate.begins > self._now:
             return wrong(subject, f"is not valid before {certificate.begins:%-d %B %Y}.", "Is the clock right?")
         if days < 0:
-            return wrong(subject, f"has expired on {certificate.ends:%-d %B %Y}.", renew)
+            return wrong(subject, f"expired on {certificate.ends:%-d %B %Y}.", renew)
         left, whole = certificate.ends - self._now, certificate.ends - certificate.begins
         if left < min(_SOON, whole / 10):
             return wrong(subject, f"ends in {days} days, on {certificate.ends:%-d %B %Y}.", renew)
