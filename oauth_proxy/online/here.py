@@ -50,7 +50,7 @@ class LocalChecks:
                 require_key_of(certificate, each.key)
             except Unusable as unusable:
                 findings += wrong(
-                    f"certificate {each.cert}", f"cannot be used: {unusable}.", "Mend the two files."
+                    f"certificate {each.cert}", f"cannot be used: {unusable}.", "Correct the two files."
                 )
                 continue
             covering += [certificate] if certificate.covers(host) else []

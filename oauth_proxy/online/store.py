@@ -43,7 +43,7 @@ async def store_found(settings: Settings) -> Sequence[Finding]:
         survey = await surveyed(*await apart(partial(home_for, settings, Clock())))
     except ConfigurationError as error:
         means = f"cannot be used: {_bare(error.problems[0], store)}."
-        return wrong(subject, means, "Mend it, or name another one.")
+        return wrong(subject, means, "Correct that, or name another one.")
     except NotReached as error:
         return wrong(subject, f"is not reached: {said(error).rstrip('.')}.", _AWAY)
     return _told(subject, survey)
