@@ -423,7 +423,7 @@ async def test_a_disk_that_is_full_or_read_only_under_store_and_audit_is_found(t
                 assert not await here.find()
                 assert [each.split()[0] for each in here.wrong()] == ["store", "audit"]
                 for subject in ("store", "audit"):
-                    assert here.of(subject).means == "lies on a disk that is full: 0 KiB are left."
+                    assert here.of(subject).means == "lies on a disk with hardly any room: 0 KiB are left."
                 (disk / "filling").unlink()
                 await kept(here)
                 (disk / "audit.log").touch()

@@ -71,7 +71,7 @@ def full_disk_hazard(path: Path) -> Hazard | None:
     if left >= _ROOM:
         return None
     return Hazard(
-        f"lies on a disk that is full: {left // 1024} KiB are left.",
+        f"lies on a disk with hardly any room: {left // 1024} KiB are left.",
         f"Make room on the disk of {path.parent} (df {path.parent}); the proxy notices by itself.",
     )
 
