@@ -26,8 +26,8 @@ _ANOTHER_KEY = (
     "sealed with the old one is passed over, and goes by itself as it expires."
 )
 _AWAY = (
-    "Does it run, and are host, port, user and password right? Sessions go on meanwhile, but a sign-out holds only "
-    "at the process where it happened."
+    "Does it run, and are host, port, user and password right? Sessions go on meanwhile, but a sign-out holds "
+    "only at the process where it happened."
 )
 
 
