@@ -84,7 +84,7 @@ def run(file: Path) -> None:
         loaded = load_with_files(file, os.environ)
         if not logging.getLogger().handlers:  # a reload may still fail, and then the log stays as it is
             configure_logging(loaded.settings.log.format, log_to, loaded.settings.log.level)
-        for note in notes(loaded.settings, datetime.now(UTC).date()):
+        for note in notes(loaded.settings, datetime.now(UTC)):
             log.warning("%s", note)
         return loaded
 

@@ -18,6 +18,7 @@ from oauth_proxy.commands import LONGEST_ANSWER, Channel, Command, channels
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
 from oauth_proxy.memory import outside
+from oauth_proxy.quotes import of_system
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.settings import Level, Listen, Settings
 
@@ -140,7 +141,7 @@ async def ailment(listen: Listen) -> str | None:
         async with asyncio.timeout(HEALTH_DEADLINE):
             status, _ = await _exchange(listen, "GET", "/healthz")
     except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-        return f"no answer on {listen}: {str(error) or f'none within {HEALTH_DEADLINE:g} s'}"
+        return f"no answer on {listen}: {of_system(error) or f'none within {HEALTH_DEADLINE:g} s'}"
     return None if status == 200 else f"{listen} answered {status}"
 
 
@@ -242,7 +243,7 @@ def rows(roll: Roll) -> list[dict[str, str | int | None]]:
 def table(roll: Roll) -> str:
     """The list as text for people, with its source."""
     if not roll.people:
-        return f"Nobody has signed in. {roll.source}"
+        return f"Nobody is known to be signed in. {roll.source}"
     cells = [[shown("-" if cell is None else str(cell)) for cell in row.values()] for row in rows(roll)]
     lines = [["ID", "EMAIL", "SINCE", "LAST SEEN", "CONNECTIONS"], *cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -5,6 +5,7 @@ The law: of the secrets that a call carries none is in a quote of its answer, in
 
 import html
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
@@ -20,6 +21,13 @@ def quoted(text: object, secrets: Iterable[str] = (), *, longest: int = LONGEST)
         for written in _writings(secret):
             shown = shown.replace(written, "…")
     return repr(shown[:longest])
+
+
+def of_system(error: BaseException) -> str:
+    """What an error says; of a connection that failed, the system's words, which asyncio replaces by its own."""
+    if isinstance(error, OSError) and error.errno and str(error.strerror).startswith("Connect call failed"):
+        return os.strerror(error.errno)
+    return str(error)
 
 
 def _writings(secret: str) -> Iterator[str]:

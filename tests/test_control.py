@@ -175,7 +175,7 @@ async def test_who_is_signed_in_is_a_table_for_people_and_json_for_machines(
     async with commanded() as stage, Visitor() as other:
         file = file_of(stage, tmp_path)
         source = f"This is what the proxy at {stage.settings.admin.listen} knows.\n"
-        assert await command("sessions", file) == (0, f"Nobody has signed in. {source}", "")
+        assert await command("sessions", file) == (0, f"Nobody is known to be signed in. {source}", "")
         assert await command("sessions", file, "--json") == (0, "[]\n", "")
         stamp = control._stamp(stage.clock.now)
         await signed_in(stage, visitor)

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,7 @@ def test_a_client_certificate_that_has_expired_is_noted(tmp_path: Path, authorit
     authority.write(tmp_path / "old", "proxy", ends=datetime(2026, 11, 1, tzinfo=UTC))
     tls = "client_cert: {cert: old.crt, key: old.key}"
     settings = read(file(upstreams=f"upstreams: {{/: {{url: https://tool, {tls}}}}}"), folder=tmp_path)
-    found = [note for note in notes(settings, date(2026, 11, 29)) if "expired" in note]
+    found = [note for note in notes(settings, datetime(2026, 11, 29, tzinfo=UTC)) if "expired" in note]
     assert found == [
-        f"The certificate in {tmp_path}/old.crt has expired on 1 November 2026: the tool of / refuses it."
+        f"The certificate in {tmp_path}/old.crt expired on 1 November 2026: the tool of / refuses it."
     ]

@@ -30,7 +30,7 @@ from oauth_proxy.memory import memory_for
 from oauth_proxy.online import Finding, checked, findings
 from oauth_proxy.settings import Settings, parse
 from tests.support.certificates import Authority
-from tests.support.command import COMMAND, said
+from tests.support.command import COMMAND, needs_root, said
 from tests.support.processes import MachineClock
 from tests.support.proxy import SECRET, Clock, a_secret, free_port, on_stage, serving, settings_tree
 from tests.support.redis import needs_redis, redis_server
@@ -328,6 +328,10 @@ async def test_a_store_is_tried_and_one_that_is_not_there_yet_is_not_made(tmp_pa
         assert "the-password" not in repr(here.told)
 
 
+def shell(command: str) -> None:
+    subprocess.run(command, shell=True, check=True, stderr=subprocess.DEVNULL)  # noqa: S602 a test's own words
+
+
 async def kept(here: Scene, *, ends: bool = True) -> None:
     """A proxy of this configuration has seen somebody, and has signed somebody else out."""
     memory = memory_for(here.settings(), Ours())
@@ -403,12 +407,57 @@ async def test_a_file_on_a_file_system_of_the_network_is_told(
         (tmp_path / "sessions.db").unlink()
 
 
+@needs_root
+async def test_a_disk_that_is_full_or_read_only_under_store_and_audit_is_found(tmp_path: Path) -> None:
+    (disk := tmp_path / "disk").mkdir()
+    shell(f"mount -t tmpfs -o size=4m,mode=700 tmpfs {disk}")
+    try:
+        async with scene() as here:
+            here.tree |= {"log": {"audit": f"{disk}/audit.log"}}
+            here.tree["session"]["store"] = f"sqlite:{disk}/sessions.db"
+            assert await here.find(), here.told
+            assert here.of("audit").means == "is not there yet, and can be made."
+            assert not list(disk.iterdir())
+            for _ in ("not there yet", "there"):
+                shell(f"! head -c 8M /dev/zero > {disk}/filling")
+                assert not await here.find()
+                assert [each.split()[0] for each in here.wrong()] == ["store", "audit"]
+                for subject in ("store", "audit"):
+                    assert here.of(subject).means == "lies on a disk with hardly any room: 0 KiB are left."
+                (disk / "filling").unlink()
+                await kept(here)
+                (disk / "audit.log").touch()
+            assert await here.find(), here.told
+            assert here.of("audit").means == "can be written."
+            shell(f"mount -o remount,ro {disk}")
+            assert not await here.find()
+            assert here.of("audit").means == "cannot be written."
+    finally:
+        shell(f"umount -l {disk}")
+
+
+async def test_an_audit_stream_to_a_syslog_that_is_not_there_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oauth_proxy.online.audit.SYSLOG", f"{tmp_path}/log")
+    async with scene() as here:
+        here.tree["log"] = {"audit": "syslog"}
+        assert not await here.find()
+        assert here.of("audit syslog").means == "cannot be written: No such file or directory."
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+            syslog.bind(f"{tmp_path}/log")
+            assert await here.find(), here.told
+        here.tree["log"] = {"audit": "stderr"}
+        assert await here.find(), here.told
+        assert not [each for each in here.told if each.subject.startswith("audit")]
+
+
 @pytest.mark.parametrize(
     ("names", "begins", "days", "means"),
     [
         (["review.example.com"], 0, 80, "goes with its key, is for review.example.com, and good for 79 days."),
         (["*.example.com"], -80, 2, "ends in 1 days"),
-        (["review.example.com"], -80, -2, "has expired on "),
+        (["review.example.com"], -80, -2, "expired on "),
         (["review.example.com"], 2, 80, "is not valid before "),
         (["other.example.com"], 0, 80, "none is for review.example.com"),
     ],

@@ -1,7 +1,9 @@
 """What somebody else wrote, in our log: short, printable, and without our secrets however they come back."""
 
+import errno
 import html
 import json
+import os
 import re
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, urlencode
@@ -10,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_proxy.quotes import LONGEST, quoted
+from oauth_proxy.quotes import LONGEST, of_system, quoted
+
+
+def test_a_connection_that_failed_is_told_in_the_systems_words() -> None:
+    asyncios = OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 24199)")
+    assert of_system(asyncios) == os.strerror(errno.ECONNREFUSED)
+    assert of_system(TimeoutError("no answer")) == "no answer"
+
 
 SECRETS = [
     "a-plain-secret_0123456789.~",

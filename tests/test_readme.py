@@ -31,6 +31,7 @@ from oauth_proxy import (
     turns,
     typed,
 )
+from oauth_proxy.demo.dialects import V4
 from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
@@ -71,6 +72,7 @@ NOT_RUN = {
     "useradd --system --shell /usr/sbin/nologin oauth-proxy": "the machine's",
     "install -d -m 0750 -g oauth-proxy /etc/oauth-proxy": "the machine's",
     "install -m 0640 -g oauth-proxy config.yaml /etc/oauth-proxy/config.yaml": "the machine's",
+    "install -m 0600 secrets.env /etc/oauth-proxy/environment": "the machine's",
     "install -m 0644 config/oauth-proxy.service /etc/systemd/system/": "the machine's",
     "install -m 0644 config/oauth-proxy.socket /etc/systemd/system/": "the machine's",
     "systemctl daemon-reload": "the machine's",
@@ -161,6 +163,13 @@ def runs(document: Path, folder: Path) -> None:
 def test_what_is_not_run_is_shown_all_the_same() -> None:
     shown = {line for document in DOCUMENTS for line in commands(document)}
     assert NOT_RUN.keys() <= shown
+
+
+def test_the_emulated_frame_io_is_where_operating_says_it_is() -> None:
+    shown = OPERATING.read_text("utf-8").partition("# Before the app is registered\n")[2].partition("\n#")[0]
+    paths = re.findall(r"_url: http://127\.0\.0\.1:4190(\S+)", shown)
+    assert paths == [V4.authorize, V4.token, V4.revoke]
+    assert "-m oauth_proxy.demo --api v4" in shown
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -9,6 +9,7 @@ from oauth_proxy.errors import ProxyError
 from oauth_proxy.telemetry.metrics import REFRESHES
 from oauth_proxy.telemetry.traffic import ABANDONED, ERRORS
 from tests.support.causes import causes
+from tests.support.lines import lines
 from tests.support.places import ROOT
 from tests.test_readme import named, table
 
@@ -26,6 +27,7 @@ HEADINGS = (
     "The tool",
     "The request itself",
 )
+NOT_OURS = {"Address already in use", "permission denied", "Path '", "' is not readable."}
 
 
 def test_every_failure_has_a_row_with_its_status_and_the_title_of_its_page() -> None:
@@ -48,6 +50,28 @@ def test_every_cause_that_the_code_can_log_is_explained_and_no_other() -> None:
 def test_the_codes_with_which_websockets_are_closed() -> None:
     rows = [(row[0], *named(row[1])) for row in table(SYMPTOMS, "WebSockets")[:2]]
     assert rows == [(str(each.code), each.reason) for each in (endings.STOPPING, endings.SESSION_OVER)]
+
+
+def test_every_warning_that_is_about_no_request_is_explained_and_none_that_is_not_there() -> None:
+    rows = table(SYMPTOMS, "Lines of the log that are about no request")
+    shown = [line for row in rows for line in named(row[0])]
+    assert lines() <= set(shown)
+    assert len(shown) == len(set(shown))
+    for line in set(shown) - lines():
+        assert in_the_code(line), line
+
+
+def test_what_a_start_fails_with_is_said_as_the_code_says_it() -> None:
+    for row in table(SYMPTOMS, "It does not start"):
+        for line in named(row[0]):
+            assert in_the_code(line), line
+
+
+def in_the_code(line: str) -> bool:
+    """Whether all its words are there, whatever stands for each `…`; some are the system's or click's."""
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "oauth_proxy").rglob("*.py"))
+    words = [part.strip() for part in re.split("…|: ", line)]
+    return all(part in code for part in words if len(part) > 1 and part not in NOT_OURS)
 
 
 @pytest.mark.parametrize("template", ["sign_in", "sign_out", "signed_in", "signed_out"])

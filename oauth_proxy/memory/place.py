@@ -1,4 +1,4 @@
-"""On which kind of file system a path lies, as far as the system tells (Linux)."""
+"""On which kind of file system a path lies, as far as the system tells (Linux), and whether there is room."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 from oauth_proxy.memory.home import Hazard
 
 _MOUNTS = Path("/proc/self/mountinfo")
+_ROOM = 1024 * 1024
+"""A disk with fewer bytes left counts as full."""
 _REMOTE = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "ncpfs", "lustre", "beegfs"),
@@ -53,6 +55,24 @@ def remote_filesystem_hazard(path: Path) -> Hazard | None:
     return Hazard(
         f"lies on a network's file system ({kind}), where SQLite's locks do not hold.",
         "Name a file on a disk of this machine; for several machines, a Redis.",
+    )
+
+
+def full_disk_hazard(path: Path) -> Hazard | None:
+    """What it means for a file at this path that its disk is full; None if there is room, or nobody tells.
+
+    The path need not be there, but its folder. What is kept for root does not count.
+    """
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return None
+    left = disk.f_bavail * disk.f_frsize
+    if left >= _ROOM:
+        return None
+    return Hazard(
+        f"lies on a disk with hardly any room: {left // 1024} KiB are left.",
+        f"Make room on the disk of {path.parent} (df {path.parent}); the proxy notices by itself.",
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from oauth_proxy.quotes import quoted
+from oauth_proxy.quotes import of_system, quoted
 
 DEADLINE = 20.0
 """Seconds for one check, after which it counts as failed; all of them run at the same time."""
@@ -42,4 +42,6 @@ def said(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     text = str(getattr(error, "strerror", None) or error)
+    if text.startswith("Connect call failed"):
+        text = of_system(error)
     return quoted(text)[1:-1] if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""Checks of this machine: the certificates, the addresses to listen on, and the store."""
+"""Checks of this machine: the certificates, the addresses to listen on, the store and the audit stream."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from oauth_proxy import control
 from oauth_proxy.certificates import Certificate, Unusable, read_certificate, require_key_of
 from oauth_proxy.errors import AddressUnavailable, ConfigurationError
+from oauth_proxy.online.audit import audit_found
 from oauth_proxy.online.findings import Check, Finding, well, wrong
 from oauth_proxy.online.lookups import apart
 from oauth_proxy.online.store import store_found
@@ -30,12 +31,14 @@ class LocalChecks:
         self._now = now
 
     def all(self) -> Iterator[Check]:
-        """The certificates if there are any, every listener, and the store if there is one."""
+        """The certificates if there are any, every listener, and store and audit stream if there are any."""
         if self._settings.tls:
             yield Check("certificates", self._certificates)
         yield Check("listeners", self._ports)
         if self._settings.session.store != "cookie":
             yield Check("store", partial(store_found, self._settings))
+        if self._settings.log.audit is not None:
+            yield Check("audit", partial(audit_found, self._settings.log.audit))
 
     async def _certificates(self) -> Sequence[Finding]:
         findings: list[Finding] = []
@@ -47,7 +50,7 @@ class LocalChecks:
                 require_key_of(certificate, each.key)
             except Unusable as unusable:
                 findings += wrong(
-                    f"certificate {each.cert}", f"cannot be used: {unusable}.", "Mend the two files."
+                    f"certificate {each.cert}", f"cannot be used: {unusable}.", "Correct the two files."
                 )
                 continue
             covering += [certificate] if certificate.covers(host) else []
@@ -62,7 +65,7 @@ class LocalChecks:
         if certificate.begins > self._now:
             return wrong(subject, f"is not valid before {certificate.begins:%-d %B %Y}.", "Is the clock right?")
         if days < 0:
-            return wrong(subject, f"has expired on {certificate.ends:%-d %B %Y}.", renew)
+            return wrong(subject, f"expired on {certificate.ends:%-d %B %Y}.", renew)
         left, whole = certificate.ends - self._now, certificate.ends - certificate.begins
         if left < min(_SOON, whole / 10):
             return wrong(subject, f"ends in {days} days, on {certificate.ends:%-d %B %Y}.", renew)

@@ -6,10 +6,17 @@ from functools import partial
 
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.memory import NotReached, Survey, home_for, remote_filesystem_hazard, surveyed
+from oauth_proxy.memory import (
+    NotReached,
+    Survey,
+    full_disk_hazard,
+    home_for,
+    remote_filesystem_hazard,
+    surveyed,
+)
 from oauth_proxy.online.findings import Finding, said, well, wrong
 from oauth_proxy.online.lookups import apart
-from oauth_proxy.settings import Settings, Sqlite
+from oauth_proxy.settings import Settings, Sqlite, Store
 
 _ANOTHER_VERSION = (
     "Run one version everywhere. What another one has written is passed over, and goes by itself as it expires."
@@ -18,22 +25,36 @@ _ANOTHER_KEY = (
     "Do all proxies that use it have the same session.secret and public_url? If the secret was replaced, what was "
     "sealed with the old one is passed over, and goes by itself as it expires."
 )
+_AWAY = (
+    "Does it run, and are host, port, user and password right? Sessions go on meanwhile, but a sign-out holds "
+    "only at the process where it happened."
+)
 
 
 async def store_found(settings: Settings) -> Sequence[Finding]:
     """Whether the store can be used, and is used by nobody with another version or secret."""
     store = settings.session.store
     subject = f"store {store}"
+    if isinstance(store, Sqlite) and (full := await apart(partial(full_disk_hazard, store.path))):
+        return wrong(subject, *full)
     if isinstance(store, Sqlite) and not store.path.exists():
         return await apart(partial(_to_be_made, subject, store))
     try:
         survey = await surveyed(*await apart(partial(home_for, settings, Clock())))
     except ConfigurationError as error:
-        return wrong(subject, f"cannot be used: {error.problems[0]}.", "Mend it, or name another one.")
+        means = f"cannot be used: {_bare(error.problems[0], store)}."
+        return wrong(subject, means, "Correct that, or name another one.")
     except NotReached as error:
-        advice = "Is it running, and are host, port and password right? Sessions go on without it, but see less."
-        return wrong(subject, f"is not reached: {said(error)}.", advice)
+        return wrong(subject, f"is not reached: {said(error).rstrip('.')}.", _AWAY)
     return _told(subject, survey)
+
+
+def _bare(problem: str, store: Store) -> str:
+    """The problem without the names that the line begins with."""
+    problem = problem.removeprefix("session.store: ")
+    if isinstance(store, Sqlite):
+        problem = problem.removeprefix(str(store.path)).removeprefix(" cannot be used").removeprefix(": ")
+    return problem
 
 
 def _to_be_made(subject: str, store: Sqlite) -> Sequence[Finding]:

@@ -34,7 +34,7 @@ class ToolChecks:
         itself = await self._ourselves(url)
         if itself is not None:
             return wrong(subject, f"is the proxy itself: {url} is {itself}.", "Write where the tool listens.")
-        start = f"Start the tool, or mend upstreams.{route.prefix} ({url})."
+        start = f"Start the tool, or correct upstreams.{route.prefix} ({url})."
         try:
             head = await route.upstream.probe(
                 f"{route.begins}/".encode("ascii"), route.host or self._settings.host.encode("ascii")

@@ -113,7 +113,7 @@ access:
 # Front proxies that ask /oauth2/auth before they forward; they are told the visitor's token there.
 #auth_request_from: []
 
-# /metrics, /healthz and /readyz, for machines only.
+# /metrics, /healthz, /readyz, and for operators a status page at /; never on the public listener.
 #admin: {listen: 127.0.0.1:4181}
 
 # Where a tool asks for a fresh token of a visitor, by the handle that X-OAuth-Proxy-Handle then carries

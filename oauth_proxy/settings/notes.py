@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,17 +20,17 @@ _V2_ENDS = date(2026, 12, 1)
 _SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run")  # noqa: S108 - nothing is written there
 
 
-def notes(settings: Settings, today: date) -> list[str]:
+def notes(settings: Settings, now: datetime) -> list[str]:
     """The notes on these settings, one sentence each; none of them is an error."""
     return [
-        *_login(settings, today),
+        *_login(settings, now.date()),
         *_visitors(settings),
         *_rules(settings),
         *_ways_round(settings.upstreams),
         *_store(settings.session.store),
         *_addresses(settings),
-        *_ways_out(settings, today),
-        *_certificates(settings, today),
+        *_ways_out(settings, now),
+        *_certificates(settings, now),
     ]
 
 
@@ -152,20 +152,20 @@ def _addresses(settings: Settings) -> Iterator[str]:
             yield f"The upstream of {prefix} is http on another machine: visitors' tokens can be read on the way."
 
 
-def _client_certificate(prefix: str, path: Path, today: date) -> Iterator[str]:
+def _client_certificate(prefix: str, path: Path, now: datetime) -> Iterator[str]:
     with suppress(Unusable):  # it was usable when the settings were read: the file has just changed
         ends = read_certificate(path).ends
-        if ends.date() < today:
-            yield f"The certificate in {path} has expired on {ends:%-d %B %Y}: the tool of {prefix} refuses it."
+        if ends < now:
+            yield f"The certificate in {path} expired on {ends:%-d %B %Y}: the tool of {prefix} refuses it."
 
 
-def _ways_out(settings: Settings, today: date) -> Iterator[str]:
+def _ways_out(settings: Settings, now: datetime) -> Iterator[str]:
     proxy = settings.frameio.proxies.https
     if proxy:
         yield f"Frame.io is asked through the proxy {proxy.url}, as HTTPS_PROXY says (but for hosts in NO_PROXY)."
     for prefix, upstream in settings.upstreams.items():
         if upstream.client_cert is not None:
-            yield from _client_certificate(prefix, upstream.client_cert.cert, today)
+            yield from _client_certificate(prefix, upstream.client_cert.cert, now)
         if not upstream.verify:
             yield (
                 f"DANGER: verify is false, so NOBODY KNOWS WHO ANSWERS as the tool of {prefix}. Whoever is on the "
@@ -174,16 +174,16 @@ def _ways_out(settings: Settings, today: date) -> Iterator[str]:
             )
 
 
-def _certificates(settings: Settings, today: date) -> Iterator[str]:
+def _certificates(settings: Settings, now: datetime) -> Iterator[str]:
     certificates: dict[Path, Certificate] = {}
     for each in settings.tls or ():
         with suppress(Unusable):  # it was usable when the settings were read: the file has just changed
             certificates[each.cert] = read_certificate(each.cert)
     first_with: dict[str, Path] = {}
     for path, certificate in certificates.items():
-        if certificate.ends.date() < today:
-            yield f"The certificate in {path} has expired on {certificate.ends:%-d %B %Y}: browsers refuse it."
-        elif certificate.begins.date() > today:
+        if certificate.ends < now:
+            yield f"The certificate in {path} expired on {certificate.ends:%-d %B %Y}: browsers refuse it."
+        elif certificate.begins > now:
             begins = f"{certificate.begins:%-d %B %Y}"
             yield f"The certificate in {path} is not valid before {begins}: browsers refuse it."
         for name in certificate.names:

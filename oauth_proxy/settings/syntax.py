@@ -8,7 +8,7 @@ from oauth_proxy.settings.problems import Position
 
 _NO_COLON = "a ':' and a space are missing after the key of this line"
 _MESSAGES = {
-    "mapping values are not allowed": "a ':' cannot stand here; mend the line's indentation, or quote the text",
+    "mapping values are not allowed": "a ':' cannot stand here; correct the line's indentation, or quote the text",
     "character '\\t' that cannot": "a tab cannot stand here; YAML is indented with spaces",
     "cannot start any token": "text that begins with this character stands in quotes",
     "expected alphabetic or numeric": "text that begins with '*' or '&' stands in quotes",

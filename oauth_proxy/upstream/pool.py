@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from oauth_proxy.errors import UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.quotes import of_system
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.outbox import Outbox
 
@@ -147,7 +148,7 @@ class Pool:
         except TimeoutError as error:
             raise UpstreamTimeout(f"{address}: no connection in {self._connect_timeout:g} s") from error
         except OSError as error:
-            raise UpstreamUnreachable(f"{address}: {error}") from error
+            raise UpstreamUnreachable(f"{address}: {of_system(error)}") from error
         if connection.usable:  # otherwise the loop has already reported it lost
             kind.add(connection)
         if self._watch is None:

@@ -1,13 +1,13 @@
 """The notes that `check` prints: there are none on settings without a risk."""
 
-from datetime import date
+from datetime import UTC, datetime
 
 import pytest
 
 from oauth_proxy.settings import notes
 from tests.support.configuration import KEY, TOOL_API, file, read
 
-TODAY = date(2026, 11, 23)
+TODAY = datetime(2026, 11, 23, tzinfo=UTC)
 QUIET = {
     "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
     "access": 'access: {allow: [{email: "*@example.com"}]}',
@@ -16,7 +16,7 @@ QUIET = {
 FRAMED = f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}"
 
 
-def said(parts: dict[str, str], today: date = TODAY) -> list[str]:
+def said(parts: dict[str, str], today: datetime = TODAY) -> list[str]:
     """The notes on a file that has none but for these parts."""
     return notes(read(file(**{**QUIET, **parts})), today)
 
@@ -34,9 +34,13 @@ def test_settings_without_a_catch_are_not_commented_on() -> None:
 
 @pytest.mark.parametrize(
     ("today", "when"),
-    [(TODAY, "8 days from today"), (date(2026, 12, 1), "0 days from today"), (date(2026, 12, 2), "which is past")],
+    [
+        (TODAY, "8 days from today"),
+        (TODAY.replace(month=12, day=1), "0 days from today"),
+        (TODAY.replace(month=12, day=2), "which is past"),
+    ],
 )
-def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: date, when: str) -> None:
+def test_the_end_of_v2_is_told_with_what_is_not_known_of_it(today: datetime, when: str) -> None:
     assert said({"frameio": "frameio: {api: v2, client_id: a, client_secret: b}"}, today) == [
         f"Frame.io has announced that v2 API endpoints are removed after 1 December 2026 ({when}), Camera to "
         "Cloud exempt. Whether the v2 login goes with them is not known. Plan to move to api: v4."

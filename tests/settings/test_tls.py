@@ -1,6 +1,6 @@
 """The setting `tls`: one certificate or a list, what is refused, and what is worth a note."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,7 +108,7 @@ def test_a_file_that_may_not_be_read_is_told_at_its_place(folder: Path) -> None:
 def said(folder: Path, setting: str, public_url: str = "https://review.example.com") -> list[str]:
     """The notes on this setting of tls, in a file that has no other."""
     text = file(**QUIET, public_url=f"public_url: {public_url}", extra=f"tls: {setting}")
-    return notes(read(text, folder=folder), NOW.date())
+    return notes(read(text, folder=folder), NOW)
 
 
 ONE = "{cert: a.crt, key: a.key}"
@@ -165,15 +165,16 @@ def test_a_name_in_two_certificates_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("begins", "ends", "note"),
     [
-        (-90, -1, "has expired on 22 November 2026"),
+        (-90, -0.01, "expired on 23 November 2026"),
+        (-90, -1, "expired on 22 November 2026"),
         (2, 90, "is not valid before 25 November 2026"),
     ],
 )
-def test_a_certificate_out_of_its_time_is_noted(tmp_path: Path, begins: int, ends: int, note: str) -> None:
+def test_a_certificate_out_of_its_time_is_noted(tmp_path: Path, begins: float, ends: float, note: str) -> None:
     times = {"begins": NOW + timedelta(days=begins), "ends": NOW + timedelta(days=ends)}
     Authority().write(tmp_path / "a", "review.example.com", **times)
     assert said(tmp_path, ONE) == [f"The certificate in {tmp_path / 'a.crt'} {note}: browsers refuse it."]
-    assert notes(read(file(**QUIET, extra=f"tls: {ONE}"), folder=tmp_path), date(2026, 11, 21)) == (
+    assert notes(read(file(**QUIET, extra=f"tls: {ONE}"), folder=tmp_path), NOW - timedelta(days=2)) == (
         [] if ends < 0 else [f"The certificate in {tmp_path / 'a.crt'} {note}: browsers refuse it."]
     )
 
@@ -183,7 +184,7 @@ def test_a_certificate_that_went_after_the_settings_were_read_is_no_fault(folder
         file(**QUIET, public_url="public_url: https://b.example.com", extra=f"tls: {TWO}"), folder=folder
     )
     (folder / "a.crt").unlink()
-    assert notes(settings, NOW.date()) == []
+    assert notes(settings, NOW) == []
 
 
 def test_the_key_of_another_kind_is_not_that_of_the_certificate(folder: Path) -> None:
