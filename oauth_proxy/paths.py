@@ -27,6 +27,7 @@ _DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 # What some servers drop, take for an end, or decode in another way than UTF-8.
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ufffd\udc80-\udcff]|%u", re.IGNORECASE)
+_PARAMETER = re.compile(r";[^/\\]*")
 _MOST_DECODINGS = 5
 _OFF_SITE = re.compile(r"/\s*/")
 _INVISIBLE = re.compile(r"[^!-~]")
@@ -95,26 +96,36 @@ def _resolve(decoded: str) -> str:
     return path + "/" if ends_in_folder and path != "/" else path
 
 
-def folded(raw: str) -> str | None:
-    """The path as a server reads it that forgives everything, with '/' at its end; None if it may lead anywhere.
+def folded(raw: str) -> frozenset[str]:
+    """The path as servers read it that forgive everything, with '/' at its end; empty if it may lead anywhere.
 
-    For rules that nobody may get round by another spelling: it is decoded to the end, without parameters, case,
-    and dots or spaces at the end of a segment.
+    For rules that nobody may get round by another spelling: it is decoded to the end, without case, parameters,
+    and dots or spaces at the end of a segment. Servers do not agree on when a parameter ends, nor on whether what
+    stands behind an escaped '?' belongs to the path, so there may be several readings.
     """
+    forms = _decoded(raw)
+    if not forms or _UNREADABLE.search(forms[-1]):
+        return frozenset()
+    readings = set()
+    for form in {_decoded(_PARAMETER.sub("", form))[-1] for form in forms}:
+        for path in (form, re.split("[?#]", form, maxsplit=1)[0]):
+            segments = [segment.strip(" ") for segment in re.split(r"[/\\]", path)]
+            if any(segment and not segment.strip(".") for segment in segments):
+                return frozenset()
+            found = "/".join(segment.rstrip(". ") for segment in segments if segment)
+            readings.add(f"/{found}/".casefold() if found else "/")
+    return frozenset(readings)
+
+
+def _decoded(path: str) -> list[str]:
+    """The path as it is, decoded once, and so on to the end; empty if there is no end in sight."""
+    forms = [path]
     for _ in range(_MOST_DECODINGS):
-        before, raw = raw, unicodedata.normalize("NFKC", unquote(raw, errors="replace"))
-        if raw == before:
-            break
-    else:
-        return None
-    if _UNREADABLE.search(raw):
-        return None
-    path = re.split("[?#]", raw, maxsplit=1)[0].replace("\\", "/")
-    segments = [segment.partition(";")[0].strip(" ") for segment in path.split("/")]
-    if any(segment and not segment.strip(".") for segment in segments):
-        return None
-    found = "/".join(segment.rstrip(". ") for segment in segments if segment)
-    return f"/{found}/".casefold() if found else "/"
+        decoded = unicodedata.normalize("NFKC", unquote(forms[-1], errors="replace"))
+        if decoded == forms[-1]:
+            return forms
+        forms.append(decoded)
+    return []
 
 
 class Site:
