@@ -20,10 +20,13 @@ LONGEST_RETURN = 8192
 # RFC 3986 pchar without percent-encoding, and without ";", at which some servers cut the path.
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
 # Decoded characters that only some servers take for a separator, an end or an escape.
-_AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/\.\.?(?:/|\Z)")
+_AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/ *\. *(?:\. *)?(?:/|\Z)")
 _AUTHORITY = re.compile(r"[^/?#]+")
 _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
-_DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
+# Some servers end a path at NUL, or pass over controls and spaces around a segment.
+_DOT_SEGMENT = re.compile(r"[/\\][\x00-\x20]*\.[\x00-\x20]*(?:\.[\x00-\x20]*)?(?:[/\\;?#\x00]|\Z)")
+# Two or three bytes for an ASCII character, which RFC 3629 3 forbids and old decoders take.
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 # What some servers drop, take for an end, or decode in another way than UTF-8.
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ufffd\udc80-\udcff]|%u", re.IGNORECASE)
@@ -59,8 +62,11 @@ class Target(NamedTuple):
         return self.raw + self.query
 
     def climbs(self) -> bool:
-        """Whether a server that decodes the path up to twice finds a dot segment in it."""
-        return not self.plain and any(_DOT_SEGMENT.search(form) for form in _forms(self.raw))
+        """Whether a server that decodes the path up to twice finds a dot segment in it, or may do so."""
+        if self.plain:
+            return False
+        forms = (unicodedata.normalize("NFKC", form) for form in _forms(self.raw))
+        return any(map(_DOT_SEGMENT.search, forms)) or _OVERLONG.search(unquote_to_bytes(self.raw)) is not None
 
 
 @lru_cache(maxsize=512)
