@@ -41,5 +41,5 @@ def said(error: BaseException) -> str:
     """What an error of the system or of a library says, in one printable line."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    text = str(getattr(error, "strerror", None) or error)
+    text = str(getattr(error, "strerror", None) or error).rstrip(".")  # a full stop follows
     return quoted(text)[1:-1] if text else type(error).__name__
