@@ -102,6 +102,7 @@ def _resolve(decoded: str) -> str:
     return path + "/" if ends_in_folder and path != "/" else path
 
 
+@lru_cache(maxsize=512)
 def folded(raw: str) -> frozenset[str]:
     """The path as servers read it that forgive everything, with '/' at its end; empty if it may lead anywhere.
 
