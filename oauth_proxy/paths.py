@@ -19,6 +19,8 @@ LONGEST_RETURN = 8192
 
 # RFC 3986 pchar without percent-encoding, and without ";", at which some servers cut the path.
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
+# Such a path without an empty segment or a dot beside a slash, so that there is nothing to forgive but its case.
+_NEAT = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,:@=-]+(?:\.+[A-Za-z0-9_~!$&'()*+,:@=-]+)*)+/?|/")
 # Decoded characters that only some servers take for a separator, an end or an escape.
 _AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/ *\. *(?:\. *)?(?:/|\Z)")
 _AUTHORITY = re.compile(r"[^/?#]+")
@@ -102,7 +104,6 @@ def _resolve(decoded: str) -> str:
     return path + "/" if ends_in_folder and path != "/" else path
 
 
-@lru_cache(maxsize=512)
 def folded(raw: str) -> frozenset[str]:
     """The path as servers read it that forgive everything, with '/' at its end; empty if it may lead anywhere.
 
@@ -110,17 +111,19 @@ def folded(raw: str) -> frozenset[str]:
     and dots or spaces at the end of a segment. Servers do not agree on when a parameter ends, nor on whether what
     stands behind an escaped '?' belongs to the path, so there may be several readings.
     """
+    if _NEAT.fullmatch(raw):
+        return frozenset({f"{raw.rstrip('/')}/".casefold()})
     forms = _decoded(raw)
     if not forms or _UNREADABLE.search(forms[-1]):
         return frozenset()
     readings = set()
-    for form in {_decoded(_PARAMETER.sub("", form))[-1] for form in forms}:
-        for path in (form, re.split("[?#]", form, maxsplit=1)[0]):
-            segments = [segment.strip(" ") for segment in re.split(r"[/\\]", path)]
-            if any(segment and not segment.strip(".") for segment in segments):
-                return frozenset()
-            found = "/".join(segment.rstrip(". ") for segment in segments if segment)
-            readings.add(f"/{found}/".casefold() if found else "/")
+    bare = {forms[-1]} if ";" not in forms[-1] else {_decoded(_PARAMETER.sub("", form))[-1] for form in forms}
+    for path in bare | {re.split("[?#]", form, maxsplit=1)[0] for form in bare}:
+        segments = [segment.strip(" ") for segment in re.split(r"[/\\]", path)]
+        if any(segment and not segment.strip(".") for segment in segments):
+            return frozenset()
+        found = "/".join(segment.rstrip(". ") for segment in segments if segment)
+        readings.add(f"/{found}/".casefold() if found else "/")
     return frozenset(readings)
 
 
