@@ -76,7 +76,7 @@ class Access:
             for prefix, rules in upstreams.items()
             if rules.allow is not None or rules.deny
         }
-        self._prefixes = {prefix: folded(prefix) or prefix for prefix in upstreams}
+        self._prefixes = {prefix: min(folded(prefix), default=prefix) for prefix in upstreams}
         self._find_places = lru_cache(_PATHS)(self._places_of)
         self._public_paths = {
             (method, rule.path): rule for rule in reversed(public) if not rule.below for method in rule.methods
@@ -122,17 +122,18 @@ class Access:
         )
 
     def _places_of(self, raw: str, path: str) -> Places:
-        forgiving = folded(raw)
-        if forgiving is None:
+        readings = folded(raw)
+        if not readings:
             return tuple(self._upstreams)
-        ours = max((len(prefix) for prefix in self._prefixes if path.startswith(prefix)), default=0)
-        theirs = max((len(each) for each in self._prefixes.values() if forgiving.startswith(each)), default=0)
-        return tuple(
-            prefix
-            for prefix in self._upstreams
-            if (len(prefix) == ours and path.startswith(prefix))
-            or (len(self._prefixes[prefix]) == theirs and forgiving.startswith(self._prefixes[prefix]))
-        )
+        ours = max((prefix for prefix in self._prefixes if path.startswith(prefix)), key=len, default="")
+        found = {ours}.union(*(self._read_as(reading, ours) for reading in readings))
+        return tuple(prefix for prefix in self._upstreams if prefix in found)
+
+    def _read_as(self, reading: str, ours: str) -> set[str]:
+        """The prefixes by which the tool may choose if it reads this: if not as we do, also those around it."""
+        read = {prefix: len(each) for prefix, each in self._prefixes.items() if reading.startswith(each)}
+        innermost = {prefix for prefix, length in read.items() if length == max(read.values())}
+        return innermost if ours in innermost else {prefix for prefix in read if len(prefix) >= len(ours)}
 
     def _checks(self, rules: Rules, key: str, *, everywhere: bool) -> Callable[[Identity], Refusal | None]:
         """The check of these rules, which stand in the file under this key."""

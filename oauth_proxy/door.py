@@ -9,7 +9,7 @@ from typing import Literal
 from oauth_proxy import reading
 from oauth_proxy.access import Access
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, MethodNotAllowed, Misdirected
-from oauth_proxy.headers import Fields
+from oauth_proxy.headers import Fields, asks_for_websocket
 from oauth_proxy.paths import Site, Target, named, read_target
 from oauth_proxy.webhooks import SignedCall, Webhooks
 
@@ -51,7 +51,8 @@ class Door:
         call = self._webhooks.expect(method, target, fields)
         if call is not None:
             return call
-        return "nothing" if self.access.is_public(method, target) else "session"
+        rule = self.access.public_rule(method, target)
+        return "session" if rule is None or (asks_for_websocket(fields) and not rule.sockets) else "nothing"
 
     def is_open(self, path: str) -> bool:
         """Whether anybody may open this path of our own as a page."""

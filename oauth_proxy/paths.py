@@ -19,14 +19,20 @@ LONGEST_RETURN = 8192
 
 # RFC 3986 pchar without percent-encoding, and without ";", at which some servers cut the path.
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~!$&'()*+,:@=-]*")
+# Such a path without an empty segment or a dot beside a slash, so that there is nothing to forgive but its case.
+_NEAT = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,:@=-]+(?:\.+[A-Za-z0-9_~!$&'()*+,:@=-]+)*)+/?|/")
 # Decoded characters that only some servers take for a separator, an end or an escape.
-_AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/\.\.?(?:/|\Z)")
+_AMBIGUOUS = re.compile(r"[%\\;?#\x00-\x1f\x7f\ufffd\udc80-\udcff]|//|/ *\. *(?:\. *)?(?:/|\Z)")
 _AUTHORITY = re.compile(r"[^/?#]+")
 _ENCODED_SEPARATOR = re.compile(r"%(?:2[ef]|5c)", re.IGNORECASE)
-_DOT_SEGMENT = re.compile(r"[/\\]\.\.?(?:[/\\;?#]|\Z)")
+# Some servers end a path at NUL, or pass over controls and spaces around a segment.
+_DOT_SEGMENT = re.compile(r"[/\\][\x00-\x20]*\.[\x00-\x20]*(?:\.[\x00-\x20]*)?(?:[/\\;?#\x00]|\Z)")
+# Two or three bytes for an ASCII character, which RFC 3629 3 forbids and old decoders take.
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
 _HIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
 # What some servers drop, take for an end, or decode in another way than UTF-8.
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ufffd\udc80-\udcff]|%u", re.IGNORECASE)
+_PARAMETER = re.compile(r";[^/\\]*")
 _MOST_DECODINGS = 5
 _OFF_SITE = re.compile(r"/\s*/")
 _INVISIBLE = re.compile(r"[^!-~]")
@@ -58,8 +64,11 @@ class Target(NamedTuple):
         return self.raw + self.query
 
     def climbs(self) -> bool:
-        """Whether a server that decodes the path up to twice finds a dot segment in it."""
-        return not self.plain and any(_DOT_SEGMENT.search(form) for form in _forms(self.raw))
+        """Whether a server that decodes the path up to twice finds a dot segment in it, or may do so."""
+        if self.plain:
+            return False
+        forms = (unicodedata.normalize("NFKC", form) for form in _forms(self.raw))
+        return any(map(_DOT_SEGMENT.search, forms)) or _OVERLONG.search(unquote_to_bytes(self.raw)) is not None
 
 
 @lru_cache(maxsize=512)
@@ -95,26 +104,38 @@ def _resolve(decoded: str) -> str:
     return path + "/" if ends_in_folder and path != "/" else path
 
 
-def folded(raw: str) -> str | None:
-    """The path as a server reads it that forgives everything, with '/' at its end; None if it may lead anywhere.
+def folded(raw: str) -> frozenset[str]:
+    """The path as servers read it that forgive everything, with '/' at its end; empty if it may lead anywhere.
 
-    For rules that nobody may get round by another spelling: it is decoded to the end, without parameters, case,
-    and dots or spaces at the end of a segment.
+    For rules that nobody may get round by another spelling: it is decoded to the end, without case, parameters,
+    and dots or spaces at the end of a segment. Servers do not agree on when a parameter ends, nor on whether what
+    stands behind an escaped '?' belongs to the path, so there may be several readings.
     """
+    if _NEAT.fullmatch(raw):
+        return frozenset({f"{raw.rstrip('/')}/".casefold()})
+    forms = _decoded(raw)
+    if not forms or _UNREADABLE.search(forms[-1]):
+        return frozenset()
+    readings = set()
+    bare = {forms[-1]} if ";" not in forms[-1] else {_decoded(_PARAMETER.sub("", form))[-1] for form in forms}
+    for path in bare | {re.split("[?#]", form, maxsplit=1)[0] for form in bare}:
+        segments = [segment.strip(" ") for segment in re.split(r"[/\\]", path)]
+        if any(segment and not segment.strip(".") for segment in segments):
+            return frozenset()
+        found = "/".join(segment.rstrip(". ") for segment in segments if segment)
+        readings.add(f"/{found}/".casefold() if found else "/")
+    return frozenset(readings)
+
+
+def _decoded(path: str) -> list[str]:
+    """The path as it is, decoded once, and so on to the end; empty if there is no end in sight."""
+    forms = [path]
     for _ in range(_MOST_DECODINGS):
-        before, raw = raw, unicodedata.normalize("NFKC", unquote(raw, errors="replace"))
-        if raw == before:
-            break
-    else:
-        return None
-    if _UNREADABLE.search(raw):
-        return None
-    path = re.split("[?#]", raw, maxsplit=1)[0].replace("\\", "/")
-    segments = [segment.partition(";")[0].strip(" ") for segment in path.split("/")]
-    if any(segment and not segment.strip(".") for segment in segments):
-        return None
-    found = "/".join(segment.rstrip(". ") for segment in segments if segment)
-    return f"/{found}/".casefold() if found else "/"
+        decoded = unicodedata.normalize("NFKC", unquote(forms[-1], errors="replace"))
+        if decoded == forms[-1]:
+            return forms
+        forms.append(decoded)
+    return []
 
 
 class Site:

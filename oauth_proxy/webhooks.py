@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from oauth_proxy.errors import BadRequest, MethodNotAllowed, SignatureRefused
 from oauth_proxy.headers import Fields
-from oauth_proxy.paths import Target
+from oauth_proxy.paths import Target, folded
 
 WINDOW = 300
 """Seconds by which a request's time may differ from ours."""
@@ -46,6 +46,7 @@ class Webhooks:
     def __init__(self, secrets: Mapping[str, Sequence[bytes]], clock: Callable[[], float]) -> None:
         self._secrets = secrets
         self._spellings = {_folded(path) for path in secrets}
+        self._readings = frozenset[str]().union(*map(folded, secrets))
         self._clock = clock
 
     def expect(self, method: str, target: Target, fields: Fields) -> SignedCall | None:
@@ -54,7 +55,7 @@ class Webhooks:
         Raises SignatureRefused, MethodNotAllowed, and BadRequest for another spelling of a webhook's path: the
         tool may treat it as the same path, so any signed-in visitor could pose as Frame.io.
         """
-        if not self._spellings or _folded(target.path) not in self._spellings:
+        if not self._spellings or not self._may_mean_one(method, target):
             return None
         secrets = self._secrets.get(target.path)
         if secrets is None or not target.plain:
@@ -66,6 +67,12 @@ class Webhooks:
         if abs(self._clock() - int(timestamp[0])) > WINDOW:
             raise SignatureRefused("a webhook's call was signed too long ago, or is ahead of our clock")
         return SignedCall(timestamp[0], bytes.fromhex(signature[1].decode("ascii")), secrets)
+
+    def _may_mean_one(self, method: str, target: Target) -> bool:
+        """Whether the tool may take this for a webhook's path; a POST also where that may be any path."""
+        readings = folded(target.raw)
+        is_read = not readings.isdisjoint(self._readings) if readings else method == "POST"
+        return is_read or _folded(target.path) in self._spellings
 
 
 def _only(fields: Fields, name: bytes, form: re.Pattern[bytes]) -> re.Match[bytes]:

@@ -317,6 +317,10 @@ async def test_a_store_is_tried_and_one_that_is_not_there_yet_is_not_made(tmp_pa
         assert await here.find(), here.told
         assert here.of("store").means == "is not there yet, and can be made."
         assert not file.exists()
+        file.symlink_to(tmp_path / "nowhere" / "sessions.db")
+        assert not await here.find()
+        assert here.of("store").means == f"cannot be made: {tmp_path}/nowhere cannot be written to."
+        file.unlink()
         with sqlite3.connect(file) as database:
             database.execute("PRAGMA application_id = 1330660952")
             database.execute("PRAGMA user_version = 99")
@@ -324,7 +328,7 @@ async def test_a_store_is_tried_and_one_that_is_not_there_yet_is_not_made(tmp_pa
         assert "a newer version of the proxy wrote it" in here.of("store").means
         here.tree["session"]["store"] = f"redis://:the-password@127.0.0.1:{free_port()}/0"
         assert not await here.find()
-        assert here.of("store").means.startswith("is not reached: ")
+        assert re.fullmatch(r"is not reached: .*[^.]\.", here.of("store").means)
         assert "the-password" not in repr(here.told)
 
 

@@ -32,7 +32,7 @@ async def test_who_may_not_have_one_tool_keeps_the_session_and_the_others(rules:
         asked = stage.tool_requests.total()
         page = await stage.ask("/render/echo", *NAVIGATING, theirs)
         assert (page.status, page.all("Set-Cookie")) == (403, [])
-        assert b"editor@studio.example.com" in page.body
+        assert b"editor@studio.example.com" in page.body.replace(b"<wbr>", b"")
         assert (await stage.ask("/render/echo", theirs)).status == 403
         assert stage.tool_requests.total() == asked
         assert (await stage.ask("/echo", theirs)).status == 200

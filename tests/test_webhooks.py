@@ -246,6 +246,17 @@ async def test_a_webhook_s_path_takes_nothing_but_post_signed_in_or_not(
         "/hooks/frameio%3fx",
         "/hooks%5cframeio",
         "//hooks/frameio",
+        "/hooks;x/frameio",
+        "/;x/hooks/frameio",
+        "/;%23/hooks/frameio",
+        "/;%2fb/hooks/frameio",
+        "/hooks/frameio.",
+        "/hooks/frameio%20",
+        "/hooks/frameio%2500",
+        "/%252568ooks/frameio",
+        "/x/..;/hooks/frameio",
+        "/hooks/%c0%a6rameio",
+        "/hooks/%u0066rameio",
     ],
 )
 async def test_another_spelling_of_a_webhook_s_path_is_refused_to_those_who_are_signed_in_too(

@@ -44,4 +44,5 @@ def said(error: BaseException) -> str:
     text = str(getattr(error, "strerror", None) or error)
     if text.startswith("Connect call failed"):
         text = of_system(error)
+    text = text.rstrip(".")  # a full stop follows
     return quoted(text)[1:-1] if text else type(error).__name__

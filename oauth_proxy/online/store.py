@@ -58,9 +58,10 @@ def _bare(problem: str, store: Store) -> str:
 
 
 def _to_be_made(subject: str, store: Sqlite) -> Sequence[Finding]:
-    if not os.access(store.path.parent, os.W_OK | os.X_OK):
+    folder = store.path.resolve().parent  # where a symbolic link leads is where SQLite makes the file
+    if not os.access(folder, os.W_OK | os.X_OK):
         advice = "Make the folder, for the user the proxy runs as."
-        return wrong(subject, f"cannot be made: {store.path.parent} cannot be written to.", advice)
+        return wrong(subject, f"cannot be made: {folder} cannot be written to.", advice)
     hazard = remote_filesystem_hazard(store.path)
     return wrong(subject, *hazard) if hazard else well(subject, "is not there yet, and can be made.")
 

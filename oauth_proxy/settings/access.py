@@ -106,12 +106,13 @@ class Group:
 class PublicRule:
     """Requests that need no session: for one path, or with `below` for every path that begins with it.
 
-    With `below` the path ends in '/'.
+    With `below` the path ends in '/'. Unless it has `sockets`, it is for no WebSocket, which is a GET too.
     """
 
     methods: frozenset[str]
     path: str
     below: bool = False
+    sockets: bool = True
 
     def write(self) -> str:
         """The rule as the file has it: without a method it means GET and HEAD."""

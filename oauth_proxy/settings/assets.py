@@ -22,10 +22,13 @@ _OF_SITES = (
 
 
 def asset_rules(prefixes: Iterable[str]) -> Iterator[PublicRule]:
-    """A rule for each of these files: at the root of the site, and manifests at the root of each tool too."""
+    """A rule for each of these files: at the root of the site, and manifests at the root of each tool too.
+
+    No WebSocket is meant: many tools accept one at any path.
+    """
     reading = frozenset({"GET", "HEAD"})
     for name in (*_OF_SITES, *_MANIFESTS):
-        yield PublicRule(reading, f"/{name}")
+        yield PublicRule(reading, f"/{name}", sockets=False)
     for prefix in prefixes:
         if prefix != "/":
-            yield from (PublicRule(reading, f"{prefix}{name}") for name in _MANIFESTS)
+            yield from (PublicRule(reading, f"{prefix}{name}", sockets=False) for name in _MANIFESTS)

@@ -191,6 +191,9 @@ REFUSED = [
     "/%73t/%2e%2e",
     "/st/%252e%252e/x", "/%73t/..;/x", "/st\\x", "/st%5cx", "/b%40r%2fx", "/b%40r/..%2fx", "/st/deep%2fx",
     "/%73t%2fdeep/x", "/st%2fdeep/x",
+    "/st/..%00", "/st/..%00/x", "/st/%00../x", "/st/%09%2e%2e/x", "/st/.%0a./x", "/st/..%20/x", "/st/%20../x",
+    "/st/..%2500/x", "/st/\uff0e\uff0e/x", "/st/%ef%bc%8e%ef%bc%8e/x", "/st/%c0%ae%c0%ae/x", "/st/..%c0%afx",
+    "/st/%e0%80%ae%e0%80%ae/x", "/st/..%c1%9cx",
 ]  # fmt: skip
 """What some server takes for something else than we do."""
 

@@ -48,7 +48,18 @@ async def test_anybody_has_exactly_these_files_and_the_tool_learns_of_nobody(
         assert not [
             name for name, _ in tool.heard[-1].lines if "Email" in name or name in ("Authorization", "Cookie")
         ]
-        assert (await wire.handshake("/favicon.ico")).status in (101, 401)
+
+
+async def test_a_tool_that_accepts_a_websocket_at_any_path_gets_none_of_a_strangers(visitor: Visitor) -> None:
+    tool = Tool()
+    access = {"public": [], "public_assets": "true"}
+    async with tool.listening() as url, wired(upstreams=two_tools(url), access=access) as wire:
+        for target in tried(ASSETS):
+            assert (await wire.handshake(target)).status == 401, target
+        assert not tool.heard
+        cookie = (await wire.login(visitor)).cookie
+        assert (await wire.handshake("/favicon.ico", cookie)).status == 101
+        assert tool.heard[-1].all("X-Forwarded-Email") == ["editor@studio.example.com"]
 
 
 async def test_they_are_not_public_by_default(wire: Wire) -> None:

@@ -22,20 +22,24 @@ ADMIN = [
     "/admin%ff/x",
     "/%ef%bd%81dmin/x", "/\uff41dmin/x", "/admin%ef%bc%8fx", "/x/%ef%bc%8e%ef%bc%8e/admin/x", "/x/\u2025/admin/x",
     "/%e2%84%b5/../admin/x", "/x/...;/admin/x", "/x/%2e%2e;a=b/admin/x", "/adm%C4%B1n/../admin/x",
+    "/;%23/admin/x", "/;%3f/admin/x", "/;a%2523/admin/x", "/;/x%3f@/../admin/x", "/x%23/../admin/x",
+    "/;%2fb/admin/x", "/;a%2fb%2fc/admin/x", "/;%5cb/admin/x", "/%3b%252fb/admin/x", "/;%252fb/admin/x",
+    "/ADMIN/open;a/x", "/%2561dmin/open%3bx/y", "/admin;/open./x", "/;/admin/open%3f/x",
 ]  # fmt: skip
 """What some server takes for something below /admin/."""
 OTHERS = [
     "/", "/x", "/administrator", "/x/admin/y", "/x?/admin/", "/x%2Fy", "/x;y/z", "/x%20y", "/caf%C3%A9", "/100%25",
-    "/x//y", "/.well-known/x", "/x/..y/z", "/%61", "/admi", "/adminx/",
+    "/x//y", "/.well-known/x", "/x/..y/z", "/%61", "/admi", "/adminx/", "/C%23/x", "/what%3f", "/x;a%2fb/y",
+    "/admin/open/x", "/admin/open/Y;z", "/admin/open/C%23",
 ]  # fmt: skip
 
 
 @asynccontextmanager
 async def narrowed() -> AsyncIterator[Wire]:
-    """One tool, of which /admin/ is for the Reviewer alone."""
+    """One tool, of which /admin/ is for the Reviewer alone, and /admin/open/ for everybody."""
     tool = Tool()
     async with tool.listening() as url:
-        upstreams = {"/": url, "/admin/": {"url": f"{url}/admin", **ADMINS}}
+        upstreams = {"/": url, "/admin/": {"url": f"{url}/admin", **ADMINS}, "/admin/open/": f"{url}/admin/open"}
         async with wired(upstreams=upstreams) as wire:
             yield Wire(wire.stage, tool, wire.origin)
 
