@@ -51,9 +51,7 @@ async def over_tls(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in list(tool._tasks):
-            task.cancel()
-        await asyncio.gather(*tool._tasks, return_exceptions=True)
+        await tool.stop()
 
 
 @dataclass
