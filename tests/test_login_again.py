@@ -55,10 +55,9 @@ async def test_signing_in_again_does_not_depend_on_the_session_that_is_being_rep
 
 
 async def test_a_session_that_comes_back_without_its_first_piece_is_called_incomplete(
-    visitor: Visitor, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """aiohttp's cookie jar, like some proxies, drops a cookie where all together have more than 8 KiB."""
-    async with on_stage(api="v4") as stage:
+    async with on_stage(api="v4") as stage, Visitor(forgetful=True) as visitor:
         stage.frameio.set_token_size(4096)
         page = await visitor.login(f"{stage.url}/echo")
         assert page.status == 403

@@ -63,7 +63,7 @@ async def test_a_request_on_its_way_when_the_stop_comes_is_answered(tmp_path: Pa
 
 
 async def test_an_idle_connection_does_not_hold_a_stop_up(tmp_path: Path) -> None:
-    async with processes(tmp_path, command=told(parent___OVERTIME=600.0)) as proxies:
+    async with processes(tmp_path, command=told(parent__OVERTIME=600.0)) as proxies:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxies.stage.listens_on)
         await proxies.metrics()
         proxies.process.terminate()

@@ -37,9 +37,8 @@ class ResetAtOnce(asyncio.SelectorEventLoop):
     def _make_socket_transport(self, *args: Any, **named: Any) -> Any:
         make: Callable[..., Any] = super()._make_socket_transport  # type: ignore[misc]
         transport = make(*args, **named)
-        transport._extra["socket"] = NoOptions(
-            transport._extra["socket"], accepted=named.get("server") is not None
-        )
+        sockets = transport._extra  # noqa: SLF001 - asyncio has no public way to put another socket there
+        sockets["socket"] = NoOptions(sockets["socket"], accepted=named.get("server") is not None)
         return transport
 
 

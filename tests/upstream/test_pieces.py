@@ -29,11 +29,11 @@ class NeverFull(asyncio.SelectorEventLoop):
 
 
 def _without_a_word(transport: Any, pieces: Sequence[bytes]) -> None:
-    transport._maybe_pause_protocol = lambda: None
+    transport._maybe_pause_protocol = lambda: None  # noqa: SLF001 - asyncio's own, which those versions do not call
     try:
         transport.write(b"".join(pieces))
     finally:
-        del transport._maybe_pause_protocol
+        del transport._maybe_pause_protocol  # noqa: SLF001 - the same
 
 
 class Sender:
