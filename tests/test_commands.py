@@ -12,9 +12,10 @@ from oauth_proxy import commands
 from oauth_proxy.commands import FORM, WINDOW, Channel, Command, Inbox, census
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Sealer, Unsealable
+from tests.support.configuration import SITE
 from tests.support.proxy import Clock
+from tests.support.units import DAY, HOUR
 
-SITE = "https://review.example.com"
 OLD, NEW = os.urandom(32), os.urandom(32)
 
 
@@ -25,7 +26,7 @@ class Process:
         self.clock, self.monotonic = Clock(), Clock(0.0)
         self.keys = keys or (NEW,)
         self.inbox = Inbox(self.keys, SITE, self.clock, self.monotonic)
-        self.pass_time(86_400)
+        self.pass_time(DAY)
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -79,9 +80,9 @@ def test_a_clock_that_is_set_back_makes_nothing_heard_again_and_keeps_nobody_fro
     proxy = Process()
     text = proxy.command()
     assert proxy.hears(text)
-    proxy.pass_time(3600)
+    proxy.pass_time(HOUR)
     assert proxy.hears(proxy.command())
-    proxy.clock.advance(-3600)
+    proxy.clock.advance(-HOUR)
     assert not proxy.hears(text)
     assert proxy.hears(proxy.command())
 

@@ -30,11 +30,6 @@ API = "api.frameio.example"
 """A name that nobody here resolves but the proxy."""
 
 
-@pytest.fixture
-def authority() -> Authority:
-    return Authority()
-
-
 @asynccontextmanager
 async def over_tls(
     tool: Tool, stem: Path, *names: str, authority: Authority, asks_for: Authority | None = None

@@ -8,7 +8,7 @@ import pytest
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import NAVIGATING
 from tests.support.form_tool import FormTool, a_form
-from tests.support.proxy import RawAnswer, Stage
+from tests.support.proxy import STUDIO, RawAnswer, Stage
 from tests.support.sessions import cookie_of
 from tests.support.webhooks import HOOKS
 
@@ -42,12 +42,10 @@ NAVIGATIONS = {
 }
 each_navigation = pytest.mark.parametrize("how", NAVIGATIONS.values(), ids=NAVIGATIONS)
 
-ALLOWED = {"allow": [{"email": "*@studio.example.com"}]}
-
 
 @pytest.fixture
 async def staged() -> AsyncIterator[tuple[Stage, FormTool]]:
-    async with a_form(access=ALLOWED, webhooks=HOOKS) as made:
+    async with a_form(access=STUDIO, webhooks=HOOKS) as made:
         yield made
 
 

@@ -11,12 +11,11 @@ import pytest
 
 from tests.support.browser import Visitor
 from tests.support.form_tool import FormTool, a_form
-from tests.support.proxy import RawAnswer, Stage
+from tests.support.proxy import FORM, RawAnswer, Stage
 from tests.support.sessions import cookie_of
 from tests.support.units import PATIENCE
 
 WEEK_AND_A_DAY = 8 * 86_400.0
-FORM = "Content-Type: application/x-www-form-urlencoded"
 TYPED = b"text=ein+langer+Text%0D%0Azwei&tag=1&tag=2&secret=s3cret"
 
 

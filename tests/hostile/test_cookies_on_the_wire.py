@@ -14,7 +14,7 @@ from oauth_proxy.seal import Sealer
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import a_secret
 from tests.support.raw_http import TOOL_BYTES, Login, Wire, location, saying
-from tests.support.units import DAY
+from tests.support.units import DAY, HOUR
 from tests.tally import tried
 
 NAME = "oauth_proxy"
@@ -337,7 +337,7 @@ async def test_the_tools_set_cookie_lines_are_the_visitors_own_and_ours_come_bes
     wire: Wire, editor: Login
 ) -> None:
     wire.tool.says = saying("Set-Cookie: a=1; Path=/", "Set-Cookie: b=2", "set-cookie: a=3")
-    wire.stage.clock.advance(3600)
+    wire.stage.clock.advance(HOUR)
     answer = await wire.ask("/page", editor.cookie)
     theirs = [value for value in answer.all("Set-Cookie") if not value.startswith(NAME)]
     assert theirs == ["a=1; Path=/", "b=2", "a=3"]

@@ -20,6 +20,7 @@ from oauth_proxy.outcomes import Outcome
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from tests.hostile.test_smuggling import PYTHON_PARSER
+from tests.support.messages import LONG_LINE
 from tests.support.places import ROOT
 from tests.support.proxy import RawAnswer
 from tests.support.raw_http import TOOL_BYTES, Login, Wire, answers
@@ -27,7 +28,6 @@ from tests.support.tool import until
 from tests.support.units import KIB, MIB, PATIENCE
 
 STRANGERS = 20
-LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
 GARBAGE = b"\x00nonsense\r\n\r\n" * 20_000
 
 

@@ -13,14 +13,10 @@ from oauth_proxy.seal import Sealer
 from tests.support.login import complaints
 from tests.support.memories import KEY, a_clock, a_memory, a_session, following, processes, refreshed
 from tests.support.redis import needs_redis
-from tests.support.stores import SHARED, SITE, WEEK, Place
+from tests.support.stores import SITE, WEEK, Place, everywhere, in_a_file, shared
 from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis
-
-everywhere = pytest.mark.parametrize("place", ["process", *SHARED], indirect=True)
-shared = pytest.mark.parametrize("place", SHARED, indirect=True)
-in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
 @everywhere

@@ -15,6 +15,7 @@ import yaml
 from oauth_proxy.process.parent import OVERTIME
 from oauth_proxy.settings import Settings, parse
 from tests.support.command import COMMAND, said_here, started
+from tests.support.image import CONFIGURATION
 from tests.support.places import CONFIG, ROOT
 from tests.support.proxy import RawAnswer, a_secret, free_port
 from tests.support.units import PATIENCE
@@ -22,7 +23,6 @@ from tests.support.units import PATIENCE
 COMPOSE: dict[str, Any] = yaml.safe_load((CONFIG / "compose.yaml").read_text("utf-8"))
 CLUSTER: list[dict[str, Any]] = list(yaml.safe_load_all((CONFIG / "kubernetes.yaml").read_text("utf-8")))
 ENVIRON = {"REDIS_PASSWORD": "a-password"}
-CONFIGURATION = "/etc/oauth-proxy/config.yaml"
 
 
 def of(kind: str, name: str) -> Any:

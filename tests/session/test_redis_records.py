@@ -14,6 +14,7 @@ from tests.support.proxy import WANTED, Stage, on_stage, replica
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import Pair, is_complained, pair_on
 from tests.support.sessions import bearer, new_cookie_line, signed_in
+from tests.support.stores import WEEK
 from tests.support.units import HOUR
 
 pytestmark = needs_redis
@@ -39,9 +40,8 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
         issued = issued_codes(pair.a) | issued_tokens(pair.a)
         private |= issued | {EDITOR.id, EDITOR.email, EDITOR.name, "reviewer@", *pair.a.keys}
-        week = 7 * 24 * HOUR
-        lasting = {"session": week, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
-        lasting |= {"ended": week, "epoch": week, "clock": week}
+        lasting = {"session": WEEK, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
+        lasting |= {"ended": WEEK, "epoch": WEEK, "clock": WEEK}
         async with redis.client() as client:
             keys = await client.keys("*")
             kinds = {key: kind for key in keys for kind in lasting if f":{kind}".encode() in key}

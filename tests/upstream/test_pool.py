@@ -6,12 +6,24 @@ import pytest
 
 from oauth_proxy.upstream.pool import Address, Pool
 from tests.support.messages import GET, OK
-from tests.support.tool import Peer, Tool, a_stage, a_tool, saying, until
+from tests.support.tool import Peer, Play, Tool, a_stage, a_tool, saying, until
 
 
 def a_pool(address: Address, *, limit: int = 1) -> Pool:
     """Connections to a tool, which are kept for four seconds where it does not say otherwise."""
     return Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=limit, most_tunnels=1, idle=4)
+
+
+def waiting(go: asyncio.Event) -> Play:
+    """A tool that answers whoever asks once `go` is set."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        while True:
+            await tool.asked(peer)
+            await go.wait()
+            await peer.send(OK)
+
+    return play
 
 
 @pytest.mark.parametrize(
@@ -173,13 +185,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
 async def test_requests_beyond_the_limit_wait_and_those_beyond_that_are_503() -> None:
     go = asyncio.Event()
 
-    async def play(tool: Tool, peer: Peer) -> None:
-        while True:
-            await tool.asked(peer)
-            await go.wait()
-            await peer.send(OK)
-
-    async with a_stage(play, limit=2) as (tool, door):
+    async with a_stage(waiting(go), limit=2) as (tool, door):
         asking = [asyncio.create_task(door.ask(GET)) for _ in range(4)]
         await until(lambda: door.upstream.waiting == 2 and tool.open == 2)
         assert (await door.ask(GET)).startswith(b"HTTP/1.1 503 ")
@@ -208,13 +214,7 @@ async def test_a_place_in_the_queue_times_out_as_504() -> None:
 async def test_who_leaves_the_queue_leaves_the_place_to_the_next() -> None:
     go = asyncio.Event()
 
-    async def play(tool: Tool, peer: Peer) -> None:
-        while True:
-            await tool.asked(peer)
-            await go.wait()
-            await peer.send(OK)
-
-    async with a_stage(play, limit=2) as (tool, door):
+    async with a_stage(waiting(go), limit=2) as (tool, door):
         first = [asyncio.create_task(door.ask(GET)) for _ in range(2)]
         await until(lambda: tool.open == 2)
         leaver = await door.visitor()
