@@ -166,10 +166,10 @@ class Proxy:
         self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, of)
         attempts = Attempts(cookies, Sealer(keys, "attempt"), clock, self.memory, site.shortened)
         visitors = Visitors(self.sessions, bearers, attempts)
-        self._typed = typed = typed_for(settings, door)
+        self.typed = typed = typed_for(settings, door)
         means = (self.open_exchanges, self.upstreams, self.responses, typed)
-        self._gateway = Gateway(door, cookies, visitors, *means)
-        return_addresses = ReturnAddresses(site, self._gateway.bodies)
+        self.gateway = Gateway(door, cookies, visitors, *means)
+        return_addresses = ReturnAddresses(site, self.gateway.bodies)
         logins = Logins(
             site,
             self.sessions,
@@ -214,7 +214,7 @@ class Proxy:
         )
         self.look = self.watch.look
         gauges.show(
-            *(self.metrics, self.capacity, self.open_exchanges, self._gateway.bodies, self.upstreams.by_prefix),
+            *(self.metrics, self.capacity, self.open_exchanges, self.gateway.bodies, self.upstreams.by_prefix),
             lambda: self.provider.is_up,
         )
 
@@ -228,7 +228,7 @@ class Proxy:
                 if target.path.startswith(PREFIX):
                     return await self._endpoints.handle(request, target)
                 respond = self._tell
-                return await self._gateway.handle(request, target)
+                return await self.gateway.handle(request, target)
             except ProxyError as error:
                 return await self._refused(request, Refused(error), respond)
             except Refused as refused:
@@ -240,7 +240,7 @@ class Proxy:
             log.exception("a fault of ours", extra={**facts(request, 500), "by": "proxy"})
             return Outcome(self.responses.fault(request), cause="a fault of ours", failure="fault")
         finally:
-            self._typed.release(request)
+            self.typed.release(request)
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
         """Respond to bytes that could not be parsed as a request."""
@@ -276,9 +276,9 @@ class Proxy:
         await self.memory.close()
 
     async def _refused(self, request: Request, refused: Refused, respond: Respond) -> Outcome:
-        await self._typed.keep(request, refused)
+        await self.typed.keep(request, refused)
         outcome = self._failure(request, refused, respond)
-        await self._typed.deliver(request, outcome.response)
+        await self.typed.deliver(request, outcome.response)
         return outcome
 
     def _tell(self, request: Request, refused: Refused) -> web.StreamResponse:

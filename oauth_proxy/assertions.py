@@ -26,7 +26,8 @@ LIFETIME = 300
 REMEMBERED_BYTES = 4 * 1024 * 1024
 """For assertions that are used again: about 4000 of them."""
 _ALGORITHM = "ES256"
-_PURPOSE = b"frameio-oauth-proxy/assertion"
+PURPOSE = b"frameio-oauth-proxy/assertion"
+"""What the key is derived for: the same secret gives other keys for other purposes."""
 # The order of the group of P-256 (SEC 2, 2.4.2): a private key is a number from 1 to one less than that.
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # 64 bits more than the order has: then the remainder is as good as uniform (FIPS 186-5 A.2.1).
@@ -86,7 +87,7 @@ class Assertions:
 
 def _key(secret: bytes) -> ECKey:
     """The signing key that belongs to one secret; the key id is its thumbprint (RFC 7638)."""
-    seed = HKDF(SHA256(), _SEED_BYTES, salt=None, info=_PURPOSE).derive(secret)
+    seed = HKDF(SHA256(), _SEED_BYTES, salt=None, info=PURPOSE).derive(secret)
     number = int.from_bytes(seed) % (_ORDER - 1) + 1
     key = ECKey.import_key(derive_private_key(number, SECP256R1()))
     return ECKey.import_key(key.raw_value, {"use": "sig", "alg": _ALGORITHM, "kid": key.thumbprint()})

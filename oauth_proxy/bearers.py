@@ -94,6 +94,25 @@ class Bearers:
         self._rechecks: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait until the provider has said whose their token is."""
+        return sum(flight.waiting for flight in self._flights.values())
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of entries in everything that grows with use."""
+        return {
+            "good": len(self._good),
+            "wrong": len(self._wrong),
+            "busy": len(self._busy),
+            "proven": len(self._proven),
+            "unanswered": len(self._unanswered),
+            "clients": len(self._limit),
+            "asked": len(self._flights),
+            "rechecked": len(self._rechecks),
+        }
+
     def has_token(self, request: Request, received: RequestCookies) -> bool:
         """Whether the request is identified by its own token."""
         return self._enabled and is_of_program(request.fields, received)
@@ -213,6 +232,9 @@ class _Cache(Generic[V]):
         self._clock = clock
         self._kept = Bounded[bytes, tuple[V, float]](_REMEMBERED)
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def get(self, key: bytes) -> V | None:
         """The value, unless it has expired."""
         kept = self._kept.get(key)
@@ -243,6 +265,9 @@ class _Limit:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._forgotten_at = Bounded[str, float](_REMEMBERED)
+
+    def __len__(self) -> int:
+        return len(self._forgotten_at)
 
     def check(self, client: str) -> None:
         """Raises TooManyWrongTokens if the client has reached the limit."""

@@ -91,6 +91,16 @@ class Capacity:
         return len(self._guests)
 
     @property
+    def idle(self) -> int:
+        """Connections of those that a new one may take the place of."""
+        return len(self._idle)
+
+    @property
+    def addresses(self) -> int:
+        """Addresses that have a connection open, without those that serve many clients."""
+        return len(self._by_origin)
+
+    @property
     def trouble(self) -> str | None:
         """Why new connections are refused; None while they are accepted."""
         return (

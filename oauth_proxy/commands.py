@@ -30,7 +30,7 @@ LONGEST_OPERATOR = 200
 LONGEST_ANSWER = 2 * 1024 * 1024
 """Most characters of a sealed reply."""
 
-_FORM = "command, third form"
+FORM = "command, third form"
 """Change this whenever commands or replies change, so that different versions refuse each other."""
 _ROOM = 1024 * 1024
 _ENVELOPE = 1024
@@ -62,7 +62,7 @@ class Channel:
 
     def __init__(self, key: bytes, site: str) -> None:
         self._sealer = Sealer([key], "admin", limit=_ROOM + _ENVELOPE)
-        self._context = f"{_FORM} for {site}"
+        self._context = f"{FORM} for {site}"
 
     def seal(self, command: Command) -> str:
         """The sealed command."""

@@ -49,7 +49,7 @@ class Listener:
         """Take the sockets of a listener at the same address in place of its own, wherever this object is used."""
         for each in self.sockets:
             each.close()
-        self.sockets, self._inode = other.sockets, other._inode
+        self.sockets, self._inode = other.sockets, other._inode  # noqa: SLF001 - one of us
 
     def close(self) -> None:
         """Close the sockets; remove a Unix socket's file, unless another process has replaced it."""

@@ -57,12 +57,13 @@ class TypedForms:
         self._door = door
         self._sealer = sealer
         self._body_rate = body_rate
-        self._room = Room(MOST_HELD, MOST_OF_ONE)
+        self.room = Room(MOST_HELD, MOST_OF_ONE)
+        """What is held, and whose it is."""
 
     @property
     def held(self) -> int:
         """Bytes that are held now."""
-        return self._room.held
+        return self.room.held
 
     def is_form(self, request: Request) -> bool:
         """Whether a form on a page of this origin sends this."""
@@ -137,7 +138,7 @@ class TypedForms:
     def release(self, request: Request) -> None:
         """The request is answered: forget what was held of it."""
         if request.held:
-            self._room.give_back(request.client, request.held)
+            self.room.give_back(request.client, request.held)
             request.held = 0
             request.typed = request.kept = None
 
@@ -203,7 +204,7 @@ class TypedForms:
         return self._door.site.origin_at(request.fields[b"host"][0].decode("latin-1"))
 
     def _take(self, request: Request, size: int) -> None:
-        self._room.take(request.client, size)
+        self.room.take(request.client, size)
         request.held += size
 
 

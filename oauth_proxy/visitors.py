@@ -9,7 +9,7 @@ from oauth_proxy.outcomes import Refused, Visit
 from oauth_proxy.requests import Request
 from oauth_proxy.session import Attempts, Sessions
 
-_STRANGERS = {
+STRANGERS = {
     "not_returned": "no cookie",
     "foreign": "a foreign cookie, sealed with another secret or garbled",
     "expired": "an expired session",
@@ -17,6 +17,7 @@ _STRANGERS = {
     "repeated": "a repeated cookie, sent more than once",
     "incomplete": "an incomplete cookie, of which a part is missing",
 }
+"""What the log says of a request without a session, by why it has none."""
 
 
 class Visitors:
@@ -64,7 +65,7 @@ class Visitors:
     def why_stranger(self, request: Request, received: RequestCookies) -> str:
         """What kind of stranger sent these cookies, in words for the log. The request is told whose they are."""
         request.brought = self._sessions.brought(received)
-        return f"no session: {_STRANGERS[self._sessions.why_absent(received)]}"
+        return f"no session: {STRANGERS[self._sessions.why_absent(received)]}"
 
     def brought_nothing(self, received: RequestCookies) -> bool:
         """Whether a stranger's request has no cookie of a session at all."""

@@ -1,6 +1,7 @@
 """What every test gets: the event loop the proxy runs on, and a stage where one is asked for."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
@@ -8,6 +9,7 @@ import uvloop
 from hypothesis import settings
 
 from tests.support.browser import Visitor
+from tests.support.certificates import Authority
 from tests.support.proxy import Stage, on_stage, release_ports
 from tests.support.templates import compiled_once
 
@@ -46,3 +48,15 @@ async def visitor() -> AsyncIterator[Visitor]:
     """Somebody with a browser of their own."""
     async with Visitor() as somebody:
         yield somebody
+
+
+@pytest.fixture
+def authority() -> Authority:
+    """Somebody whom servers' certificates may be of."""
+    return Authority()
+
+
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """`caplog` has whatever the proxy would say at its most talkative."""
+    caplog.set_level(logging.DEBUG, "oauth_proxy")

@@ -17,9 +17,7 @@ from oauth_proxy.settings import (
     parse_email_pattern,
     parse_public_rule,
 )
-
-ACCOUNT = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
-HOST = "review.example.com"
+from tests.support.configuration import ACCOUNT, HOST
 
 
 def who(email: str | None = None, account_id: str | None = None) -> Identity:

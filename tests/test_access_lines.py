@@ -11,15 +11,14 @@ from aiohttp import ClientSession
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import NAVIGATING, Visitor
-from tests.support.proxy import PROGRAM, STUDIO, WANTED, RawAnswer, Stage, free_port, on_stage
+from tests.support.proxy import SCRIPT, STUDIO, WANTED, RawAnswer, Stage, free_port, on_stage
 from tests.support.raw_http import wired
 from tests.support.sessions import signed_in
 from tests.support.tool import until
-from tests.support.units import HOUR
+from tests.support.units import DAY, HOUR
 
 LINES = {"access": "true", "format": "json"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-SCRIPT = [f"{name}: {value}" for name, value in PROGRAM.items()]
 
 Told = Callable[[], list[dict[str, Any]]]
 
@@ -83,7 +82,7 @@ async def test_a_401_says_which_kind_of_stranger_it_was(visitor: Visitor, told: 
         assert await why(cookie) == "an ended session"
         again = await signed_in(stage, visitor)
         told()
-        stage.clock.advance(8 * 86_400)
+        stage.clock.advance(8 * DAY)
         assert await why(again) == "an expired session"
         assert (await stage.ask("/x", again, *NAVIGATING)).status == 302
         line = await line_of(told)

@@ -22,12 +22,11 @@ from oauth_proxy.identity import Seen
 from oauth_proxy.siblings import Alone
 from tests.session.test_ended import closes, refused
 from tests.support.browser import Visitor
+from tests.support.configuration import SITE
 from tests.support.login import complaints
 from tests.support.proxy import Stage, on_stage, serving
 from tests.support.sessions import signed_in
 from tests.support.units import PATIENCE
-
-SITE = "https://review.example.com"
 
 
 def channel(stage: Stage) -> Channel:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import sys
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -109,10 +111,12 @@ def test_another_address_another_session_and_another_profile_get_another_one() -
 def test_what_is_remembered_is_bounded() -> None:
     makes = assertions()
     wordy = replace(SESSION, identity=replace(SESSION.identity, name="n" * 20_000))
-    for number in range(250):
-        makes.of(wordy, f"https://host-{number}.example.com/")
-    assert makes._issued.weight <= REMEMBERED_BYTES
-    assert 100 < len(makes._issued) < 250
+    addresses = [f"https://host-{number}.example.com/" for number in range(250)]
+    issued = {address: makes.of(wordy, address) for address in addresses}
+    # From the newest back: what is not remembered is signed anew, and takes the place of the oldest.
+    kept = list(takewhile(lambda address: makes.of(wordy, address) == issued[address], reversed(issued)))
+    assert 100 < len(kept) < 250
+    assert sum(sys.getsizeof(address) + sys.getsizeof(issued[address]) for address in kept) <= REMEMBERED_BYTES
 
 
 async def signed_in(wire: Wire, visitor: Visitor) -> str:

@@ -29,14 +29,13 @@ from tests.support.login import issued_codes, issued_tokens
 from tests.support.metrics import exposed
 from tests.support.places import ROOT
 from tests.support.processes import processes
-from tests.support.proxy import PROGRAM, STUDIO, WANTED, a_secret, on_stage
+from tests.support.proxy import SCRIPT, STUDIO, WANTED, a_secret, on_stage
 from tests.support.sessions import signed_in
 from tests.support.tool import until
 from tests.support.tool_api import asked, handle_of, with_tool_api
 from tests.support.units import HOUR
 from tests.test_admin import told as obeyed
 
-SCRIPT = [f"{name}: {value}" for name, value in PROGRAM.items()]
 WITHOUT_MORE = TypeAdapter(with_config(ConfigDict(extra="forbid"))(AuditLine))
 SOMEBODY = Session("s1", Identity("u1", "jo@studio.example.com"), Tokens("t", 0, 1), 0, 0)
 

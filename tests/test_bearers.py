@@ -266,8 +266,7 @@ async def hanging_up(stage: Stage, line: str) -> asyncio.StreamWriter:
 
 async def waiting(stage: Stage, number: int) -> None:
     """Return once so many requests wait for Frame.io's word on their tokens."""
-    flights = stage.proxy.bearers._flights
-    await until(lambda: sum(flight.waiting for flight in flights.values()) == number)
+    await until(lambda: stage.proxy.bearers.waiting == number)
 
 
 async def test_who_hangs_up_takes_the_answer_from_nobody_else(stage: Stage) -> None:
@@ -408,10 +407,13 @@ async def test_a_provider_that_never_answers_is_given_up_on(stage: Stage, monkey
     assert (await stage.ask("/echo", line)).status == 200
 
 
+@pytest.fixture
+def little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bearers, "_REMEMBERED", 3)
+
+
+@pytest.mark.usefixtures("little_is_remembered")
 async def test_strangers_cannot_make_the_memory_grow(behind_a_proxy: Stage) -> None:
-    held = behind_a_proxy.proxy.bearers
-    for memory in (held._good._kept, held._wrong._kept, held._proven._kept, held._limit._forgotten_at):
-        memory.most = 3
     stage, first = behind_a_proxy, bearer(behind_a_proxy.frameio.developer_token(EDITOR))
     assert (await stage.ask("/echo", first)).status == 200
     for number in range(20):
@@ -422,8 +424,8 @@ async def test_strangers_cannot_make_the_memory_grow(behind_a_proxy: Stage) -> N
         assert (await stage.ask("/echo", bearer(stage.frameio.developer_token(GUEST)))).status == 200
     assert (await stage.ask("/echo", first)).status == 200
     assert stage.frameio.calls["me"] == 25
-    assert {len(held._good._kept), len(held._wrong._kept), len(held._limit._forgotten_at)} == {3}
-    assert not held._flights
+    full, empty = ("good", "wrong", "proven", "clients"), ("busy", "unanswered", "asked", "rechecked")
+    assert stage.proxy.bearers.sizes == dict.fromkeys(full, 3) | dict.fromkeys(empty, 0)
 
 
 async def test_a_websocket_may_bring_a_token(stage: Stage) -> None:

@@ -88,11 +88,12 @@ def test_who_leaves_twice_was_there_once() -> None:
     for _ in range(2):
         capacity.leave(guest)
     capacity.rest(guest)
-    assert capacity.open == 1
+    assert (capacity.open, capacity.idle, capacity.addresses) == (1, 0, 1)
     assert not guest.gone
+    capacity.rest(other)
+    assert capacity.idle == 1
     capacity.leave(other)
-    assert not capacity._by_origin
-    assert not capacity._idle
+    assert (capacity.open, capacity.idle, capacity.addresses) == (0, 0, 0)
 
 
 def test_the_bound_leaves_descriptors_for_everything_else(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,3 @@
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -13,16 +12,13 @@ from tests.support.browser import Visitor
 from tests.support.login import at_the_door, attempts, complaints, nothing_leaked, query, session_cookie, way_on
 from tests.support.proxy import SECRET, Stage, on_stage
 
+pytestmark = pytest.mark.usefixtures("everything_logged")
+
 APPS: list[tuple[Api, str | None]] = [("v2", SECRET), ("v2", None), ("v4", SECRET), ("v4", None)]
 
 
 def staged(api: Api, client_secret: str | None) -> AbstractAsyncContextManager[Stage]:
     return on_stage(api=api, client_secret=client_secret)
-
-
-@pytest.fixture(autouse=True)
-def everything_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "oauth_proxy")
 
 
 @pytest.fixture

@@ -4,17 +4,18 @@ import base64
 import json
 import math
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from oauth_proxy import commands
-from oauth_proxy.commands import WINDOW, Channel, Command, Inbox, census
+from oauth_proxy.commands import FORM, WINDOW, Channel, Command, Inbox, census
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Sealer, Unsealable
+from tests.support.configuration import SITE
 from tests.support.proxy import Clock
+from tests.support.units import DAY, HOUR
 
-SITE = "https://review.example.com"
 OLD, NEW = os.urandom(32), os.urandom(32)
 
 
@@ -25,7 +26,7 @@ class Process:
         self.clock, self.monotonic = Clock(), Clock(0.0)
         self.keys = keys or (NEW,)
         self.inbox = Inbox(self.keys, SITE, self.clock, self.monotonic)
-        self.pass_time(86_400)
+        self.pass_time(DAY)
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -79,9 +80,9 @@ def test_a_clock_that_is_set_back_makes_nothing_heard_again_and_keeps_nobody_fro
     proxy = Process()
     text = proxy.command()
     assert proxy.hears(text)
-    proxy.pass_time(3600)
+    proxy.pass_time(HOUR)
     assert proxy.hears(proxy.command())
-    proxy.clock.advance(-3600)
+    proxy.clock.advance(-HOUR)
     assert not proxy.hears(text)
     assert proxy.hears(proxy.command())
 
@@ -94,23 +95,24 @@ def test_what_was_heard_is_bounded_and_nothing_in_it_is_forgotten_in_time(monkey
     assert not proxy.hears(proxy.command())
     proxy.pass_time(WINDOW + 1)
     assert all(proxy.hears(proxy.command()) for _ in range(3))
-    assert len(proxy.inbox._heard) == 3
+    assert not proxy.hears(proxy.command()), "those before have made room for three"
     assert not any(map(proxy.hears, first))
 
 
 def test_a_command_of_another_site_purpose_or_key_is_not_heard() -> None:
     proxy = Process()
     command = Command.new("seen", None, proxy.clock.now)
-    content = json.dumps({"name": "seen", "user": None, "at": proxy.clock.now, "nonce": "n"}).encode()
+    content, context = json.dumps(asdict(command)).encode(), f"{FORM} for {SITE}"
     for text in (
         Channel(OLD, SITE).seal(command),
         Channel(NEW, "https://another.example.com").seal(command),
-        Sealer([NEW], "session").seal(content, commands._FORM),
+        Sealer([NEW], "session").seal(content, context),
         Sealer([NEW], "admin").seal(content),
+        Sealer([NEW], "admin").seal(content, FORM),
         Channel(NEW, SITE).seal_reply(command, {"at": proxy.clock.now}),
     ):
         assert not proxy.hears(text)
-    assert proxy.hears(Channel(NEW, SITE).seal(command))
+    assert proxy.hears(Sealer([NEW], "admin").seal(content, context))
 
 
 @pytest.mark.parametrize("ring", [(NEW, OLD), (OLD, NEW), (OLD,)])

@@ -9,6 +9,7 @@ from asyncio import StreamReader, StreamWriter
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ async def test_who_is_signed_in_is_a_table_for_people_and_json_for_machines(
         source = f"This is what the proxy at {stage.settings.admin.listen} knows.\n"
         assert await command("sessions", file) == (0, f"Nobody is known to be signed in. {source}", "")
         assert await command("sessions", file, "--json") == (0, "[]\n", "")
-        stamp = control._stamp(stage.clock.now)
+        stamp = f"{datetime.fromtimestamp(stage.clock.now, UTC):%Y-%m-%dT%H:%M:%SZ}"
         await signed_in(stage, visitor)
         stage.clock.advance(2)
         await signed_in(stage, other, "Reviewer")

@@ -30,11 +30,6 @@ API = "api.frameio.example"
 """A name that nobody here resolves but the proxy."""
 
 
-@pytest.fixture
-def authority() -> Authority:
-    return Authority()
-
-
 @asynccontextmanager
 async def over_tls(
     tool: Tool, stem: Path, *names: str, authority: Authority, asks_for: Authority | None = None
@@ -51,9 +46,7 @@ async def over_tls(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in list(tool._tasks):
-            task.cancel()
-        await asyncio.gather(*tool._tasks, return_exceptions=True)
+        await tool.stop()
 
 
 @dataclass

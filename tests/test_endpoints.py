@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import WANTED, Stage, on_stage
+from tests.support.units import DAY, HOUR
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ async def test_auth_asks_for_the_session_and_nothing_else(stage: Stage) -> None:
 
 
 async def test_auth_carries_the_refreshed_cookie(stage: Stage, cookie: str) -> None:
-    stage.clock.advance(3600)
+    stage.clock.advance(HOUR)
     answer = await stage.ask("/oauth2/auth", cookie)
     assert answer.status == 202
     assert answer.all("Set-Cookie")
@@ -95,8 +96,8 @@ async def test_userinfo_says_who_and_never_a_token(stage: Stage, cookie: str) ->
         "name": "Editor",
         "account_id": "5f2b1c7e-8d34-4a6f-9b01-2c3d4e5f6071",
         "expires_at": stage.clock.now + 3600,
-        "session_expires_at": stage.clock.now + 7 * 86_400,
-        "idle_expires_at": stage.clock.now + 86_400,
+        "session_expires_at": stage.clock.now + 7 * DAY,
+        "idle_expires_at": stage.clock.now + DAY,
         "now": stage.clock.now,
     }
     assert (await stage.ask("/oauth2/userinfo")).status == 401

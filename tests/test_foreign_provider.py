@@ -5,7 +5,6 @@ not look at PKCE and keeps one refresh token. Authlib's own grants, in `authlib_
 """
 
 import base64
-import hashlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +21,9 @@ from oauth_proxy.demo.tool import tool
 from oauth_proxy.serving import running
 from oauth_proxy.settings import parse
 from tests.support.browser import Visitor
+from tests.support.provider import s256
 from tests.support.proxy import Clock, a_secret, free_port, serving, settings_tree
+from tests.support.units import HOUR
 
 # oidc-provider-mock uses parts of Authlib that Authlib has deprecated.
 pytestmark = [
@@ -93,10 +94,6 @@ class Foreign:
         sent = {name: value for name, value in form.items() if value is not None}
         async with ClientSession() as http, http.post(self.token_url, data=sent, headers=headers) as answer:
             return answer.status, (await answer.json()).get("error", "")
-
-
-def s256(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 @pytest.fixture
@@ -210,7 +207,7 @@ async def test_three_refreshes_in_a_row_reach_the_tool(foreign: Foreign, visitor
     async with protecting(foreign) as clock:
         bearers = [(await sign_in(visitor, f"{foreign.site}/echo"))["Authorization"]]
         for _ in range(3):
-            clock.advance(3600)
+            clock.advance(HOUR)
             answer = await visitor.get(f"{foreign.site}/echo")
             assert answer.status == 200
             bearers.append((await echoed(answer))["Authorization"])
@@ -223,7 +220,7 @@ async def test_a_refresh_token_that_rotates_is_sent_once(pkce_app: Foreign, visi
     async with protecting(pkce_app) as clock:
         await sign_in(visitor, f"{pkce_app.site}/echo")
         for _ in range(3):
-            clock.advance(3600)
+            clock.advance(HOUR)
             await visitor.get(f"{pkce_app.site}/echo")
     sent = [form["refresh_token"] for form in pkce_app.kept.forms[1:]]
     assert len(sent) == len(set(sent)) == 3
@@ -239,7 +236,7 @@ async def test_a_grant_the_foreign_server_ended_leads_back_to_its_form(foreign: 
         else:
             async with visitor.session.post(f"{foreign.url}/users/{PERSON}/revoke-tokens") as answer:
                 assert answer.status == 204
-        clock.advance(3600)
+        clock.advance(HOUR)
         assert (await visitor.follow(f"{foreign.site}/echo")).url.path.endswith("/authorize")
 
 
@@ -252,7 +249,7 @@ async def test_what_only_a_login_mends_leads_one_visitor_back_to_the_form_and_no
         [token] = pkce_app.kept.refresh
         await sign_in(other, f"{pkce_app.site}/echo")
         pkce_app.kept.refuses[token] = error
-        clock.advance(3600)
+        clock.advance(HOUR)
         assert (await visitor.follow(f"{pkce_app.site}/echo")).url.path.endswith("/authorize")
         assert (await other.get(f"{pkce_app.site}/echo")).status == 200
         await visitor.get(f"{pkce_app.site}/echo")

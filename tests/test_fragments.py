@@ -17,7 +17,7 @@ from oauth_proxy.session.long_addresses import MOST, MOST_OF_ONE
 from oauth_proxy.telemetry import JsonFormatter
 from tests.support.browser import IN_A_WINDOW, NAVIGATING, Visitor
 from tests.support.login import query, records, way_on
-from tests.support.proxy import PROGRAM, Stage, on_stage, replica
+from tests.support.proxy import SCRIPT, Stage, on_stage, replica
 
 WINDOW = [f"{name}: {value}" for name, value in IN_A_WINDOW.items()]
 FRAGMENT = "#at=00:01:02&note=a%20b/c?d=\\e|f{g}^'()!$*+,;:@~-_.%23%2F%C3%A9"
@@ -211,8 +211,7 @@ async def test_who_comes_to_the_start_by_a_front_proxy_gets_the_page_and_then_th
 
 
 async def test_a_scripts_post_to_the_start_is_no_login(stage: Stage) -> None:
-    lines = [f"{name}: {value}" for name, value in PROGRAM.items()]
-    answer = await stage.ask("/oauth2/start", *lines, method="POST", body=b"rd=/echo")
+    answer = await stage.ask("/oauth2/start", *SCRIPT, method="POST", body=b"rd=/echo")
     assert answer.status == 401
     assert not answer.all("Set-Cookie")
 

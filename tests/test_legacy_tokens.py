@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.paths import read_target
 from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage, on_stage
 from tests.support.sessions import signed_in
@@ -63,7 +64,7 @@ async def test_an_upstream_is_frameio_by_its_origin_and_not_by_its_path_or_name(
     """The API is said to be where the tool is; so the tool is told, at any path, and the emulator is not."""
     upstreams = {"/": {"url": "TOOL", "host": "upstream"}, "/base/": {"url": "TOOL/echo", "host": "upstream"}}
     async with on_stage(api="v4", upstreams=upstreams, access=ACCESS) as stage:
-        assert [route.mark for route in stage.proxy.upstreams._routes] == [None, None]
+        assert [stage.proxy.upstreams.route(read_target(path, "")).mark for path in upstreams] == [None, None]
     async with on_stage(api="v4", upstreams=upstreams, access=ACCESS, app={"api_url": "TOOL/api"}) as stage:
-        marks = [route.mark for route in stage.proxy.upstreams._routes]
+        marks = [stage.proxy.upstreams.route(read_target(path, "")).mark for path in upstreams]
         assert [mark and mark.name for mark in marks] == [MARK, MARK]

@@ -1,16 +1,12 @@
-import logging
-
 import pytest
 
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
 from tests.support.login import COOKIE, complaints, cookies, nothing_leaked, session_cookie
 from tests.support.proxy import Stage, on_stage
+from tests.support.units import HOUR
 
-
-@pytest.fixture(autouse=True)
-def everything_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "oauth_proxy")
+pytestmark = pytest.mark.usefixtures("everything_logged")
 
 
 async def test_signing_in_as_somebody_else_replaces_the_session_and_its_cookie(
@@ -47,7 +43,7 @@ async def test_signing_in_again_does_not_depend_on_the_session_that_is_being_rep
 ) -> None:
     """The old tokens have run out and cannot be refreshed; the new ones have just been granted."""
     await visitor.login(f"{stage.url}/echo")
-    stage.clock.advance(3600)
+    stage.clock.advance(HOUR)
     stage.frameio.faults.plan("token:refresh_token", Fault.SERVER_ERROR)
     answer = await visitor.login(f"{stage.url}/oauth2/start?rd=/echo&switch=1", "Reviewer")
     assert answer.status == 200, complaints(caplog)
@@ -55,10 +51,9 @@ async def test_signing_in_again_does_not_depend_on_the_session_that_is_being_rep
 
 
 async def test_a_session_that_comes_back_without_its_first_piece_is_called_incomplete(
-    visitor: Visitor, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """aiohttp's cookie jar, like some proxies, drops a cookie where all together have more than 8 KiB."""
-    async with on_stage(api="v4") as stage:
+    async with on_stage(api="v4") as stage, Visitor(forgetful=True) as visitor:
         stage.frameio.set_token_size(4096)
         page = await visitor.login(f"{stage.url}/echo")
         assert page.status == 403

@@ -1,4 +1,3 @@
-import logging
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -27,10 +26,7 @@ from tests.support.login import (
 )
 from tests.support.proxy import PROGRAM, Stage
 
-
-@pytest.fixture(autouse=True)
-def everything_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "oauth_proxy")
+pytestmark = pytest.mark.usefixtures("everything_logged")
 
 
 async def opened(stage: Stage, visitor: Visitor, callback: str) -> ClientResponse:

@@ -14,8 +14,9 @@ import pytest
 from aiohttp import ClientTimeout
 
 from tests.support.browser import Visitor
+from tests.support.units import MIB
 
-GIB, MIB = 1 << 30, 1 << 20
+GIB = 1024 * MIB
 PIECE = bytes(256 * 1024)
 
 pytestmark = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import at_the_door
 from tests.support.metrics import exposed, metrics
 from tests.support.processes import processes, worker_of
-from tests.support.proxy import PROGRAM, Stage, on_stage
+from tests.support.proxy import SCRIPT, Stage, on_stage
 from tests.support.sessions import signed_in
 from tests.support.tool import until
 from tests.support.units import HOUR, PATIENCE
@@ -101,8 +101,7 @@ async def test_a_programs_wrong_token_is_no_grant_that_has_ended() -> None:
 
 async def test_refusals_are_counted_by_their_reason(visitor: Visitor) -> None:
     async with on_stage(access={"allow": [{"email": "nobody@studio.example.com"}]}) as stage:
-        program = [f"{name}: {value}" for name, value in PROGRAM.items()]
-        await stage.ask("/echo", *program)
+        await stage.ask("/echo", *SCRIPT)
         await stage.ask("/oauth2/nowhere")
         await stage.ask("/", method="TRACE")
         await stage.raw(b"GET / HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n")

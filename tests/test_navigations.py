@@ -6,10 +6,9 @@ from typing import NamedTuple
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from oauth_proxy.upstream.shares import Shares
 from tests.support.browser import NAVIGATING
 from tests.support.form_tool import FormTool, a_form
-from tests.support.proxy import RawAnswer, Stage
+from tests.support.proxy import STUDIO, RawAnswer, Stage
 from tests.support.sessions import cookie_of
 from tests.support.webhooks import HOOKS
 
@@ -43,12 +42,10 @@ NAVIGATIONS = {
 }
 each_navigation = pytest.mark.parametrize("how", NAVIGATIONS.values(), ids=NAVIGATIONS)
 
-ALLOWED = {"allow": [{"email": "*@studio.example.com"}]}
-
 
 @pytest.fixture
 async def staged() -> AsyncIterator[tuple[Stage, FormTool]]:
-    async with a_form(access=ALLOWED, webhooks=HOOKS) as made:
+    async with a_form(access=STUDIO, webhooks=HOOKS) as made:
         yield made
 
 
@@ -88,11 +85,11 @@ async def test_each_failure_is_a_page(staged: tuple[Stage, FormTool], how: Navig
     wrong = "\r\n".join([*other, f"Content-Length: {len(how.body)}"]).encode() + b"\r\n\r\n" + how.body
     assert is_page(RawAnswer.read(await stage.raw(wrong)), 421)
 
-    upstream = stage.proxy.upstreams.by_prefix["/"]
-    before, upstream._shares = upstream._shares, Shares(8, 0)
-    upstream._shares.each = 0
+    shares = stage.proxy.upstreams.by_prefix["/"].shares
+    before = shares.each, shares.patience
+    shares.each, shares.patience = 0, 0
     assert is_page(await go(stage, how, cookie), 429)
-    upstream._shares = before
+    shares.each, shares.patience = before
 
     await tool.stop()
     assert is_page(await go(stage, how, cookie), 502)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from oauth_proxy.errors import BadRequest, Misdirected
 from oauth_proxy.paths import LONGEST_RETURN, Site, read_target
+from tests.support.configuration import HOST
 
-HOST = "review.example.com"
 SITE = Site(f"https://{HOST}")
 SHARED = Site(f"https://{HOST}", ".example.com")
 

@@ -24,7 +24,7 @@ def test_every_test_that_holds_a_boundary_is_there() -> None:
 
 
 def test_the_keys_are_those_that_the_code_derives() -> None:
-    purposes = {assertions._PURPOSE.decode().rpartition("/")[2]}
+    purposes = {assertions.PURPOSE.decode().rpartition("/")[2]}
     for path in (ROOT / "oauth_proxy").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:

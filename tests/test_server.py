@@ -11,15 +11,8 @@ from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.server import Server
 from tests.support.proxy import serving
+from tests.support.tool import refused, unheard
 from tests.support.units import PATIENCE
-
-
-def unheard(request: web.BaseRequest, outcome: Outcome, seconds: float) -> None:
-    """Nothing is written."""
-
-
-def refused(request: web.BaseRequest, error: BadRequest) -> Outcome:
-    return Outcome(web.Response(status=error.status))
 
 
 async def unused(request: web.BaseRequest) -> Outcome:

@@ -8,9 +8,8 @@ import pytest
 
 from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, Stage, on_stage
-from tests.support.units import NOW
+from tests.support.units import DAY, NOW
 
-DAY = 86_400
 LARGEST = 3 * 1024
 """Bytes of the script on the wire."""
 

@@ -18,6 +18,7 @@ from oauth_proxy.demo.people import (
 from oauth_proxy.errors import ConfigurationError
 from tests.support.browser import Visitor
 from tests.support.proxy import on_stage
+from tests.support.units import HOUR
 
 WITH_TEAMS = {"scopes": ["offline", "account.read", "team.read"]}
 NAMES = [person.name for person in CAST]
@@ -66,7 +67,7 @@ async def test_standing_is_asked_at_login_and_refresh_and_not_in_between(visitor
         assert stage.frameio.calls["team_membership"] == 1
         stage.frameio.put_person(_demoted(EDITOR))
         assert (await stage.ask("/echo", cookie)).status == 200
-        stage.clock.advance(3600)
+        stage.clock.advance(HOUR)
         assert (await stage.ask("/echo", cookie)).status == 403
         assert stage.frameio.calls["team_membership"] == 2
 

@@ -25,7 +25,7 @@ from tests.support.processes import Proxies, processes
 from tests.support.proxy import SECRET, Clock, Stage, a_secret, on_stage
 from tests.support.redis import redis_server
 from tests.support.sessions import signed_in
-from tests.support.units import NOW, PATIENCE
+from tests.support.units import DAY, NOW, PATIENCE
 
 
 @asynccontextmanager
@@ -300,13 +300,13 @@ async def test_buttons_reload_and_set_the_level_of_all_workers(tmp_path: Path) -
 
 
 async def test_a_certificate_that_ends_soon_is_said_on_top(tmp_path: Path) -> None:
-    Authority().write(tmp_path / "site", "localhost", ends=datetime.fromtimestamp(NOW + 3.5 * 86_400, UTC))
+    Authority().write(tmp_path / "site", "localhost", ends=datetime.fromtimestamp(NOW + 3.5 * DAY, UTC))
     async with on_stage(tls={"cert": f"{tmp_path}/site.crt", "key": f"{tmp_path}/site.key"}) as stage:
         shown = await opened(stage.admin_url)
         assert f"Have a look: certificate {tmp_path.name}/site.crt" in shown.words
         assert "good for 3 days" in shown.words
         assert "visitors by https at" in shown.words
-        stage.clock.advance(4 * 86_400)
+        stage.clock.advance(4 * DAY)
         assert f"Not well: certificate {tmp_path.name}/site.crt" in (await opened(stage.admin_url)).words
 
 

@@ -95,16 +95,15 @@ async def test_a_program_with_a_token_of_its_own_has_no_handle(visitor: Visitor)
         assert received(await stage.ask("/echo", f"Authorization: Bearer {own}")) == []
 
 
-def sealed(stage: Stage, site: str, purpose: str = "handle", *, key: bytes | None = None) -> str:
-    session_id, created = opened(stage)
+def sealed(stage: Stage, handle: str, site: str, purpose: str = "handle", *, key: bytes | None = None) -> str:
+    """What this good handle holds, sealed otherwise."""
     sealer = Sealer([key] if key else stage.settings.session.keys, purpose)
-    return sealer.seal(json.dumps([session_id, created]).encode(), site)
+    return sealer.seal(opened(stage, handle), site)
 
 
-def opened(stage: Stage) -> tuple[str, float]:
-    """Id and beginning of the one session that there is."""
-    [(_, session)] = stage.proxy.handles._issued.values()
-    return session.id, session.created
+def opened(stage: Stage, handle: str) -> bytes:
+    """What a good handle holds."""
+    return Sealer(stage.settings.session.keys, "handle").open(handle, stage.settings.public_url)
 
 
 Handed = Callable[[Stage, Visitor, str], list[str]]
@@ -121,10 +120,10 @@ WRONG: dict[str, Handed] = {
     "with a stranger's": lambda stage, visitor, good: [good, ""],
     "huge": lambda stage, visitor, good: [good * 400],
     "a session's cookie": lambda stage, visitor, good: [str(session_cookie(visitor)).partition(".")[2]],
-    "an attempt's": lambda stage, visitor, good: [sealed(stage, stage.settings.public_url, "attempt")],
-    "another site's": lambda stage, visitor, good: [sealed(stage, "https://other.example.com")],
+    "an attempt's": lambda stage, visitor, good: [sealed(stage, good, stage.settings.public_url, "attempt")],
+    "another site's": lambda stage, visitor, good: [sealed(stage, good, "https://other.example.com")],
     "another secret's": lambda stage, visitor, good: [
-        sealed(stage, stage.settings.public_url, key=secrets.token_bytes(32))
+        sealed(stage, good, stage.settings.public_url, key=secrets.token_bytes(32))
     ],
 }
 
@@ -210,7 +209,7 @@ async def test_no_token_no_handle_and_no_session_is_in_the_log(
     caplog.set_level(logging.DEBUG)
     cookie = await signed_in(stage, visitor)
     handle = await handle_of(stage, cookie)
-    session_id, _ = opened(stage)
+    session_id, _ = json.loads(opened(stage, handle))
     for wrong in WRONG.values():
         await asked(stage, *wrong(stage, visitor, handle))
     await said(stage, f"GET /token HTTP/1.1\r\n{HANDLE} : {handle}\x01\r\n\r\n".encode())

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from oauth_proxy import turns
 from oauth_proxy.turns import Line, Slices, line, wait_for_turn
 from oauth_proxy.upstream.connection import UpstreamConnection
+from tests.support.tool import until
+from tests.support.units import MIB
 
 
 async def test_one_goes_on_per_turn_in_the_order_in_which_they_came() -> None:
@@ -124,6 +126,12 @@ class Paused(asyncio.Transport):
     def resume_reading(self) -> None:
         self.is_read = True
 
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: object) -> None:
+        pass
+
 
 async def test_the_turn_of_the_last_response_does_not_resume_the_socket_of_the_next(
     monkeypatch: pytest.MonkeyPatch,
@@ -132,14 +140,16 @@ async def test_the_turn_of_the_last_response_does_not_resume_the_socket_of_the_n
     monkeypatch.setattr(turns, "SLOW", -1)
     connection, transport = UpstreamConnection(lambda _: None, 60), Paused()
     connection.transport = transport
-    old, new = (
-        Slices(lambda _: True, hold=transport.pause_reading, release=connection._release) for _ in range(2)
-    )
-    old.feed(b"the end of the last response")
-    connection._slices = new
-    new.feed(b"x" * 2 * turns.SLICE)
-    old._turn()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for body in (b"0\r\n\r\n", b"%x\r\n" % MIB + bytes(2 * turns.SLICE)):
+        answered = connection.ask(b"GET / HTTP/1.1\r\n\r\n")
+        connection.data_received(head)
+        connection.data_received(body)
+        assert answered.done()
+        assert not transport.is_read, "until its turn"
+        if connection.complete:
+            connection.rest(4)
+    await asyncio.sleep(0)  # the turn of the last response
     assert not transport.is_read
-    while new.wait:
-        await wait_for_turn()
-    assert transport.is_read
+    await until(lambda: transport.is_read)
+    assert sum(map(len, connection.take())) > turns.SLICE, "now all of it is parsed"

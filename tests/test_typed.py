@@ -11,12 +11,11 @@ import pytest
 
 from tests.support.browser import Visitor
 from tests.support.form_tool import FormTool, a_form
-from tests.support.proxy import RawAnswer, Stage
+from tests.support.proxy import FORM, RawAnswer, Stage
 from tests.support.sessions import cookie_of
 from tests.support.units import PATIENCE
 
 WEEK_AND_A_DAY = 8 * 86_400.0
-FORM = "Content-Type: application/x-www-form-urlencoded"
 TYPED = b"text=ein+langer+Text%0D%0Azwei&tag=1&tag=2&secret=s3cret"
 
 
@@ -395,8 +394,8 @@ async def test_nothing_of_it_is_held_when_the_page_is_sent(form: tuple[Stage, Fo
     await post(stage, cookie, *OURS)
     await post(stage, *OURS, body=b"&".join([b"a=1"] * 10_000))
     await send_parts(stage, LYING_PARTS[0][1])
-    typed = stage.proxy._typed
-    assert (typed.held, typed._room.by_client) == (0, {})
+    typed = stage.proxy.typed
+    assert (typed.held, typed.room.by_client) == (0, {})
 
 
 async def test_a_seal_that_is_not_ours_leads_nowhere(form: tuple[Stage, FormTool]) -> None:

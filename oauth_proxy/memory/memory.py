@@ -76,6 +76,11 @@ class Memory:
         return None if self._link.is_up else f"{self.name} unreachable"
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The number of entries that this process holds: ends, and sessions to tell a home that lost them."""
+        return {"ends": len(self._ends), "retold": len(self._told)}
+
+    @property
     def is_behind(self) -> bool:
         """Whether another worker has published an end that this one has not read: `catch_up` first."""
         return self._link.is_behind

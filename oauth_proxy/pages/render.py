@@ -89,9 +89,9 @@ class Pages:
         self._rehearse()
         for language, is_theirs in languages(templates and templates / "locales"):
             pages = self._others[language.tag] = copy.copy(self)
-            pages._language = language
+            pages._language = language  # noqa: SLF001 - one of us
             if is_theirs:  # tests hold that ours are whole
-                self.notes += pages._proofread()
+                self.notes += pages._proofread()  # noqa: SLF001 - one of us
 
     def for_reader(self, accept_language: Sequence[bytes]) -> "Pages":
         """The pages in the language that a browser asks for by Accept-Language (RFC 9110 12.5.4)."""

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _TICK = 1.0
 _LAST_LINES = 0.5
 """Seconds for the last lines of the log, where its reader is slow."""
-_OVERTIME = 15.0
+OVERTIME = 15.0
 """Seconds beyond their time after which workers that stop are killed."""
 
 
@@ -175,7 +175,7 @@ class Parent:
             raise EndedAtOnce(number)
         log.info("stopping; requests under way may finish")
         self._closes_at = time.monotonic() + present.settings.drain_delay
-        self._killed_at = self._closes_at + present.settings.drain_at_stop + _OVERTIME
+        self._killed_at = self._closes_at + present.settings.drain_at_stop + OVERTIME
         self._status.is_stopping = True
         self._supervisor.stopping(self._killed_at - time.monotonic())
         self._succession.stop()

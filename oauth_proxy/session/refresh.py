@@ -59,6 +59,11 @@ class Refresher:
         self._owed = Bounded[str, None](_REMEMBERED)
         self._tending: set[asyncio.Task[None]] = set()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of entries in what grows with use: sessions remembered, owed a profile, and read now."""
+        return {"newest": len(self._newest), "owed": len(self._owed), "tended": len(self._tending)}
+
     async def fresh(self, session: Session) -> Session:
         """The session with an access token that is valid now: the same session, or its refreshed successor.
 

@@ -59,6 +59,11 @@ class Sessions:
         self._noted = Bounded[str, float](_NOTED)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def in_background(self) -> int:
+        """The number of writes and provider calls that go on although no response waits for them."""
+        return len(self._tasks)
+
     async def begin(self, identity: Identity, tokens: Tokens, received: RequestCookies) -> Visit:
         """A new session for somebody who has just signed in.
 

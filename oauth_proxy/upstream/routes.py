@@ -179,6 +179,11 @@ class Upstreams:
         return ask, Outgoing(owner, request_target, lines, added, body, route.prefix)
 
     @property
+    def remembered(self) -> int:
+        """The number of visitors' lines for tools that are cached."""
+        return len(self._known)
+
+    @property
     def by_prefix(self) -> dict[str, Upstream]:
         """All tools, by the prefix of the path that leads to each."""
         return {route.prefix: route.upstream for route in self._routes}

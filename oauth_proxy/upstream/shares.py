@@ -24,9 +24,19 @@ class Shares:
 
     def __init__(self, places: int, patience: float) -> None:
         self.each = max(places // _PARTS, _FEWEST)
-        self._patience = patience
+        self.patience = patience
         self._taken: dict[str, int] = {}
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @property
+    def owners(self) -> int:
+        """The number of owners who have something in progress, or wait."""
+        return len(self._taken.keys() | self._lines.keys())
+
+    @property
+    def waiting(self) -> int:
+        """The number of exchanges that wait for one of their owner's to end."""
+        return sum(map(len, self._lines.values()))
 
     def take(self, owner: str) -> bool:
         """Take one of the owner's places, if one is free. Give it back when the exchange has ended."""
@@ -39,19 +49,19 @@ class Shares:
     async def wait(self, owner: str) -> None:
         """Wait for the owner's next free place, and take it. Raises TooManyAtOnce."""
         waiting = len(self._lines.get(owner, ()))
-        if not self._patience or waiting >= self.each:
+        if not self.patience or waiting >= self.each:
             raise TooManyAtOnce(f"a visitor has {self.each} under way, and {waiting} wait")
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(owner, deque()).append(place)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self.patience):
                 await place
         except BaseException as error:
             if place.done() and not place.cancelled():  # the place came just when we gave up
                 self.give_back(owner)
             if isinstance(error, TimeoutError):
                 raise TooManyAtOnce(
-                    f"a visitor has {self.each} under way, and none ended in {self._patience:g} s"
+                    f"a visitor has {self.each} under way, and none ended in {self.patience:g} s"
                 ) from None
             raise
         finally:

@@ -70,8 +70,10 @@ class Upstream:
         )
         self._claims = claims
         self._moved = moved
-        self._shares = Shares(limit, timeout)
-        self._tunnel_shares = Shares(most_tunnels, 0)
+        self.shares = Shares(limit, timeout)
+        """What each owner has of the exchanges."""
+        self.tunnel_shares = Shares(most_tunnels, 0)
+        """What each owner has of the WebSockets."""
         self._tunnels = Tunnels()
         self._body_rate = body_rate
         self.traffic = Traffic()
@@ -91,8 +93,8 @@ class Upstream:
         wire = request_head(method, outgoing.target, outgoing.lines, body.framing)
         started = monotonic()
         try:
-            if not self._shares.take(owner):
-                await self._shares.wait(owner)
+            if not self.shares.take(owner):
+                await self.shares.wait(owner)
             try:
                 connection = self._pool.at_rest(owner) or await self._pool.connect()
                 cast(Request, request).asked = True
@@ -121,7 +123,7 @@ class Upstream:
                 finally:
                     self._pool.give_back(connection, owner)
             finally:
-                self._shares.give_back(owner)
+                self.shares.give_back(owner)
         except BaseException as error:
             self.traffic.failed(_kind(error))
             raise
@@ -179,15 +181,15 @@ class Upstream:
         client's connection.
         """
         try:
-            if not self._tunnel_shares.take(outgoing.owner):
-                await self._tunnel_shares.wait(outgoing.owner)
+            if not self.tunnel_shares.take(outgoing.owner):
+                await self.tunnel_shares.wait(outgoing.owner)
             try:
                 head_of = self._head
                 return await tunnel(
                     self._pool, request, outgoing, self._claims, self._tunnels, self.traffic, head_of
                 )
             finally:
-                self._tunnel_shares.give_back(outgoing.owner)
+                self.tunnel_shares.give_back(outgoing.owner)
         except BaseException as error:
             self.traffic.failed(_kind(error))
             raise

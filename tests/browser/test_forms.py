@@ -8,6 +8,7 @@ from tests.browser.test_sign_out import elsewhere
 from tests.support.chromium import AtBrowser, at_browser, choose, press, see
 from tests.support.form_tool import a_form
 from tests.support.proxy import on_stage, serving
+from tests.support.units import WEEK_AND_A_DAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -17,7 +18,6 @@ LISTEN = """() => {
     });
 }"""
 OPEN = """() => { window.open("/oauth2/start?rd=/oauth2/signed_in", "", "popup,width=500,height=700") }"""
-WEEK_AND_A_DAY = 8 * 86_400.0  # seconds; a session's default lifetime is a week
 
 FORM = """<form method=post action="/save?a={x}&b=%7Bx%7D|" enctype="ENCTYPE">
 <textarea name=text>

@@ -5,10 +5,10 @@ from playwright.async_api import Browser, expect
 
 from oauth_proxy.paths import LONGEST_RETURN
 from tests.support.chromium import AtBrowser, at_browser, see
+from tests.test_fragments import FRAGMENT
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-FRAGMENT = "#at=00:01:02&note=a%20b/c?d=\\e|f{g}^'()!$*+,;:@~-_.%23%2F%C3%A9"
 NOISE = "".join(f"&k{i:04x}=%{i % 256:02X}{(i * 2654435761) % 2**32:08x}" for i in range(600))
 
 

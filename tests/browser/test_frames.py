@@ -18,11 +18,10 @@ from tests.support.certificates import Authority
 from tests.support.chromium import choose, press, see
 from tests.support.proxy import SECRET, Stage, free_port, on_stage, serving
 from tests.support.single_page import Notes
-from tests.support.units import PATIENCE
+from tests.support.units import PATIENCE, WEEK_AND_A_DAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-WEEK_AND_A_DAY = 8 * 86_400.0
 PORTAL = """<!doctype html><link rel=icon href=data:,><h1>Portal</h1>
 <iframe src="{src}" width=600 height=500 title=Tool></iframe>"""
 BLOCKING = {"profile": {"cookie_controls_mode": 1, "block_third_party_cookies": True}}

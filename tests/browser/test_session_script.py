@@ -15,10 +15,10 @@ from tests.support.browser import Visitor
 from tests.support.chromium import AtBrowser, at_browser, press, see
 from tests.support.proxy import Stage, on_stage, serving
 from tests.support.single_page import ELSEWHERE, Notes
+from tests.support.units import WEEK_AND_A_DAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-WEEK_AND_A_DAY = 8 * 86_400.0  # seconds; a session's default lifetime is a week
 TYPED = "nothing of this may be lost"
 TOLD = "() => window.told.map(([type]) => type)"
 

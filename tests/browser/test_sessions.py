@@ -10,11 +10,11 @@ from playwright.async_api import Browser, Page, Response, expect
 from oauth_proxy.demo.people import EDITOR
 from tests.support.chromium import AtBrowser, at_browser, choose, path_of, press, see
 from tests.support.proxy import on_stage
+from tests.support.units import WEEK_AND_A_DAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 TOKEN = re.compile(r"[\w-]{43}\.[\w-]{43}")  # the emulator's access and refresh tokens of v2, whoever's they are
-WEEK_AND_A_DAY = 8 * 86_400.0  # seconds; a session's default lifetime is a week
 
 STORED = "() => JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])"
 FETCH = """async () => {

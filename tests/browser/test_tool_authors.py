@@ -13,10 +13,10 @@ from oauth_proxy.demo.tool import OpenExchanges
 from tests.support.chromium import AtBrowser, at_browser
 from tests.support.places import ROOT
 from tests.support.proxy import Stage, on_stage
+from tests.support.units import WEEK_AND_A_DAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-WEEK_AND_A_DAY = 8 * 86_400.0
 DOCUMENT = (ROOT / "docs" / "tool-authors.md").read_text("utf-8")
 
 

@@ -1,7 +1,6 @@
 """The emulated Frame.io on a loopback port, a stopped clock, and an app's own side of the flow done by hand."""
 
 import base64
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from yarl import URL
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import App
 from tests.support.browser import Visitor
+from tests.support.provider import s256
 from tests.support.units import NOW
 
 REDIRECT = "https://tool.studio.example.com/oauth2/callback"
@@ -35,10 +35,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def challenge(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def basic(client_id: str, secret: str) -> dict[str, str]:
@@ -88,7 +84,7 @@ class Client:
             "redirect_uri": REDIRECT,
             "scope": self.scope,
             "state": secrets.token_urlsafe(16),
-            "code_challenge": challenge(VERIFIER),
+            "code_challenge": s256(VERIFIER),
             "code_challenge_method": "S256",
         } | changes
         return self.authorize_url.with_query({k: v for k, v in query.items() if v is not None})

@@ -10,6 +10,7 @@ from yarl import URL
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import EDIT_TEAM, EDITOR, ELSEWHERE_ACCOUNT, GUEST, REVIEWER, STUDIO_ACCOUNT
 from tests.demo.conftest import APPS, Client, Clock
+from tests.support.units import DAY
 
 TEAM_SCOPE = "account.read team.read"
 
@@ -147,7 +148,7 @@ async def test_a_developer_token_works_until_it_is_revoked(
 ) -> None:
     bearer = frameio.developer_token(EDITOR)
     assert bearer.startswith("fio-u-")
-    clock.now += 10 * 365 * 86_400
+    clock.now += 10 * 365 * DAY
     assert (await secret_app.ask("/v2/me", bearer)).status == 200
     frameio.revoke_all(EDITOR)
     assert (await secret_app.ask("/v2/me", bearer)).status == 401

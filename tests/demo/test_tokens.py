@@ -8,9 +8,9 @@ from oauth_proxy.demo.dialects import V2, jwt
 from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.grants import MOST_GRANTS, Grants, OAuthError
 from oauth_proxy.demo.people import EDITOR, REVIEWER
-from tests.demo.conftest import APPS, REDIRECT, VERIFIER, Client, Clock, basic, challenge
-
-DAY = 86_400
+from tests.demo.conftest import APPS, REDIRECT, VERIFIER, Client, Clock, basic
+from tests.support.provider import s256
+from tests.support.units import DAY
 
 
 async def alive(client: Client, token: str) -> bool:
@@ -208,7 +208,7 @@ async def test_the_verifier_is_checked(client: Client, verifier: str | None) -> 
     [("v" * 42, 400), ("v" * 43, 200), ("v" * 128, 200), ("v" * 129, 400), ("v" * 42 + "!", 400)],
 )
 async def test_a_verifier_has_43_to_128_unreserved_characters(client: Client, verifier: str, status: int) -> None:
-    code = await client.code(code_challenge=challenge(verifier))
+    code = await client.code(code_challenge=s256(verifier))
     assert (await client.redeem(code, code_verifier=verifier)).status == status
 
 

@@ -35,9 +35,9 @@ from oauth_proxy.upstream.outgoing import header_lines
 from oauth_proxy.upstream.reader import ResponseReader
 from oauth_proxy.webhooks import Webhooks
 from tests.hostile.test_redirects import lands_at
+from tests.support.configuration import HOST
 from tests.support.units import NOW
 
-HOST = "review.example.com"
 SITE = Site(f"https://{HOST}")
 SEALER = Sealer([bytes(32), b"1" * 32], "session")
 COOKIES = Cookies("oauth_proxy", secure=True)

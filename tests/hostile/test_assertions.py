@@ -5,8 +5,8 @@ from tests.hostile.test_identity_headers import EVIL, forged, spellings
 from tests.support.browser import Visitor
 from tests.support.raw_http import wired
 from tests.tally import tried
+from tests.test_assertions import HEADER
 
-HEADER = "X-Studio-Assertion"
 HEADERS = {HEADER: "{assertion}"}
 
 

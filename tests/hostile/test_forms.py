@@ -65,7 +65,7 @@ async def test_strangers_forms_are_held_up_to_a_bound_and_beyond_it_the_page_has
     form: tuple[Stage, FormTool],
 ) -> None:
     stage, _ = form
-    keeper = stage.proxy._typed
+    keeper = stage.proxy.typed
     async with AsyncExitStack() as stack:
         for _ in range(typed.MOST_OF_ONE // forms.LONGEST):
             await stack.enter_async_context(posting(stage, forms.LONGEST, b"a="))
@@ -75,7 +75,7 @@ async def test_strangers_forms_are_held_up_to_a_bound_and_beyond_it_the_page_has
         assert GIVEN_BACK not in page.body
         assert SECRET not in page.body
     await until(lambda: not keeper.held)
-    assert not keeper._room.by_client
+    assert not keeper.room.by_client
     assert GIVEN_BACK in (await post(stage)).body
 
 
@@ -83,7 +83,7 @@ async def test_a_page_that_its_client_does_not_take_counts_until_the_client_is_g
     form: tuple[Stage, FormTool],
 ) -> None:
     stage, _ = form
-    keeper = stage.proxy._typed
+    keeper = stage.proxy.typed
     body = b"&".join([b"a=%22%22%22"] * forms.MOST_ENTRIES)
     asked = 24  # more than the system buffers of a connection whose client takes nothing
     more = request_for(stage, len(body)) + body
@@ -101,8 +101,8 @@ async def test_who_leaves_in_the_middle_of_a_form_leaves_nothing_behind(form: tu
     cookie = await cookie_of(stage)
     for lines in tried([(), (cookie,)]):
         async with posting(stage, 1000, b"a=1"):
-            await until(lambda: stage.proxy._typed.held > 0)
-        await until(lambda: not stage.proxy._typed.held)
+            await until(lambda: stage.proxy.typed.held > 0)
+        await until(lambda: not stage.proxy.typed.held)
         del lines
     assert not tool.sent
 

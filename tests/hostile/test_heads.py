@@ -15,10 +15,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import pytest
 
 from oauth_proxy import reading
+from oauth_proxy.endpoints import Endpoints
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from tests.hostile.test_smuggling import PYTHON_PARSER
+from tests.support.messages import LONG_LINE
 from tests.support.places import ROOT
 from tests.support.proxy import RawAnswer
 from tests.support.raw_http import TOOL_BYTES, Login, Wire, answers
@@ -26,7 +28,6 @@ from tests.support.tool import until
 from tests.support.units import KIB, MIB, PATIENCE
 
 STRANGERS = 20
-LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
 GARBAGE = b"\x00nonsense\r\n\r\n" * 20_000
 
 
@@ -226,13 +227,13 @@ async def test_a_large_body_behind_a_request_that_is_still_answered_arrives_whol
 async def test_requests_in_a_row_let_others_in_between(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers of ours wait for nothing: pipelined, thousands of them took the loop for as long as they lasted."""
     order: list[str] = []
-    handle = wire.stage.proxy._endpoints.handle
+    handle = Endpoints.handle
 
-    def noting(request: Request, target: Target) -> Awaitable[Outcome]:
+    def noting(self: Endpoints, request: Request, target: Target) -> Awaitable[Outcome]:
         order.append(request.raw_path)
-        return handle(request, target)
+        return handle(self, request, target)
 
-    monkeypatch.setattr(wire.stage.proxy._endpoints, "handle", noting)
+    monkeypatch.setattr(Endpoints, "handle", noting)
     async with strangers(wire, 2) as (greedy, other):
         await sent(greedy, wire.request("/oauth2/greedy") * 100)
         await sent(other, wire.request("/oauth2/other") * 3)

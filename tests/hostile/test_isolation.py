@@ -11,12 +11,13 @@ import pytest
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import issued_codes, issued_tokens
-from tests.support.proxy import PROGRAM, WANTED, RawAnswer
+from tests.support.proxy import SCRIPT, WANTED, RawAnswer
 from tests.support.raw_http import HANDSHAKE, TOOL_BYTES, Heard, Login, Wire, location, saying, wired
+from tests.support.units import HOUR
 from tests.tally import tried
 
 KINDS = [
-    ("GET", []), ("GET", NAVIGATING), ("GET", [f"{name}: {value}" for name, value in PROGRAM.items()]),
+    ("GET", []), ("GET", NAVIGATING), ("GET", SCRIPT),
     ("HEAD", []), ("HEAD", NAVIGATING), ("POST", ["Content-Type: application/json"]), ("POST", []),
     ("POST", ["Expect: 100-continue"]), ("PUT", []), ("PATCH", []), ("DELETE", []),
     ("OPTIONS", ["Origin: https://evil.com", "Access-Control-Request-Method: GET"]), ("PROPFIND", []),
@@ -97,20 +98,19 @@ async def test_no_answer_of_ours_holds_a_token_a_code_or_a_key(wire: Wire, visit
     """CVE-2024-39315: pages, JSON, headers and cookies, of every route and in every state a visitor can be in."""
     login = await wire.login(visitor, "/page?x=1")
     collected = [login.started, login.answer, await wire.ask(login.callback, *NAVIGATING, login.attempt)]
-    program = [f"{name}: {value}" for name, value in PROGRAM.items()]
     routes = [
         "/oauth2/start?rd=/x", "/oauth2/sign_in?rd=/x", "/oauth2/auth", "/oauth2/userinfo", "/oauth2/callback",
         "/oauth2/x", "/page", "/oauth2/callback?error=access_denied&state=x", "/oauth2/", "/oauth2/static/x",
     ]  # fmt: skip
     for method in ("GET", "HEAD", "POST", "TRACE", "OPTIONS"):
         for route in routes:
-            for lines in (NAVIGATING, program, *([HANDSHAKE] if route != "/page" else [])):
+            for lines in (NAVIGATING, SCRIPT, *([HANDSHAKE] if route != "/page" else [])):
                 for cookie in tried((login.cookie, login.attempt, "Cookie: oauth_proxy=x")):
                     found = await wire.send(
                         wire.request(route, "Connection: close", cookie, *lines, method=method)
                     )
                     collected += [answer for answer in found if answer.all("X-OAuth-Proxy")]
-    wire.stage.clock.advance(3600)
+    wire.stage.clock.advance(HOUR)
     wire.stage.frameio.faults.plan("token:refresh_token", Fault.SERVER_ERROR)
     collected.append(await wire.ask("/page", *NAVIGATING, login.cookie))
     wire.stage.frameio.faults.clear()
@@ -181,7 +181,7 @@ async def test_two_hundred_interleaved_requests_each_carry_their_own_visitors_to
 
     async def ask(number: int, who: str, cookie: str) -> None:
         if number in (60, 140):
-            wire.stage.clock.advance(3600)  # both must be refreshed, in the middle of all this
+            wire.stage.clock.advance(HOUR)  # both must be refreshed, in the middle of all this
         told = json.loads((await wire.ask("/page", cookie, f"X-Number: {number}")).body)
         assert told["X-Number"] == [str(number)]
         assert told["X-Forwarded-Email"] == [who]

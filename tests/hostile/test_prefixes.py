@@ -16,14 +16,11 @@ from oauth_proxy.paths import read_target
 from oauth_proxy.upstream.routes import Route
 from oauth_proxy.upstream.upstream import Upstream
 from tests.support.browser import NAVIGATING, Visitor
-from tests.support.proxy import PROGRAM
+from tests.support.proxy import FORM, REVIEWER_ONLY, SCRIPT
 from tests.support.raw_http import Tool, Wire, location, wired
 from tests.tally import tried
 
-SCRIPT = [f"{name}: {value}" for name, value in PROGRAM.items()]
 PREFETCH = [*NAVIGATING, "Sec-Purpose: prefetch"]
-FORM = [*NAVIGATING, "Content-Type: application/x-www-form-urlencoded"]
-REVIEWER = {"allow": [{"email": "reviewer@studio.example.com"}]}
 
 
 @dataclass
@@ -98,7 +95,7 @@ async def test_a_stranger_is_led_to_what_is_public_and_gets_no_more_by_it() -> N
     async with tools(access={"public": ["/st/*"]}) as found:
         answer = await found.wire.ask("/st?x", *NAVIGATING)
         assert (answer.status, location(answer)) == (308, "/st/?x")
-        for method, lines in tried((("GET", SCRIPT), ("GET", PREFETCH), ("POST", FORM))):
+        for method, lines in tried((("GET", SCRIPT), ("GET", PREFETCH), ("POST", [*NAVIGATING, FORM]))):
             assert (await found.wire.ask("/st", *lines, method=method)).status == 401
         assert (await found.wire.ask("/b@r", *NAVIGATING)).status == 302
         assert not found.heard()
@@ -108,7 +105,7 @@ async def test_whom_the_tools_rules_refuse_learns_nothing_either(visitor: Visito
     tool = Tool()
     async with (
         tool.listening() as url,
-        wired(upstreams={"/": url, "/st/": {"url": url, **REVIEWER}}) as wire,
+        wired(upstreams={"/": url, "/st/": {"url": url, **REVIEWER_ONLY}}) as wire,
     ):
         cookie = (await wire.login(visitor)).cookie
         for target in tried(("/st", "/st?x", "/%73t")):
@@ -122,7 +119,7 @@ OTHERS: list[tuple[str, str, list[str]]] = [
     ("GET", "/st", SCRIPT),
     ("GET", "/st", []),
     ("GET", "/st", PREFETCH),
-    ("POST", "/st", FORM),
+    ("POST", "/st", [*NAVIGATING, FORM]),
     ("PUT", "/st", SCRIPT),
     ("GET", "/ST", NAVIGATING),
     ("GET", "/st;x", NAVIGATING),

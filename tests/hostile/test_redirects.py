@@ -10,7 +10,7 @@ import pytest
 
 from oauth_proxy.session.long_addresses import MOST_OF_ONE
 from tests.support.browser import NAVIGATING, Visitor
-from tests.support.proxy import PROGRAM, WANTED, RawAnswer
+from tests.support.proxy import FORM, SCRIPT, WANTED, RawAnswer
 from tests.support.raw_http import Wire, location, wired
 from tests.tally import tried
 
@@ -167,7 +167,6 @@ FRAGMENTS = [
     "https://{host}@evil.com#a", "https://{host}%23@evil.com/", "https://{host}\\#@evil.com/", "https://evil.com#{origin}/",
     "javascript:alert(1)#{origin}", "/a#b\r\nSet-Cookie: planted=1", "/a#b\nLocation: https://evil.com", "/a#\x00",
 ]  # fmt: skip
-FORM = "Content-Type: application/x-www-form-urlencoded"
 GOOD_FRAGMENTS = [
     "#@evil.com",
     "#//evil.com",
@@ -205,12 +204,11 @@ async def test_long_return_addresses_of_one_stranger_push_out_no_others(visitor:
 
 
 async def test_another_sites_referer_never_becomes_the_login_url(wire: Wire) -> None:
-    asking = [f"{name}: {value}" for name, value in PROGRAM.items()]
     for target in tried(("https://evil.com/", f"https://{wire.host}@evil.com/", f"http://{wire.host}.evil.com/")):
-        answer = await wire.ask("/api", *asking, f"Referer: {target}")
+        answer = await wire.ask("/api", *SCRIPT, f"Referer: {target}")
         assert answer.status == 401
         assert b"evil" not in answer.body
-    assert b"%2Fpage" in (await wire.ask("/api", *asking, f"Referer: {wire.origin}/page")).body
+    assert b"%2Fpage" in (await wire.ask("/api", *SCRIPT, f"Referer: {wire.origin}/page")).body
 
 
 async def test_a_shared_cookie_domain_lets_in_its_own_labels_and_no_look_alike(shared: Wire) -> None:

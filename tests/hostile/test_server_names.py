@@ -30,11 +30,6 @@ def hello(name: bytes) -> bytes:
 
 
 @pytest.fixture
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
 async def secure(tmp_path: Path, authority: Authority) -> AsyncIterator[Wire]:
     """A proxy with two certificates."""
     port = free_port()

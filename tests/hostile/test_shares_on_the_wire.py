@@ -81,8 +81,8 @@ async def test_a_stranger_who_takes_public_paths_leaves_them_to_other_addresses(
 async def test_a_visitor_with_every_websocket_they_can_open_leaves_the_others_theirs(
     wire: Wire, editor: Login, visitor: Visitor
 ) -> None:
-    for upstream in wire.stage.proxy.upstreams._routes:
-        upstream.upstream._tunnel_shares.each = 20  # of 2048, which is more sockets than a test needs
+    for upstream in wire.stage.proxy.upstreams.by_prefix.values():
+        upstream.tunnel_shares.each = 20  # of 2048, which is more sockets than a test needs
     async with Visitor() as second, AsyncExitStack() as stack:
         other = await wire.login(second)
         readers = await take(wire, stack, wire.request("/live", *HANDSHAKE, editor.cookie), 25)

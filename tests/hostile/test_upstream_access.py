@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.support.browser import Visitor
+from tests.support.proxy import REVIEWER_ONLY
 from tests.support.raw_http import TOOL_BYTES, Tool, Wire, wired
 from tests.tally import tried
-
-ADMINS = {"allow": [{"email": "reviewer@studio.example.com"}]}
 
 ADMIN = [
     "/admin/", "/admin/x", "/admin", "/admin?x", "/admin/?/", "/admin/#", "/admin;x/y", "/admin;/y", "/;x/admin/y",
@@ -39,7 +38,11 @@ async def narrowed() -> AsyncIterator[Wire]:
     """One tool, of which /admin/ is for the Reviewer alone, and /admin/open/ for everybody."""
     tool = Tool()
     async with tool.listening() as url:
-        upstreams = {"/": url, "/admin/": {"url": f"{url}/admin", **ADMINS}, "/admin/open/": f"{url}/admin/open"}
+        upstreams = {
+            "/": url,
+            "/admin/": {"url": f"{url}/admin", **REVIEWER_ONLY},
+            "/admin/open/": f"{url}/admin/open",
+        }
         async with wired(upstreams=upstreams) as wire:
             yield Wire(wire.stage, tool, wire.origin)
 

@@ -31,7 +31,7 @@ def lines(wire: Wire, body: bytes, address: str = "192.0.2.1") -> list[str]:
 
 
 def bodies(wire: Wire) -> Room:
-    return wire.stage.proxy._gateway.bodies.room
+    return wire.stage.proxy.gateway.bodies.room
 
 
 async def strange_calls(

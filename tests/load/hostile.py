@@ -15,15 +15,15 @@ from dataclasses import dataclass
 import uvloop
 
 from tests.load.stage import Process, proxy, tell
+from tests.load.tool import TINY
+from tests.support.messages import LONG_LINE
 from tests.support.raw_http import HANDSHAKE
+from tests.support.units import KIB
 
-KIB = 1024
 ATTACKER = "127.0.0.66"
 """Their address: with the other visitors' own, they would share those visitors' places at the tool as well."""
 Attack = Callable[[Process, socket.socket], Awaitable[None]]
-LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
 GARBAGE = b"\x00nonsense\r\n\r\n" * 5000
-TINY = b"1\r\nx\r\n" * 10_000
 
 
 async def send(sock: socket.socket, *pieces: bytes) -> None:

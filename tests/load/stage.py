@@ -17,7 +17,6 @@ from oauth_proxy.demo.frameio import FrameIO
 from oauth_proxy.demo.people import App
 from tests.support.proxy import a_secret, free_port, serving, settings_tree
 
-MIB = 1 << 20
 PUBLIC = ["/public/*", "POST /public/*"]
 
 

@@ -12,7 +12,7 @@ import uvloop
 from tests.support.raw_http import Heard, switching
 
 LARGE = 30 * 1024 * 1024
-_TINY = b"1\r\nx\r\n" * 10_000
+TINY = b"1\r\nx\r\n" * 10_000
 _BLOCK = b"b" * 65_536
 
 
@@ -50,7 +50,7 @@ async def _large(head: Heard, reader: asyncio.StreamReader, writer: asyncio.Stre
 async def _tiny(head: Heard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(20):
-        writer.write(_TINY)
+        writer.write(TINY)
         await writer.drain()
     writer.write(b"0\r\n\r\n")
 

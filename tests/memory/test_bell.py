@@ -7,9 +7,7 @@ import pytest
 
 from oauth_proxy.memory import Bell
 from tests.support.memories import a_memory, a_session
-from tests.support.stores import SHARED, Place
-
-shared = pytest.mark.parametrize("place", SHARED, indirect=True)
+from tests.support.stores import Place, shared
 
 
 @shared

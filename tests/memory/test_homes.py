@@ -2,16 +2,11 @@
 
 import asyncio
 
-import pytest
-
 from oauth_proxy.memory.home import BATCH, Home, Record
 from tests.support.redis import needs_redis
-from tests.support.stores import SHARED, Place
+from tests.support.stores import Place, everywhere, shared
 
 pytestmark = needs_redis
-
-everywhere = pytest.mark.parametrize("place", ["process", *SHARED], indirect=True)
-shared = pytest.mark.parametrize("place", SHARED, indirect=True)
 
 
 def record(key: str, text: str = "sealed", at: float = 1.0, lasts: float = 60.0) -> Record:

@@ -11,16 +11,12 @@ from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.memory import Note
 from oauth_proxy.seal import Sealer
 from tests.support.login import complaints
-from tests.support.memories import KEY, a_memory, a_session, processes, refreshed
+from tests.support.memories import KEY, a_clock, a_memory, a_session, following, processes, refreshed
 from tests.support.redis import needs_redis
-from tests.support.stores import SHARED, SITE, WEEK, Place
+from tests.support.stores import SITE, WEEK, Place, everywhere, in_a_file, shared
 from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis
-
-everywhere = pytest.mark.parametrize("place", ["process", *SHARED], indirect=True)
-shared = pytest.mark.parametrize("place", SHARED, indirect=True)
-in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
 @everywhere
@@ -163,10 +159,11 @@ async def test_a_refresh_that_is_broken_off_gives_its_lease_back(place: Place) -
 
 @shared
 async def test_a_process_whose_clock_is_behind_moves_forward(place: Place) -> None:
-    ahead, behind = a_memory(place), a_memory(place, wrong=-HOUR)
+    clock = a_clock(place, wrong=-HOUR)
+    ahead, behind = a_memory(place), a_memory(place, clock=clock)
     await ahead.follow()
     await behind.follow()
-    assert behind._clock() == pytest.approx(place.clock())
+    assert clock() == pytest.approx(place.clock())
     session = a_session(place)
     await behind.end_user("u-jo")
     await ahead.follow()
@@ -175,12 +172,13 @@ async def test_a_process_whose_clock_is_behind_moves_forward(place: Place) -> No
 
 @shared
 async def test_an_end_is_news_of_the_time_too(place: Place) -> None:
-    right, ahead = await processes(place, 1), a_memory(place, wrong=HOUR)
+    clock = a_clock(place)
+    right, ahead = await following(a_memory(place, clock=clock)), a_memory(place, wrong=HOUR)
     await ahead.follow()
     await ahead.end_user("u-jo")
-    await right[0].follow()
-    later = a_session(place, created=right[0]._clock() + 1)
-    assert not right[0].has_ended(later), "who signs in again is not ended for an hour more"
+    await right.follow()
+    later = a_session(place, created=clock() + 1)
+    assert not right.has_ended(later), "who signs in again is not ended for an hour more"
 
 
 @shared
@@ -190,8 +188,10 @@ async def test_a_clock_that_is_more_than_a_day_ahead_is_not_believed(
     wrong = a_memory(place, wrong=2 * DAY)
     await wrong.follow()
     await wrong.end_user("u-jo")
-    right, _ = [(await processes(place, 1))[0] for _ in range(2)]
-    assert right._clock() == pytest.approx(place.clock())
+    clock = a_clock(place)
+    right = await following(a_memory(place, clock=clock))
+    await processes(place, 1)
+    assert clock() == pytest.approx(place.clock())
     assert len([line for line in complaints(caplog) if "not believed" in line]) == 1, (
         "the right time takes its place"
     )
@@ -261,10 +261,11 @@ async def test_a_process_with_another_secret_is_told_of_once_and_harms_nobody(
 async def test_what_ends_while_the_home_is_read_anew_is_told(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [other], late = await processes(place, 1), a_memory(place)
+    its_home = place.home()
+    [other], late = await processes(place, 1), a_memory(place, home=its_home)
     before, during = a_session(place), a_session(place, "b", who="u-al")
     await late.end(before)
-    tell = late._link.home.tell
+    tell = its_home.tell
     once = [during]
 
     async def slow(ends: list[Record]) -> None:
@@ -272,7 +273,7 @@ async def test_what_ends_while_the_home_is_read_anew_is_told(
             await late.end(once.pop())
         await tell(ends)
 
-    monkeypatch.setattr(late._link.home, "tell", slow)
+    monkeypatch.setattr(its_home, "tell", slow)
     await late.follow()
     await other.follow()
     assert other.has_ended(before)

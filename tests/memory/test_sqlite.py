@@ -19,10 +19,10 @@ from oauth_proxy.memory.home import Record
 from tests.memory.test_homes import listed, news
 from tests.support.login import complaints
 from tests.support.memories import a_session, processes
-from tests.support.stores import Place, a_place
+from tests.support.stores import Place, a_place, in_a_file
 from tests.support.units import PATIENCE
 
-pytestmark = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+pytestmark = in_a_file
 
 
 @pytest.fixture

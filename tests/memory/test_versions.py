@@ -4,17 +4,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from tests.support.memories import a_memory, a_session
-from tests.support.stores import Place
+from tests.support.stores import Place, in_a_file
 
 OF_0_2_0 = Path(__file__).with_name("store-0.2.0.sql")
 """What 0.2.0 made: a session that was refreshed a minute later, its visitor, and another one that was ended."""
 MINUTE = 60.0
 
 
-@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+@in_a_file
 async def test_what_0_2_0_wrote_is_known_after_an_upgrade(place: Place, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "sessions.db")) as database:
         database.executescript(OF_0_2_0.read_text("utf-8"))

@@ -12,7 +12,7 @@ from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
 from tests.support.processes import processes, told, waiting_tool
 from tests.support.sessions import new_cookie_line, signed_in
-from tests.support.units import PATIENCE
+from tests.support.units import HOUR, PATIENCE
 
 
 async def test_every_client_that_keeps_its_connection_is_told_before_it_is_closed(
@@ -63,7 +63,7 @@ async def test_a_request_on_its_way_when_the_stop_comes_is_answered(tmp_path: Pa
 
 
 async def test_an_idle_connection_does_not_hold_a_stop_up(tmp_path: Path) -> None:
-    async with processes(tmp_path, command=told(parent___OVERTIME=600.0)) as proxies:
+    async with processes(tmp_path, command=told(parent__OVERTIME=600.0)) as proxies:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxies.stage.listens_on)
         await proxies.metrics()
         proxies.process.terminate()
@@ -104,7 +104,7 @@ async def test_a_refresh_under_way_is_finished_before_the_end(tmp_path: Path, vi
     async with processes(tmp_path, frameio={"access_lifetime": 2}) as proxies:
         stage = proxies.stage
         cookie = await signed_in(stage, visitor)
-        stage.frameio.set_access_lifetime(3600)
+        stage.frameio.set_access_lifetime(HOUR)
         await asyncio.sleep(2)
         stage.frameio.faults.plan("token:refresh_token", Fault.HANG)
         asking = asyncio.create_task(stage.ask("/echo", cookie))

@@ -13,11 +13,10 @@ from oauth_proxy.serving import running
 from oauth_proxy.settings import Listen, Sqlite
 from tests.support.browser import Visitor
 from tests.support.processes import processes
-from tests.support.proxy import PROGRAM, WANTED, on_stage
+from tests.support.proxy import SCRIPT, WANTED, on_stage
 from tests.support.sessions import signed_in
 from tests.support.tool import until
-
-SCRIPT = [f"{name}: {value}" for name, value in PROGRAM.items()]
+from tests.support.units import HOUR
 
 
 async def test_another_client_secret_signs_nobody_out_however_late_the_file_has_it(
@@ -27,7 +26,7 @@ async def test_another_client_secret_signs_nobody_out_however_late_the_file_has_
         stage = proxies.stage
         cookie = await signed_in(stage, visitor)
         began = time.time()
-        stage.frameio.set_access_lifetime(3600)
+        stage.frameio.set_access_lifetime(HOUR)
         callback = f"{stage.url}/oauth2/callback"
         stage.frameio.register(App("studio", "another-secret", (callback,)))
         await until(lambda: time.time() > began + 1)

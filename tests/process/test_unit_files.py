@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oauth_proxy.process.handed import NAMES
-from oauth_proxy.process.parent import _OVERTIME
+from oauth_proxy.process.parent import OVERTIME
 from oauth_proxy.settings import Settings
 from tests.support.command import written
 from tests.support.configuration import file, read
@@ -86,7 +86,7 @@ def test_the_service_ends_for_good_only_where_trying_again_cannot_help_and_has_t
     assert service["Type"] == "notify-reload"
     assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", "2")
     assert section(SERVICE, "Unit")["StartLimitIntervalSec"] == "0"
-    assert int(service["TimeoutStopSec"]) >= settings.drain_delay + settings.drain_at_stop + _OVERTIME
+    assert int(service["TimeoutStopSec"]) >= settings.drain_delay + settings.drain_at_stop + OVERTIME
     assert service["KillMode"] == "mixed"
     assert int(service["LimitNOFILE"]) >= 2 * 16_384, "the most connections of visitors by default"
 

@@ -17,7 +17,7 @@ from tests.support.browser import NAVIGATION, Visitor
 from tests.support.processes import Proxies, processes, told, worker_of
 from tests.support.sessions import refreshes, signed_in
 from tests.support.tool import until
-from tests.support.units import PATIENCE
+from tests.support.units import HOUR, PATIENCE
 
 
 def line(cookie: str) -> dict[str, str]:
@@ -71,7 +71,7 @@ async def test_two_hundred_requests_at_expiry_over_four_workers_make_one_token_c
     async with processes(tmp_path, workers=4, frameio={"access_lifetime": 3}) as proxies:
         stage = proxies.stage
         cookie = await signed_in(stage, visitor)
-        stage.frameio.set_access_lifetime(3600)
+        stage.frameio.set_access_lifetime(HOUR)
         expired = asyncio.create_task(asyncio.sleep(3))
         async with connections(proxies, 4, cookie) as opened:
             stage.frameio.calls.clear()

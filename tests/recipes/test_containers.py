@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from oauth_proxy.process.parent import _OVERTIME
+from oauth_proxy.process.parent import OVERTIME
 from oauth_proxy.settings import Settings, parse
 from tests.support.command import COMMAND, said_here, started
+from tests.support.image import CONFIGURATION
 from tests.support.places import CONFIG, ROOT
 from tests.support.proxy import RawAnswer, a_secret, free_port
 from tests.support.units import PATIENCE
@@ -22,7 +23,6 @@ from tests.support.units import PATIENCE
 COMPOSE: dict[str, Any] = yaml.safe_load((CONFIG / "compose.yaml").read_text("utf-8"))
 CLUSTER: list[dict[str, Any]] = list(yaml.safe_load_all((CONFIG / "kubernetes.yaml").read_text("utf-8")))
 ENVIRON = {"REDIS_PASSWORD": "a-password"}
-CONFIGURATION = "/etc/oauth-proxy/config.yaml"
 
 
 def of(kind: str, name: str) -> Any:
@@ -90,7 +90,7 @@ def test_in_compose_nothing_can_be_written_and_the_end_is_waited_for(tmp_path: P
     assert proxy["cap_drop"] == ["ALL"]
     assert proxy["security_opt"] == ["no-new-privileges:true"]
     drain = settings(in_compose(), tmp_path).drain_at_stop
-    assert int(proxy["stop_grace_period"].removesuffix("s")) > drain + _OVERTIME
+    assert int(proxy["stop_grace_period"].removesuffix("s")) > drain + OVERTIME
     [check] = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert proxy["healthcheck"]["test"] == ["CMD", *json.loads(check)]
     assert proxy["configs"] == [{"source": "oauth-proxy", "target": CONFIGURATION}]
@@ -184,7 +184,7 @@ def test_the_tool_outlives_the_proxy_and_the_kubelet_waits_for_both(tmp_path: Pa
     sleep = container("tool")["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert read.drain_delay > 0, "it takes until every node has heard that the pod goes away"
     assert sleep > stop
-    assert pod()["terminationGracePeriodSeconds"] > max(stop + _OVERTIME, sleep + 10)
+    assert pod()["terminationGracePeriodSeconds"] > max(stop + OVERTIME, sleep + 10)
 
 
 def test_in_the_pod_nobody_is_root_or_may_write_and_secrets_are_read_by_one_group() -> None:

@@ -6,6 +6,7 @@ from aiohttp import web
 from tests.support.browser import Visitor
 from tests.support.front_proxies import Scene
 from tests.support.proxy import PROGRAM
+from tests.support.units import HOUR
 
 SESSION = "__Host-oauth_proxy"
 """The name of a session's first cookie; `-1`, `-2` … carry the rest."""
@@ -39,7 +40,7 @@ async def test_every_piece_of_a_refreshed_session_reaches_the_browser(scene: Sce
     await visitor.login(f"{scene.url}/echo")
     before, old_token = pieces(visitor), await bearer(visitor, scene)
     assert len(before) >= 3
-    scene.clock.advance(3600)
+    scene.clock.advance(HOUR)
     lines = await asked(visitor, scene)
     after = pieces(visitor)
     assert [line.partition("=")[0] for line in lines] == list(after)
@@ -59,7 +60,7 @@ async def test_a_session_may_grow_and_shrink(scene: Scene, visitor: Visitor) -> 
     counts = [len(pieces(visitor))]
     for size in (4000, 512, 3000):
         scene.frameio.set_token_size(size)
-        scene.clock.advance(3600)
+        scene.clock.advance(HOUR)
         await asked(visitor, scene)
         counts.append(len(pieces(visitor)))
         await scene.restart()
@@ -77,7 +78,7 @@ async def test_an_answer_without_a_refresh_sets_no_cookie(scene: Scene, visitor:
 
 async def test_parallel_requests_refresh_once_and_all_carry_the_session(scene: Scene, visitor: Visitor) -> None:
     await visitor.login(f"{scene.url}/echo")
-    scene.clock.advance(3600)
+    scene.clock.advance(HOUR)
     for lines in await asyncio.gather(*(asked(visitor, scene, f"/echo/{number}") for number in range(20))):
         assert len(lines) >= 2
     assert scene.frameio.calls["token:refresh_token"] == 1
@@ -95,7 +96,7 @@ async def test_the_tool_s_own_cookies_cross_both_ways_and_ours_stay_away_from_it
 ) -> None:
     scene.routes["/set"] = setting_two_cookies
     await visitor.login(f"{scene.url}/set")
-    scene.clock.advance(3600)
+    scene.clock.advance(HOUR)
     lines = await asked(visitor, scene, "/set")
     assert [line.partition("=")[0] for line in lines].count("first") == 1
     assert [line.partition("=")[0] for line in lines].count("second") == 1

@@ -11,6 +11,7 @@ from oauth_proxy.demo.people import EDITOR, Api
 from tests.support.browser import IN_A_WINDOW, NAVIGATION, Visitor
 from tests.support.front_proxies import CADDY_ASKS, NGINX_ASKS, Recipe, Scene, behind
 from tests.support.proxy import PROGRAM
+from tests.support.units import HOUR
 
 
 async def seen_by_tool(answer: ClientResponse) -> dict[str, list[str]]:
@@ -108,7 +109,7 @@ async def test_signing_out_ends_it(scene: Scene, visitor: Visitor) -> None:
 
 async def test_a_session_that_frame_io_ended_is_gone_from_the_browser(scene: Scene, visitor: Visitor) -> None:
     await visitor.login(f"{scene.url}/echo")
-    scene.clock.advance(3600)
+    scene.clock.advance(HOUR)
     scene.frameio.revoke_all(EDITOR)
     async with visitor.session.get(f"{scene.url}/echo", headers=PROGRAM) as answer:
         assert answer.status == 401
@@ -131,7 +132,7 @@ async def test_while_frame_io_is_down_an_expired_session_gets_503_and_is_kept(
     scene: Scene, visitor: Visitor, method: str, lines: dict[str, str]
 ) -> None:
     await visitor.login(f"{scene.url}/echo")
-    scene.clock.advance(3600)
+    scene.clock.advance(HOUR)
     scene.frameio.faults.plan("token", Fault.SERVER_ERROR)
     async with visitor.session.request(method, f"{scene.url}/echo", headers=lines) as answer:
         assert answer.status == 503

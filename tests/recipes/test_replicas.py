@@ -146,7 +146,6 @@ async def test_two_replicas_behind_one_load_balancer_are_one_proxy_and_one_of_th
     await stack.enter_async_context(haproxy(balancer, tmp_path, said))
     async with Visitor(ssl=trust) as visitor, Visitor(ssl=trust) as other:
         for somebody, person in ((visitor, "Editor"), (other, "Reviewer")):
-            somebody.cookies._limits_enabled = False
             assert (await somebody.login(f"{ours.url}/echo", person)).status == 200
         copied, theirs = cookie_of(visitor, ours), cookie_of(other, ours)
         for at in (one, two):
@@ -183,7 +182,6 @@ async def test_one_replica_that_is_killed_remembers_who_has_signed_out(
     async with Visitor() as visitor, Visitor() as other:
         async with replica(ours, file) as process:
             for somebody, person in ((visitor, "Editor"), (other, "Reviewer")):
-                somebody.cookies._limits_enabled = False
                 assert (await somebody.login(f"{ours.url}/echo", person)).status == 200
             copied, theirs = cookie_of(visitor, ours), cookie_of(other, ours)
             await visitor.get(f"{ours.url}/oauth2/sign_out")

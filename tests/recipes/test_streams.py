@@ -10,7 +10,7 @@ from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
 from tests.support.front_proxies import APACHE_IN_FRONT, Scene
 from tests.support.proxy import PROGRAM
-from tests.support.units import PATIENCE
+from tests.support.units import HOUR, PATIENCE
 
 MEGABYTE = bytes(range(256)) * 4096
 
@@ -25,7 +25,7 @@ async def test_a_websocket_speaks_through_the_front(scene: Scene, visitor: Visit
 
 async def test_a_websocket_s_handshake_brings_the_refreshed_cookie(scene: Scene, visitor: Visitor) -> None:
     await visitor.login(f"{scene.url}/echo")
-    scene.clock.advance(3600)
+    scene.clock.advance(HOUR)
     async with visitor.session.ws_connect(f"{scene.url}/clock") as socket:
         await socket.receive_str()
     await scene.restart()
@@ -82,7 +82,7 @@ async def test_an_upload_that_is_refused_is_refused_at_once(scene: Scene, visito
     is_late = scene.recipe is APACHE_IN_FRONT
     if status == 503:
         await visitor.login(f"{scene.url}/echo")
-        scene.clock.advance(3600)
+        scene.clock.advance(HOUR)
         scene.frameio.faults.plan("token", Fault.SERVER_ERROR)
 
     async def upload() -> AsyncIterator[bytes]:

@@ -71,7 +71,7 @@ class Browser:
 
     def __init__(self, stage: Stage, line: str) -> None:
         self._stage = stage
-        self._lines = [line]
+        self.lines = [line]
         self._cookies = cookies_for(stage.settings)
 
     def received(self, line: str) -> RequestCookies:
@@ -80,9 +80,9 @@ class Browser:
     async def play(self, step: Step) -> None:
         match step:
             case Ask(which):
-                answer = await self._stage.ask("/echo", self._lines[which % len(self._lines)])
+                answer = await self._stage.ask("/echo", self.lines[which % len(self.lines)])
                 if answer.status == 200 and (pairs := answer.all("Set-Cookie")):
-                    self._lines.append("Cookie: " + "; ".join(pair.partition(";")[0] for pair in pairs))
+                    self.lines.append("Cookie: " + "; ".join(pair.partition(";")[0] for pair in pairs))
             case Wait(seconds, wrong):
                 self._stage.clock.advance(seconds)
                 self._stage.clock.wrong = wrong
@@ -93,7 +93,7 @@ class Browser:
                 if by_frameio:
                     self._stage.frameio.revoke_all(EDITOR)
                 else:
-                    line = self._lines[which % len(self._lines)]
+                    line = self.lines[which % len(self.lines)]
                     await self._stage.ask(
                         "/oauth2/sign_out", line, "Sec-Fetch-Site: none", "Sec-Fetch-Dest: document"
                     )
@@ -101,7 +101,7 @@ class Browser:
     async def check(self) -> int:
         """How many cookies had a quick answer; each of those was the full one, for which nothing was asked."""
         sessions, quick = self._stage.proxy.sessions, 0
-        for line in self._lines:
+        for line in self.lines:
             visit = sessions.cached(self.received(line))
             if visit is not None:
                 calls = self._stage.frameio.calls.total()
@@ -121,7 +121,7 @@ async def played(steps: list[Step]) -> None:
             await browser.play(step)
             await browser.check()
             try:
-                await stage.proxy.sessions.resume(browser.received(browser._lines[0]))
+                await stage.proxy.sessions.resume(browser.received(browser.lines[0]))
             except ProxyError:
                 continue
             await browser.check()

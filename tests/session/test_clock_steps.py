@@ -8,12 +8,11 @@ import pytest
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
 from tests.support.crowd import crowd, statuses
-from tests.support.proxy import WANTED, Clock, Stage, on_stage, replica
+from tests.support.proxy import A_MONTH, WANTED, Clock, Stage, on_stage, replica
 from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
 from tests.support.units import HOUR
 
 STEPS = [-HOUR, HOUR]
-LONG = {"lifetime": "30d", "idle": "30d"}
 
 
 async def revoke(stage: Stage, user: str) -> None:
@@ -86,7 +85,7 @@ async def test_a_tool_and_userinfo_are_told_an_expiry_that_is_right_by_the_machi
 async def test_after_a_step_and_a_restart_a_store_loses_nobody_and_revives_nobody(
     tmp_path: Path, step: float
 ) -> None:
-    session = {**LONG, "store": f"sqlite:{tmp_path}/sessions.db"}
+    session = {**A_MONTH, "store": f"sqlite:{tmp_path}/sessions.db"}
     async with on_stage(session=session) as stage:
         people = await crowd(stage, 4)
         await stage.ask("/oauth2/sign_out", people[0].cookie, WANTED)

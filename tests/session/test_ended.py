@@ -11,7 +11,7 @@ from oauth_proxy.demo.people import EDITOR
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage
 from tests.support.sessions import signed_in
-from tests.support.units import DAY, PATIENCE
+from tests.support.units import DAY, HOUR, PATIENCE
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
@@ -76,7 +76,7 @@ async def test_an_ended_grant_reaches_open_streams(
     stage: Stage, visitor: Visitor, open_socket: websockets.ClientConnection
 ) -> None:
     stage.frameio.revoke_all(EDITOR)
-    stage.clock.advance(3600)
+    stage.clock.advance(HOUR)
     answer = await stage.ask("/echo", visitor.cookie_line(stage.url))
     assert json.loads(answer.body)["error"] == "sign_in_required"
     with pytest.raises(websockets.ConnectionClosedError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,12 +10,14 @@ import websockets
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.session import handles
 from tests.session.test_ended import closes
 from tests.support.browser import Visitor
 from tests.support.proxy import STUDIO, Stage, replica
 from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
-from tests.support.tool_api import asked, handle_of, received, token, with_tool_api, works
-from tests.support.units import DAY, HOUR, PATIENCE
+from tests.support.tool import until
+from tests.support.tool_api import asked, handle_of, token, with_tool_api, works
+from tests.support.units import DAY, HOUR
 from tests.test_admin import end, told
 
 
@@ -43,12 +45,6 @@ async def socket_of(stage: Stage, cookie: str) -> AsyncIterator[websockets.Clien
     async with websockets.connect(url, additional_headers=headers, port=stage.listens_on) as socket:
         await socket.recv()
         yield socket
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110 nobody tells of it
-            await asyncio.sleep(0.01)
 
 
 async def status(stage: Stage, handle: str) -> int:
@@ -140,7 +136,7 @@ async def test_who_signs_out_while_a_refresh_is_on_its_way_is_signed_out(
     asking = asyncio.create_task(asked(stage, handle))
     await stage.frameio.faults.hanging(1)
     leaving = asyncio.create_task(visitor.get(f"{stage.url}/oauth2/sign_out"))
-    await until(lambda: bool(stage.proxy.memory._ends.known()))
+    await until(lambda: stage.proxy.memory.sizes["ends"] > 0)
     stage.frameio.faults.release()
     assert (await asking).status == 401
     await leaving
@@ -226,13 +222,15 @@ async def test_a_handle_whose_visitor_does_not_come_back_after_a_restart_ends_af
 
 
 async def test_what_the_memory_of_handles_has_no_room_for_is_found_in_the_others(
-    stage: Stage, cookie: str, handle: str
+    monkeypatch: pytest.MonkeyPatch, visitor: Visitor
 ) -> None:
-    stage.proxy.handles._issued.most = 1
-    stage.clock.advance(HOUR)
-    await token(stage, handle)
-    async with Visitor() as other:
-        await handle_of(stage, await signed_in(stage, other, "Reviewer"))
-    assert len(stage.proxy.handles._issued) == 1
-    assert await works(stage, await token(stage, handle))
-    assert received(await stage.ask("/echo", cookie))
+    monkeypatch.setattr(handles, "_REMEMBERED", 1)
+    async with with_tool_api() as stage:
+        cookie = await signed_in(stage, visitor)
+        handle = await handle_of(stage, cookie)
+        stage.clock.advance(HOUR)
+        await token(stage, handle)
+        async with Visitor() as other:
+            await handle_of(stage, await signed_in(stage, other, "Reviewer"))
+        assert await works(stage, await token(stage, handle))
+        assert await handle_of(stage, cookie) != handle, "the other one's is remembered in its place"

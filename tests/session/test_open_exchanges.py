@@ -183,7 +183,7 @@ async def test_a_demotion_that_a_recheck_finds_cuts_what_is_open(kind: str) -> N
 async def rechecked(stage: Stage) -> None:
     """A look, what it began, and the look after that."""
     await stage.proxy.look()
-    await asyncio.gather(*stage.proxy.refresher._tending)
+    await until(lambda: not stage.proxy.refresher.sizes["tended"])
     await stage.proxy.look()
 
 
@@ -214,7 +214,7 @@ async def test_a_programs_exchange_ends_once_frame_io_refuses_its_token_which_is
 async def asked_about(stage: Stage) -> None:
     """A look, the questions about programs that it began, and the look after that."""
     await stage.proxy.look()
-    await asyncio.gather(*stage.proxy.watch._bearers._rechecks.values())
+    await until(lambda: not stage.proxy.bearers.sizes["rechecked"])
     await stage.proxy.look()
 
 

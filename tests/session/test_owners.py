@@ -10,11 +10,11 @@ from oauth_proxy.demo.faults import RETRY_AFTER, Fault
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.crowd import crowd, statuses
 from tests.support.login import complaints
-from tests.support.proxy import Stage, on_stage
+from tests.support.proxy import A_MONTH, Stage, on_stage
 from tests.support.sessions import bearer, refreshes, signed_in
 from tests.support.units import HOUR
 
-LONG: dict[str, Any] = {"session": {"lifetime": "30d", "idle": "30d"}}
+LONG: dict[str, Any] = {"session": A_MONTH}
 ENDS = ["invalid_grant", "invalid_token", "access_denied", "ride_AdobeID_acct_actreq", "ride_AdobeID_acct_terms"]
 PAUSES = ["temporarily_unavailable", "invalid_client", "invalid_request", "server_error", "x" * 4000, "ri\u202ede"]
 

@@ -10,7 +10,7 @@ from tests.support.browser import Visitor
 from tests.support.crowd import Alive, living_only
 from tests.support.proxy import STUDIO, on_stage
 from tests.support.sessions import bearer, refreshes, signed_in
-from tests.support.units import HOUR
+from tests.support.units import DAY, HOUR
 
 FAILURES = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.HTML, Fault.NOT_AN_OBJECT]
 
@@ -61,7 +61,7 @@ async def test_a_profile_that_never_comes_holds_up_nobody_for_longer_than_a_mome
 
 
 async def test_a_demotion_counts_after_an_hour_without_any_refresh(visitor: Visitor) -> None:
-    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, access=STUDIO) as stage:
+    async with on_stage(api="v4", frameio={"access_lifetime": DAY}, access=STUDIO) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
         asked = stage.frameio.calls["me"]
@@ -87,7 +87,7 @@ async def test_access_recheck_says_how_often_and_is_asked_with_the_present_token
 
 
 async def test_a_recheck_that_fails_leaves_who_they_were_and_is_repeated(visitor: Visitor) -> None:
-    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}, access=STUDIO) as stage:
+    async with on_stage(api="v4", frameio={"access_lifetime": DAY}, access=STUDIO) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.change_email(EDITOR, "editor@elsewhere.example.org")
         stage.frameio.faults.plan("me", Fault.SERVER_ERROR, 1)
@@ -98,7 +98,7 @@ async def test_a_recheck_that_fails_leaves_who_they_were_and_is_repeated(visitor
 
 
 async def test_a_recheck_that_finds_the_token_dead_ends_the_session(visitor: Visitor) -> None:
-    async with on_stage(api="v4", frameio={"access_lifetime": 24 * HOUR}) as stage:
+    async with on_stage(api="v4", frameio={"access_lifetime": DAY}) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.revoke_all(EDITOR)
         bearer(await stage.ask("/echo", cookie))

@@ -5,17 +5,26 @@ from typing import Any
 import pytest
 
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.identity import Session
 from oauth_proxy.memory import Memory
 from tests.session.test_ended import refused, until
 from tests.support.browser import Visitor
 from tests.support.login import issued_codes, issued_tokens
-from tests.support.proxy import WANTED, on_stage, replica
+from tests.support.proxy import WANTED, Stage, on_stage, replica
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import Pair, is_complained, pair_on
 from tests.support.sessions import bearer, new_cookie_line, signed_in
+from tests.support.stores import WEEK
 from tests.support.units import HOUR
 
 pytestmark = needs_redis
+
+
+async def refreshed(stage: Stage) -> list[Session]:
+    """The sessions whose newest tokens are in Redis."""
+    memory = stage.proxy.memory
+    found = [await memory.newest(note.session_id) for note in await memory.notes()]
+    return [session for session in found if session is not None]
 
 
 async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer, visitor: Visitor) -> None:
@@ -26,13 +35,13 @@ async def test_redis_can_read_nothing_and_forgets_everything(redis: RedisServer,
         async with Visitor() as other:
             theirs = await signed_in(pair.a, other, "Reviewer")
         await pair.b.ask("/oauth2/sign_out", theirs, WANTED)
-        known = list(pair.b.proxy.refresher._newest.values())
+        known = await refreshed(pair.b)
+        assert [each.identity.id for each in known] == [EDITOR.id]
         private = {token, *(each.id for each in known), *(str(each.tokens.refresh) for each in known)}
         issued = issued_codes(pair.a) | issued_tokens(pair.a)
         private |= issued | {EDITOR.id, EDITOR.email, EDITOR.name, "reviewer@", *pair.a.keys}
-        week = 7 * 24 * HOUR
-        lasting = {"session": week, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
-        lasting |= {"ended": week, "epoch": week, "clock": week}
+        lasting = {"session": WEEK, "seen": 2 * HOUR, "claim": HOUR / 4, "left": 60.0}
+        lasting |= {"ended": WEEK, "epoch": WEEK, "clock": WEEK}
         async with redis.client() as client:
             keys = await client.keys("*")
             kinds = {key: kind for key in keys for kind in lasting if f":{kind}".encode() in key}
@@ -84,7 +93,7 @@ async def test_an_older_session_does_not_take_a_newer_ones_place(pair: Pair, vis
     for _ in range(2):
         pair.a.clock.advance(HOUR)
         bearer(await pair.a.ask("/echo", cookie))
-        [session] = pair.a.proxy.refresher._newest.values()
+        [session] = await refreshed(pair.a)
         held.append(session)
     older, newer = held
     assert await memory.remember(older)
@@ -117,7 +126,8 @@ async def test_records_of_one_session_do_not_open_as_anothers(pair: Pair, visito
     pair.a.clock.advance(HOUR)
     for cookie in cookies:
         bearer(await pair.a.ask("/echo", cookie))
-    ids = list(pair.a.proxy.refresher._newest)
+    ids = [session.id for session in await refreshed(pair.a)]
+    assert len(ids) == 2
     memory = pair.b.proxy.memory
     async with pair.redis.client() as client:
         one, another = await client.keys("*:session:*")

@@ -5,6 +5,8 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.session import refresh
+from oauth_proxy.upstream import routes
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.proxy import Stage, free_port, on_stage
 from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
@@ -247,15 +249,16 @@ async def test_who_may_no_longer_read_their_profile_is_out_after_the_next_refres
     assert refreshes(stage) == 1
 
 
-async def test_memory_of_successors_is_bounded(stage: Stage) -> None:
-    stage.proxy.refresher._newest.most = 2
-    stage.proxy.upstreams._known.most = 3500  # bytes
-    cookies = []
-    for _ in range(4):
-        async with Visitor() as somebody:
-            cookies.append(await signed_in(stage, somebody))
-    stage.clock.advance(HOUR)
-    for cookie in cookies:
-        bearer(await stage.ask("/echo", cookie))
-    assert len(stage.proxy.refresher._newest) == 2
-    assert len(stage.proxy.upstreams._known) <= 2
+async def test_memory_of_successors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "_REMEMBERED", 2)
+    monkeypatch.setattr(routes, "_REMEMBERED_BYTES", 3500)
+    async with on_stage() as stage:
+        cookies = []
+        for _ in range(4):
+            async with Visitor() as somebody:
+                cookies.append(await signed_in(stage, somebody))
+        stage.clock.advance(HOUR)
+        for cookie in cookies:
+            bearer(await stage.ask("/echo", cookie))
+        assert stage.proxy.refresher.sizes == {"newest": 2, "owed": 0, "tended": 0}
+        assert 0 < stage.proxy.upstreams.remembered <= 2

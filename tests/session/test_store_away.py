@@ -7,6 +7,7 @@ import pytest
 
 from tests.session.test_restarts import spent_twice
 from tests.support.crowd import Member, crowd
+from tests.support.proxy import A_MONTH
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import Pair, pair_on
 from tests.support.sessions import refreshes
@@ -14,7 +15,6 @@ from tests.support.units import HOUR
 
 pytestmark = needs_redis
 
-LONG = {"lifetime": "30d", "idle": "30d"}
 Trouble = Callable[[RedisServer], Awaitable[None]]
 
 
@@ -64,7 +64,7 @@ async def looked(pair: Pair) -> None:
 async def test_redis_away_for_four_and_a_half_seconds_loses_none_of_forty_with_tokens_of_a_minute(
     redis: RedisServer, before: float
 ) -> None:
-    async with pair_on(redis, session=LONG, frameio={"access_lifetime": 60}) as pair:
+    async with pair_on(redis, session=A_MONTH, frameio={"access_lifetime": 60}) as pair:
         people = await crowd(pair.a, 40)
         pair.a.clock.advance(before)
         await killed(redis)
@@ -89,7 +89,7 @@ async def test_redis_gone_for_thirty_seconds_loses_none_of_forty_with_tokens_of_
 ) -> None:
     monkeypatch.setattr("oauth_proxy.memory.redis.DEADLINE", 0.4)  # a paused Redis is waited for again and again
     begins, ends = TROUBLES[trouble]
-    async with pair_on(redis, session=LONG) as pair:
+    async with pair_on(redis, session=A_MONTH) as pair:
         people = await crowd(pair.a, 40)
         old = [Member(each.person, each.cookie) for each in people]
         pair.a.clock.advance(HOUR - left)
@@ -114,7 +114,7 @@ async def test_redis_that_is_never_there_leaves_each_replica_by_itself_once_it_i
     redis: RedisServer,
 ) -> None:
     await redis.kill()  # connections are refused
-    async with pair_on(redis, session=LONG) as pair:
+    async with pair_on(redis, session=A_MONTH) as pair:
         people = await crowd(pair.a, 40)
         pair.a.clock.advance(HOUR - 30)
         for turn in range(6):
@@ -130,7 +130,7 @@ async def test_redis_that_is_never_there_leaves_each_replica_by_itself_once_it_i
 async def test_a_redis_that_came_back_empty_is_not_believed_before_the_others_have_told_it_what_they_know(
     redis: RedisServer,
 ) -> None:
-    async with pair_on(redis, session=LONG) as pair:
+    async with pair_on(redis, session=A_MONTH) as pair:
         [late] = await crowd(pair.a, 1)
         pair.a.clock.advance(HOUR - 30)
         assert (await pair.a.ask("/echo", late.cookie)).status == 200

@@ -1,6 +1,5 @@
 """What is open is use: a session that lives in a WebSocket is not idle, and nothing else revives an old cookie."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from tests.session.test_open_exchanges import a_tool_without_end, are_open, opened
 from tests.support.browser import Visitor
 from tests.support.proxy import Stage, on_stage, replica
-from tests.support.sessions import new_cookie_line, signed_in
+from tests.support.sessions import new_cookie_line, settled, signed_in
 
 
 async def passes(seconds: int, *stages: Stage) -> None:
@@ -16,7 +15,7 @@ async def passes(seconds: int, *stages: Stage) -> None:
         stages[0].clock.advance(1)
         for stage in stages:
             await stage.proxy.look()
-            await asyncio.gather(*stage.proxy.sessions._tasks)
+            await settled(stage)
 
 
 @pytest.mark.parametrize("kind", ["WebSocket", "event stream that accepts anything", "chunked upload under way"])

@@ -8,9 +8,8 @@ from oauth_proxy.settings import EmailPattern, EmailsFile, Everyone, Group, Memb
 from oauth_proxy.settings.access import parse_public_rule, parse_rule
 from oauth_proxy.settings.loading import load_with_files
 from oauth_proxy.settings.problems import Refused
-from tests.support.configuration import file, problem, read
+from tests.support.configuration import ACCOUNT, file, problem, read
 
-ID = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
 A_RULE = "a rule is everyone, or email:, account:, team:, emails_file: or group: with its value"
 
 
@@ -22,13 +21,13 @@ A_RULE = "a rule is everyone, or email:, account:, team:, emails_file: or group:
         ({"email": "Jo.Doe+x@example.com"}, EmailPattern("jo.doe+x", "example.com")),
         ({"email": "*@*.example.com"}, EmailPattern(None, "example.com", subdomains=True)),
         ({"email": "*@bücher.example"}, EmailPattern(None, "xn--bcher-kva.example")),
-        ({"account": ID.upper()}, Member("account", ID)),
-        ({"account": ID, "role": "admin"}, Member("account", ID, ("admin",))),
+        ({"account": ACCOUNT.upper()}, Member("account", ACCOUNT)),
+        ({"account": ACCOUNT, "role": "admin"}, Member("account", ACCOUNT, ("admin",))),
         (
-            {"team": ID, "role": ["member", "team_manager", "member"]},
-            Member("team", ID, ("member", "team_manager")),
+            {"team": ACCOUNT, "role": ["member", "team_manager", "member"]},
+            Member("team", ACCOUNT, ("member", "team_manager")),
         ),
-        ({"team": ID}, Member("team", ID)),
+        ({"team": ACCOUNT}, Member("team", ACCOUNT)),
         ({"emails_file": "people.txt"}, EmailsFile(Path("people.txt"))),
         ({"group": "editors"}, Group("editors")),
     ],
@@ -43,9 +42,9 @@ def test_a_rule_is_read(written: object, expected: object) -> None:
         Everyone(),
         EmailPattern("jo", "a.example"),
         EmailPattern(None, "a.example", True),
-        Member("account", ID),
-        Member("team", ID, ("member",)),
-        Member("account", ID, ("owner", "admin")),
+        Member("account", ACCOUNT),
+        Member("team", ACCOUNT, ("member",)),
+        Member("account", ACCOUNT, ("owner", "admin")),
         EmailsFile(Path("/etc/people.txt")),
         Group("editors"),
     ],
@@ -63,7 +62,7 @@ def test_a_rule_is_written_back(read: Everyone | EmailPattern | Member | EmailsF
         ("nobody at all", None),
         ({"emial": "x"}, "email"),
         ({"role": "admin"}, None),
-        ({"email": "a@b.example", "account": ID}, None),
+        ({"email": "a@b.example", "account": ACCOUNT}, None),
         ({}, None),
         ([], None),
         (["everyone"], None),
@@ -88,9 +87,9 @@ def test_an_account_is_a_uuid() -> None:
 @pytest.mark.parametrize(
     ("written", "message", "suggestion"),
     [
-        ({"account": ID, "role": "admn"}, "a role is owner, admin,", "admin"),
-        ({"account": ID, "role": []}, "at least one", None),
-        ({"account": ID, "role": [["admin"]]}, "a role is owner, admin,", None),
+        ({"account": ACCOUNT, "role": "admn"}, "a role is owner, admin,", "admin"),
+        ({"account": ACCOUNT, "role": []}, "at least one", None),
+        ({"account": ACCOUNT, "role": [["admin"]]}, "a role is owner, admin,", None),
         ({"email": "*@studio.example.com", "role": "admin"}, "a role stands beside an account or a team", None),
     ],
 )
@@ -238,11 +237,11 @@ def narrowing(rules: str) -> str:
             "a role stands beside an account or a team",
         ),
         (
-            {"upstreams": narrowing(f"allow: [team: {ID}]")},
+            {"upstreams": narrowing(f"allow: [team: {ACCOUNT}]")},
             "Frame.io v4 tells nothing of teams; let in an account, or email addresses",
         ),
         (
-            {"access": f"access: {{allow: [everyone], groups: {{a: [team: {ID}]}}}}"},
+            {"access": f"access: {{allow: [everyone], groups: {{a: [team: {ACCOUNT}]}}}}"},
             "Frame.io v4 tells nothing of teams; let in an account, or email addresses",
         ),
     ],
@@ -253,11 +252,11 @@ def test_a_list_that_could_not_do_what_it_says_is_refused(parts: dict[str, str],
 
 def test_a_group_stands_for_its_rules(tmp_path: Path) -> None:
     (tmp_path / "people.txt").write_text("kim@a.example\n")
-    access = f"access: {{{EDITORS}, allow: [{{group: editors}}, {{account: {ID}}}]}}"
+    access = f"access: {{{EDITORS}, allow: [{{group: editors}}, {{account: {ACCOUNT}}}]}}"
     settings = read(file(access=access, upstreams=narrowing("deny: [emails_file: people.txt]")), folder=tmp_path)
     assert [*settings.rules()] == [
         EmailPattern("jo", "a.example"),
-        Member("account", ID),
+        Member("account", ACCOUNT),
         EmailsFile(tmp_path / "people.txt"),
     ]
 

@@ -5,7 +5,7 @@ import pytest
 from oauth_proxy.settings import write_duration
 from oauth_proxy.settings.problems import Refused
 from oauth_proxy.settings.scalars import parse_duration
-from tests.support.configuration import KEY, file, problem, problems, read
+from tests.support.configuration import ACCOUNT, KEY, file, problem, problems, read
 
 ALLOW = {"access": "access: {allow: WRITTEN}"}
 RULE = {"access": "access: {allow: [WRITTEN]}"}
@@ -18,7 +18,6 @@ URL = {"public_url": "public_url: WRITTEN"}
 UPSTREAMS = {"upstreams": "upstreams: WRITTEN"}
 TOOL = {"upstreams": "upstreams: {/: WRITTEN}"}
 SCOPES = {"frameio": "frameio: {api: v4, client_id: an-app, scopes: WRITTEN}"}
-UUID = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
 
 
 @pytest.mark.parametrize(
@@ -30,14 +29,14 @@ UUID = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
         (ALLOW, "'*@example.com'", '[{email: "*@example.com"}]'),
         (ALLOW, "example.com", '[{email: "*@example.com"}]'),
         (ALLOW, "{email: jo@example.com}", '[{email: "jo@example.com"}]'),
-        (ALLOW, UUID, f"[{{account: {UUID}}}]"),
+        (ALLOW, ACCOUNT, f"[{{account: {ACCOUNT}}}]"),
         (RULE, "'*'", "everyone"),
         (RULE, "all", "everyone"),
         (RULE, "'*@example.com'", 'email: "*@example.com"'),
         (RULE, "'@example.com'", 'email: "*@example.com"'),
         (RULE, "example.com", 'email: "*@example.com"'),
         (RULE, "{domain: example.com}", 'email: "*@example.com"'),
-        (RULE, UUID, f"account: {UUID}"),
+        (RULE, ACCOUNT, f"account: {ACCOUNT}"),
         (PUBLIC, "'*'", '["/*"]'),
         (PUBLIC, "/healthz", "[/healthz]"),
         (PUBLIC, "GET /healthz", '["GET /healthz"]'),

@@ -5,13 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from oauth_proxy.settings import notes
-from tests.support.configuration import KEY, TOOL_API, file, read
+from tests.support.configuration import KEY, QUIET, TOOL_API, file, read
 
 TODAY = datetime(2026, 11, 23, tzinfo=UTC)
-QUIET = {
-    "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
-    "access": 'access: {allow: [{email: "*@example.com"}]}',
-}
 
 FRAMED = f"session: {{secret: {KEY}, cookie: {{same_site: none}}}}"
 

@@ -10,13 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from oauth_proxy.settings import effective, notes
 from tests.support.certificates import Authority
-from tests.support.configuration import file, problems, read
+from tests.support.configuration import QUIET, file, problems, read
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-QUIET = {
-    "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
-    "access": 'access: {allow: [{email: "*@example.com"}]}',
-}
 
 
 @pytest.fixture

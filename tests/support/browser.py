@@ -32,12 +32,14 @@ VALUE = re.compile(r' value="([^"]*)"')
 class Visitor:
     """A browser of one's own; an async context manager. `hops` is every answer so far, bodies read.
 
-    Cookies ignore ports, as in browsers. `ssl` is what a test's certificate authority needs.
+    Cookies ignore ports, as in browsers. `ssl` is what a test's certificate authority needs. A `forgetful` one
+    keeps back what goes beyond 8190 bytes of Cookie header, as some proxies do; browsers send it.
     """
 
-    def __init__(self, ssl: ssl.SSLContext | None = None) -> None:
+    def __init__(self, ssl: ssl.SSLContext | None = None, *, forgetful: bool = False) -> None:
         self.hops: list[ClientResponse] = []
         self.cookies = CookieJar(unsafe=True, quote_cookie=False)
+        self.cookies._limits_enabled = forgetful  # noqa: SLF001 - it has no public name
         self.session = ClientSession(
             cookie_jar=self.cookies,
             connector=TCPConnector(ssl=True if ssl is None else ssl),

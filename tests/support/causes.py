@@ -14,7 +14,7 @@ _RAISED = {*errors.__all__, "CutShort", "Refusal"} - {"LoginLoop"}
 def causes() -> set[str]:
     """Each literal cause; what differs in it is `…`."""
     found = {endings.GONE, endings.STOPPING.reason, endings.SESSION_OVER.reason}
-    found |= {f"no session: {kind}" for kind in visitors._STRANGERS.values()}
+    found |= {f"no session: {kind}" for kind in visitors.STRANGERS.values()}
     for path in sorted((ROOT / "oauth_proxy").rglob("*.py")):
         if not _ELSEWHERE & set(path.relative_to(ROOT).parts):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -12,15 +12,30 @@ from oauth_proxy.settings import Settings, parse
 
 KEY = base64.b64encode(hashlib.sha256(b"a session secret for tests").digest()).decode("ascii")
 
+HOST = "review.example.com"
+"""Of the site in the files below."""
+
+SITE = f"https://{HOST}"
+"""Its public URL."""
+
+ACCOUNT = "2f1c7d0e-5b7a-4a52-9d3c-1f6d5c1f4b20"
+"""The id of an account or a team, as Frame.io writes one."""
+
 TOOL_API = "tool_api: {listen: unix:/run/tool.sock}"
 
 PARTS = {
-    "public_url": "public_url: https://review.example.com",
+    "public_url": f"public_url: {SITE}",
     "frameio": "frameio: {api: v4, client_id: an-app}",
     "session": f"session: {{secret: {KEY}}}",
     "upstreams": "upstreams: {/: http://127.0.0.1:3000}",
     "access": "access: {allow: [everyone]}",
 }
+
+QUIET = {
+    "frameio": "frameio: {api: v4, client_id: a, client_secret: b}",
+    "access": 'access: {allow: [{email: "*@example.com"}]}',
+}
+"""Parts on which `check` has no note."""
 
 
 def file(**parts: str) -> str:

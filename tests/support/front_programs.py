@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 
 from tests.support.places import ROOT
+from tests.support.tool_servers import APACHE_MODULES
 from tests.support.units import PATIENCE
 
 Start = Callable[[str, Path, list[str]], AbstractAsyncContextManager[None]]
 """What starts a program: with this site, which keeps its files in that folder and what it says in that list."""
 
 _NGINX_SCRIPTS = "/usr/lib/nginx/modules/ngx_http_js_module.so"
-_APACHE_MODULES = "/usr/lib/apache2/modules"
 
 _NGINX = """
 daemon off;
@@ -125,7 +125,7 @@ async def apache(recipe: str, folder: Path, said: list[str]) -> AsyncIterator[No
     names = [*_ALWAYS_THERE, *line.partition("a2enmod ")[2].split()]
     # What a2enmod enables with them.
     names += ["socache_shmcb"] if "ssl" in names else []
-    loads = [f"LoadModule {name}_module {_APACHE_MODULES}/mod_{name}.so" for name in names]
+    loads = [f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in names]
     (folder / "site").mkdir(exist_ok=True)
     (folder / "recipe.conf").write_text(recipe, "utf-8")
     (folder / "apache.conf").write_text(_APACHE.format(folder=folder, modules="\n".join(loads)), "utf-8")

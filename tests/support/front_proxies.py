@@ -109,10 +109,7 @@ class Scene:
 
     def visitor(self) -> Visitor:
         """Somebody with a browser that trusts the front's certificate."""
-        somebody = Visitor(ssl=self.trust) if self.recipe.redirects else _AtSignIn(ssl=self.trust)
-        # aiohttp's jar keeps back what goes beyond 8190 bytes of Cookie header; browsers send it.
-        somebody.cookies._limits_enabled = False
-        return somebody
+        return Visitor(ssl=self.trust) if self.recipe.redirects else _AtSignIn(ssl=self.trust)
 
     async def start(self) -> Running:
         """The proxy, as its settings say."""

@@ -31,11 +31,22 @@ class Machine(Clock):
         return self._true.now
 
 
+def a_clock(place: Place, *, wrong: float = 0.0) -> Agreed:
+    """The clock of one more process, on a machine whose own is `wrong` by some seconds."""
+    return Agreed(Machine(place.clock, wrong))
+
+
 def a_memory(
-    place: Place, *, wrong: float = 0.0, key: bytes = KEY, home: Home | None = None, bell: Bell | None = None
+    place: Place,
+    *,
+    wrong: float = 0.0,
+    clock: Agreed | None = None,
+    key: bytes = KEY,
+    home: Home | None = None,
+    bell: Bell | None = None,
 ) -> Memory:
-    """One more process of the site, which has not followed yet."""
-    clock = Agreed(Machine(place.clock, wrong))
+    """One more process of the site, which has not followed yet, with this clock or one that is `wrong`."""
+    clock = clock or a_clock(place, wrong=wrong)
     sealer = Sealer([key], "memory", limit=LARGEST)
     return Memory(home or place.home(clock=clock), sealer, SITE, clock, WEEK, WEEK / 7, bell or Bell())
 
@@ -43,13 +54,16 @@ def a_memory(
 async def processes(place: Place, count: int = 2) -> list[Memory]:
     """Processes that have begun to follow."""
     home = place.home() if place.address == "cookie" else None
-    memories = [a_memory(place, home=home) for _ in range(count)]
+    return [await following(a_memory(place, home=home)) for _ in range(count)]
+
+
+async def following(memory: Memory) -> Memory:
+    """The memory, once it has begun to follow."""
     async with asyncio.timeout(PATIENCE):
-        for memory in memories:
+        await memory.follow()
+        while memory.trouble is not None:  # on a busy machine a Redis can answer too late
             await memory.follow()
-            while memory.trouble is not None:  # on a busy machine a Redis can answer too late
-                await memory.follow()
-    return memories
+    return memory
 
 
 def a_session(place: Place, name: str = "a", *, who: str = "u-jo", created: float | None = None) -> Session:

@@ -1,5 +1,7 @@
 """Requests and responses as bytes, as a visitor and a tool send them to the data path (tests/support/tool.py)."""
 
+from tests.support.units import KIB
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 GET_MORE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -17,3 +19,6 @@ OK_LINE = b"HTTP/1.1 200 OK\r\n"
 
 CHUNKED = OK_LINE + b"Transfer-Encoding: chunked\r\n\r\n"
 """A response but for its body."""
+
+LONG_LINE = b"X: " + b"v" * 15 * KIB + b"\r\n"
+"""A field that a head may have a few times."""

@@ -1,5 +1,7 @@
 """The provider room alone, before the emulated Frame.io or a server that misbehaves."""
 
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -90,3 +92,8 @@ async def answering(handler: Handler) -> AsyncIterator[str]:
     app.router.add_route("*", "/{path:.*}", handler)
     async with serving(app) as url:
         yield url
+
+
+def s256(verifier: str) -> str:
+    """The challenge of a verifier (RFC 7636 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -33,6 +33,17 @@ STUDIO = {"allow": [{"email": "*@studio.example.com"}]}
 PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 """What fetch() says of itself."""
 
+SCRIPT = [f"{name}: {value}" for name, value in PROGRAM.items()]
+"""The same as lines of a request."""
+
+FORM = "Content-Type: application/x-www-form-urlencoded"
+"""The line that a browser sends with a form."""
+
+REVIEWER_ONLY = {"allow": [{"email": "reviewer@studio.example.com"}]}
+"""Lets in the Reviewer, and nobody else."""
+
+A_MONTH = {"lifetime": "30d", "idle": "30d"}
+"""Sessions that last for as long as a test lets time pass."""
 
 WANTED = "Sec-Fetch-Site: none"
 """What a browser says when its visitor typed the address; without it, nobody is signed out."""

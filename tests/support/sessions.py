@@ -4,6 +4,7 @@ import json
 
 from tests.support.browser import Visitor
 from tests.support.proxy import RawAnswer, Stage
+from tests.support.tool import until
 
 
 async def signed_in(stage: Stage, visitor: Visitor, person: str = "Editor") -> str:
@@ -28,6 +29,11 @@ def bearer(answer: RawAnswer) -> str:
 
 def refreshes(stage: Stage) -> int:
     return stage.frameio.calls["token:refresh_token"]
+
+
+async def settled(stage: Stage) -> None:
+    """Return once everything is done that responses did not wait for."""
+    await until(lambda: not stage.proxy.sessions.in_background)
 
 
 def new_cookie_line(answer: RawAnswer) -> str:

@@ -21,11 +21,15 @@ from oauth_proxy.memory.sqlite import SqliteHome
 from oauth_proxy.settings import Redis, Sqlite, parse_store
 from tests.support.proxy import Clock, free_port
 from tests.support.redis import BINARY, RedisServer, redis_server
-from tests.support.units import PATIENCE
+from tests.support.units import DAY, PATIENCE
 
 SITE = "oauth-proxy:review.example.com:__Host-session"
-WEEK = 7 * 86_400.0
+WEEK = 7 * DAY
 SHARED = ["sqlite", "redis", "sentinel", "cluster"]
+
+everywhere = pytest.mark.parametrize("place", ["process", *SHARED], indirect=True)
+shared = pytest.mark.parametrize("place", SHARED, indirect=True)
+in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
 class Place:

@@ -21,6 +21,7 @@ from tests.support.processes import Proxies, processes
 from tests.support.proxy import STUDIO, WANTED, free_port
 from tests.support.tool import a_tool, until
 from tests.support.trouble import Caller, Crowd, Kind, Planted, troubled, worn_out_cookie
+from tests.support.units import HOUR
 
 TOTAL = 10_000
 ACCESS = '"logger": "oauth_proxy.access"'
@@ -141,7 +142,7 @@ class Play:
         self.frameio.set_access_lifetime(1)
         short = await asyncio.gather(*(self.signed_in(a_person(60 + number)) for number in range(8)))
         began = time.time()
-        self.frameio.set_access_lifetime(3600)
+        self.frameio.set_access_lifetime(HOUR)
         await asyncio.gather(
             *(each.ask("well", times=300) for each in frequent),
             self.strangers(),

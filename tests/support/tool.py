@@ -200,8 +200,13 @@ class Door:
             await visitor.close()
 
 
-def _refused(request: web.BaseRequest, error: BadRequest) -> Outcome:
+def refused(request: web.BaseRequest, error: BadRequest) -> Outcome:
+    """An empty response with the error's status."""
     return Outcome(web.Response(status=error.status))
+
+
+def unheard(request: web.BaseRequest, outcome: Outcome, seconds: float) -> None:
+    """Nothing is written."""
 
 
 @asynccontextmanager
@@ -216,7 +221,7 @@ async def a_door(
     door = Door(
         Upstream(address, **{"claims": CLAIMS, "timeout": 5.0, "body_rate": 240.0, **settings}), added or []
     )
-    server = Server(door.handle, refusal=_refused, answered=lambda request, outcome, seconds: None)
+    server = Server(door.handle, refusal=refused, answered=unheard)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)

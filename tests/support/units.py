@@ -11,3 +11,6 @@ MIB = 1024 * KIB
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+
+WEEK_AND_A_DAY = 8 * DAY
+"""After which a session is over: its default lifetime is a week."""

@@ -9,8 +9,9 @@ from playwright.async_api import Browser, Page, expect
 from oauth_proxy.demo.people import EDITOR
 from tests.support.chromium import AtBrowser, at_browser, choose, press, see
 from tests.support.proxy import Stage, on_stage
+from tests.support.units import DAY
 
-WEEK_AND_A_DAY = 8 * 86_400.0  # seconds; a session's default lifetime is a week
+WEEK_AND_A_DAY = 8 * DAY  # seconds; a session's default lifetime is a week
 FRAGMENT = "#at=00:01:02&note=a%20b"
 
 _PAGE = """<!doctype html><title>Shots</title><link rel="icon" href="data:,"><h1>Shots</h1>

@@ -2,17 +2,15 @@
 
 import pytest
 
-from oauth_proxy.cookies import Cookies
-from oauth_proxy.upstream.claims import Claims, for_one_visitor
+from oauth_proxy.upstream.claims import for_one_visitor
 from oauth_proxy.upstream.head import read
-
-CLAIMED = Claims(Cookies("oauth_proxy", secure=True))
+from tests.support.tool import CLAIMS
 
 
 def settled(*lines: str, with_cookies: bool) -> list[str]:
     """The lines that are left of these."""
     head = read("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("latin-1"))
-    CLAIMED.strike(head)
+    CLAIMS.strike(head)
     if with_cookies:
         for_one_visitor(head)
     return [line.decode("latin-1") for line in head.lines]

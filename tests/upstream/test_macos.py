@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.messages import GET, GET_MORE
 from tests.support.tool import Peer, Play, Tool, a_stage, saying, until
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-CLOSING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
 
 
@@ -37,9 +36,8 @@ class ResetAtOnce(asyncio.SelectorEventLoop):
     def _make_socket_transport(self, *args: Any, **named: Any) -> Any:
         make: Callable[..., Any] = super()._make_socket_transport  # type: ignore[misc]
         transport = make(*args, **named)
-        transport._extra["socket"] = NoOptions(
-            transport._extra["socket"], accepted=named.get("server") is not None
-        )
+        sockets = transport._extra  # noqa: SLF001 - asyncio has no public way to put another socket there
+        sockets["socket"] = NoOptions(sockets["socket"], accepted=named.get("server") is not None)
         return transport
 
 
@@ -61,7 +59,7 @@ def test_a_tools_connection_of_which_no_option_can_be_set_is_used_all_the_same()
     async def main() -> None:
         async with a_stage(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")) as (tool, door):
             for _ in range(2):
-                assert (await door.ask(CLOSING)).endswith(b"hi")
+                assert (await door.ask(GET)).endswith(b"hi")
             assert tool.connections == 1
 
     run(main())
@@ -72,7 +70,7 @@ def test_a_visitor_who_cannot_be_reset_is_cut_off_all_the_same(caplog: pytest.Lo
         leave = asyncio.Event()
         async with a_stage(halfway(leave)) as (_, door):
             visitor = await door.visitor()
-            await visitor.send(GET)
+            await visitor.send(GET_MORE)
             await visitor.until(b"half")
             leave.set()
             await visitor.ends()

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from oauth_proxy.paths import Site
 from oauth_proxy.upstream.head import read
 from oauth_proxy.upstream.moved import Moved, Place
+from tests.support.configuration import HOST
 
-SITE = Site("https://review.example.com", "example.com")
-HOST = "review.example.com"
+SITE = Site(f"https://{HOST}", "example.com")
 STRIPPED = Place(b"/st", b"", b"10.0.0.7:3000")
 BASED = Place(b"/st", b"/app", b"tool.internal")
 KEPT = Place(b"/st", b"/st", b"10.0.0.7:3000")

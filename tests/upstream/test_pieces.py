@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.messages import GET_MORE, OK_LINE
 from tests.support.tool import Peer, Tool, a_stage
 
 SIZE = 128 * 1_048_576
 PIECE = bytes(65536)
-OK = b"HTTP/1.1 200 OK\r\n"
 FRAMINGS = {
     b"Content-Length: %d\r\n\r\n" % SIZE: PIECE,
     b"Transfer-Encoding: chunked\r\n\r\n": b"%x\r\n%b\r\n" % (len(PIECE), PIECE),
@@ -29,11 +29,11 @@ class NeverFull(asyncio.SelectorEventLoop):
 
 
 def _without_a_word(transport: Any, pieces: Sequence[bytes]) -> None:
-    transport._maybe_pause_protocol = lambda: None
+    transport._maybe_pause_protocol = lambda: None  # noqa: SLF001 - asyncio's own, which those versions do not call
     try:
         transport.write(b"".join(pieces))
     finally:
-        del transport._maybe_pause_protocol
+        del transport._maybe_pause_protocol  # noqa: SLF001 - the same
 
 
 class Sender:
@@ -62,12 +62,12 @@ async def _download(framing: bytes) -> int:
 
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
-        await peer.send(OK + framing)
+        await peer.send(OK_LINE + framing)
         await sender.send(peer, FRAMINGS[framing])
 
     async with a_stage(play) as (_, door):
         visitor = await door.visitor()
-        await visitor.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await visitor.send(GET_MORE)
         await visitor.head()
         stuck = await sender.stuck_at()
         visitor.hang_up()

@@ -4,9 +4,26 @@ import asyncio
 
 import pytest
 
-from oauth_proxy.upstream.pool import Pool
+from oauth_proxy.upstream.pool import Address, Pool
 from tests.support.messages import GET, OK
-from tests.support.tool import Peer, Tool, a_stage, a_tool, saying, until
+from tests.support.tool import Peer, Play, Tool, a_stage, a_tool, saying, until
+
+
+def a_pool(address: Address, *, limit: int = 1) -> Pool:
+    """Connections to a tool, which are kept for four seconds where it does not say otherwise."""
+    return Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=limit, most_tunnels=1, idle=4)
+
+
+def waiting(go: asyncio.Event) -> Play:
+    """A tool that answers whoever asks once `go` is set."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        while True:
+            await tool.asked(peer)
+            await go.wait()
+            await peer.send(OK)
+
+    return play
 
 
 @pytest.mark.parametrize(
@@ -77,9 +94,16 @@ async def test_an_idle_connection_is_kept_for_as_long_as_the_tool_says_less_a_se
     async with a_stage(saying(OK.replace(b"Date", fields + b"Date"))) as (_, door):
         answer = await door.ask(GET)
         assert (answer[:12], answer[-2:], b"timeout" in answer) == (b"HTTP/1.1 200", b"hi", False)
-        [connection] = door.upstream._pool._open
+    async with a_tool(saying(OK.replace(b"Date", fields + b"Date"))) as (tool, address):
+        pool = a_pool(address)
+        connection = await pool.connect()
+        await connection.ask(GET)
+        await until(lambda: connection.complete)
+        pool.give_back(connection, "")
         left = round(connection.deadline - asyncio.get_running_loop().time(), 6)  # a difference of floats
         assert kept - 1 < left <= kept
+        pool.close()
+        await until(lambda: tool.open == 0)
 
 
 @pytest.mark.parametrize("seconds", [b"0", b"000", b"1"])
@@ -161,13 +185,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
 async def test_requests_beyond_the_limit_wait_and_those_beyond_that_are_503() -> None:
     go = asyncio.Event()
 
-    async def play(tool: Tool, peer: Peer) -> None:
-        while True:
-            await tool.asked(peer)
-            await go.wait()
-            await peer.send(OK)
-
-    async with a_stage(play, limit=2) as (tool, door):
+    async with a_stage(waiting(go), limit=2) as (tool, door):
         asking = [asyncio.create_task(door.ask(GET)) for _ in range(4)]
         await until(lambda: door.upstream.waiting == 2 and tool.open == 2)
         assert (await door.ask(GET)).startswith(b"HTTP/1.1 503 ")
@@ -196,13 +214,7 @@ async def test_a_place_in_the_queue_times_out_as_504() -> None:
 async def test_who_leaves_the_queue_leaves_the_place_to_the_next() -> None:
     go = asyncio.Event()
 
-    async def play(tool: Tool, peer: Peer) -> None:
-        while True:
-            await tool.asked(peer)
-            await go.wait()
-            await peer.send(OK)
-
-    async with a_stage(play, limit=2) as (tool, door):
+    async with a_stage(waiting(go), limit=2) as (tool, door):
         first = [asyncio.create_task(door.ask(GET)) for _ in range(2)]
         await until(lambda: tool.open == 2)
         leaver = await door.visitor()
@@ -248,7 +260,7 @@ async def test_what_one_visitor_left_behind_is_not_given_to_the_next() -> None:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbody %d" % number)
 
     async with a_tool(play) as (tool, address):
-        pool = Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=1, most_tunnels=1, idle=5)
+        pool = a_pool(address)
         first = await pool.connect()
         await first.ask(b"GET /0 HTTP/1.1\r\n\r\n")
         await until(lambda: first.complete)
@@ -267,7 +279,7 @@ async def test_what_one_visitor_left_behind_is_not_given_to_the_next() -> None:
 async def test_what_was_promised_to_a_request_that_went_away_goes_to_the_next(promised: str) -> None:
     """The promise is made in the same moment as the request goes: it has not seen it yet."""
     async with a_tool(saying(OK)) as (_, address):
-        pool = Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=2, most_tunnels=1, idle=5)
+        pool = a_pool(address, limit=2)
         busy = [await pool.connect() for _ in range(2)]
         for connection in busy:
             await connection.ask(GET)
@@ -290,7 +302,7 @@ async def test_what_was_promised_to_a_request_that_went_away_goes_to_the_next(pr
 
 async def test_a_connection_that_dies_on_its_way_to_the_next_request_is_replaced() -> None:
     async with a_tool(saying(OK)) as (_, address):
-        pool = Pool(address, ssl_context=None, timeout=5, connect_timeout=5, limit=1, most_tunnels=1, idle=5)
+        pool = a_pool(address)
         first = await pool.connect()
         await first.ask(GET)
         waiting = asyncio.create_task(pool.connect())

@@ -81,7 +81,7 @@ async def test_who_waits_for_a_place_of_ones_own_waits_for_the_tools_patience() 
         upload = b"POST /slow HTTP/1.1\r\nHost: a\r\nX-Owner: greedy\r\nContent-Length: 100\r\n\r\nx"
         await asking(door, stack, upload, SHARE)
         await until(lambda: tool.open == SHARE)
-        door.upstream._shares._patience = 0.05
+        door.upstream.shares.patience = 0.05
         assert (await door.ask(get(b"greedy"))).startswith(b"HTTP/1.1 429 ")
         assert (await door.ask(get(b"other"))).endswith(b"hi")
 
@@ -91,11 +91,10 @@ async def test_nothing_is_kept_of_visitors_who_have_nothing_under_way() -> None:
         for number in range(50):
             await door.ask(get(b"%d" % number))
         visitors = await asking(door, stack, get(b"greedy", b"/slow"), SHARE + 3)
-        await until(lambda: len(door.upstream._shares._lines.get("greedy", ())) == 3)
+        await until(lambda: door.upstream.shares.waiting == 3)
         for visitor in visitors:
             visitor.hang_up()
-        await until(lambda: not door.upstream._shares._taken)
-        assert not door.upstream._shares._lines
+        await until(lambda: not door.upstream.shares.owners)
 
 
 async def test_a_visitor_has_a_share_of_the_websockets_and_beyond_it_is_told_at_once() -> None:
@@ -124,7 +123,7 @@ async def test_a_place_that_comes_free_as_its_owner_goes_is_the_next_ones() -> N
     tasks = [asyncio.create_task(exchange(ends.wait())) for _ in range(SHARE)]
     await asyncio.sleep(0)
     first, second = (asyncio.create_task(exchange(asyncio.sleep(0))) for _ in range(2))
-    await until(lambda: len(shares._lines.get("greedy", ())) == 2)
+    await until(lambda: shares.waiting == 2)
     tasks[0].cancel()
     await asyncio.wait({tasks[0]})
     first.cancel()  # it has been promised the place, and has not heard of it
@@ -132,7 +131,7 @@ async def test_a_place_that_comes_free_as_its_owner_goes_is_the_next_ones() -> N
     await second
     ends.set()
     await asyncio.wait(tasks)
-    assert (shares._taken, shares._lines) == ({}, {})
+    assert (shares.owners, shares.waiting) == (0, 0)
 
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
