@@ -58,6 +58,8 @@ async def test_a_form_that_met_the_end_of_the_session_arrives_byte_for_byte(
     await end(page)
     await page.get_by_role("button", name="Send").click()
     await see(page, "Please sign in")
+    await picture(page, f"form-given-back-{api}")
+    await assert_readable(page)
     await sign_in_beside(page)
     await page.locator("input[type=file]").set_input_files(FILE)
     await page.get_by_role("button", name="Send it again").click()
