@@ -115,6 +115,44 @@ async def test_a_call_is_sent_again_after_a_login_in_a_popup_and_the_page_stays(
     await expect(page.locator("#call-result")).to_contain_text('"path": "/echo/note"')
     await expect(page.locator("#session")).to_contain_text(f"Signed in as {EDITOR.name} until ")
     assert await page.get_by_label("Note", exact=True).input_value() == "not lost"
+    await expect(page.locator("#socket li").last).to_have_text("connected")
+    await expect(page.locator("#heard")).to_contain_text("event ")
+
+
+async def test_another_tab_is_told_of_the_end_and_goes_on_after_the_login(somebody: AtBrowser, url: str) -> None:
+    page = await somebody.arrive(url)
+    other = await somebody.open(url)
+    await expect(other.locator("#session")).to_contain_text("Signed in as ")
+    await end(page)
+    await expect(other.locator("#session")).to_have_text(ENDED)
+    async with other.expect_popup() as opening:
+        await other.get_by_role("button", name="Sign in").click()
+    await press(await opening.value, "Allow")
+    await expect(other.locator("#session")).to_contain_text("Signed in as ")
+    await expect(other.locator("#socket li").last).to_have_text("connected")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as who comes back to it does
+    await expect(page.locator("#session")).to_contain_text("Signed in as ")
+
+
+async def test_the_form_needs_no_script(chromium: Browser, url: str) -> None:
+    async with at_browser(chromium, java_script_enabled=False) as somebody:
+        page = await somebody.arrive(url)
+        await page.get_by_label("Note", exact=True).fill("kept")
+        tab = await somebody.open(f"{url}?out")
+        await tab.get_by_role("link", name="Sign out").click()
+        await see(tab, "You are signed out")
+        await page.get_by_role("button", name="Send").click()
+        await see(page, "Please sign in")
+        async with page.expect_popup() as opening:
+            await page.get_by_role("link", name="Sign in in a new window").click()
+        await press(await opening.value, "Allow")
+        await see(await opening.value, "You are signed in")
+        await page.get_by_role("button", name="Send it again").click()
+        await page.get_by_role("button", name="Send it again").click()
+        await see(page, "Your note arrived")
+        await expect(page.locator("#note")).to_have_text("kept")
+        assert len(somebody.complaints) == 2, "401 and 409"
+        somebody.complaints.clear()
 
 
 async def test_a_socket_reads_why_it_is_closed_and_comes_back_after_the_login(

@@ -21,8 +21,12 @@ function tell(who) {
   $("session").textContent = who
     ? `Signed in as ${who.name ?? who.email ?? who.id} until ${until.toLocaleString([], WHEN)}.`
     : "Your session has ended. This page is still here.";
+  $("turn").textContent = who ? "End my session" : "Sign in";
+  const isBack = who && !isIn;
   isIn = Boolean(who);
-  $("turn").textContent = isIn ? "End my session" : "Sign in";
+  if (!isBack) return;
+  connect();
+  follow();
 }
 
 const look = async () => session && tell(await session.info());
@@ -35,10 +39,7 @@ addEventListener("unhandledrejection", (event) => {
 
 $("turn").onclick = async () => {
   if (isIn) return session?.signOut();
-  if (!await session?.signIn()) return;
-  await look();
-  connect();
-  follow();
+  if (await session?.signIn()) await look();
 };
 session?.addEventListener("ended", () => tell(null));
 session?.addEventListener("changed", () => location.reload());
