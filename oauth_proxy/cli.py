@@ -223,25 +223,27 @@ def demo(port: int, api: Api) -> None:
     from oauth_proxy.demo import launch  # local: only this command needs the demo
 
     try:
-        with launch.listening(port) as sock:
-            host, port = sock.getsockname()
+        with launch.listening(port) as public, launch.listening(0) as admin:
+            host, port = public.getsockname()
             public_url = f"http://localhost:{port}"
+            status_at = str(Given(admin, "admin").at)
             ours = {
                 "DEMO_PUBLIC_URL": public_url,
                 "DEMO_LISTEN": f"{host}:{port}",
-                "DEMO_ADMIN_LISTEN": "127.0.0.1:0",
+                "DEMO_ADMIN_LISTEN": status_at,
                 "DEMO_SECRET": fresh_secret(),
             }
-            with launch.launched(public_url, api, os.environ) as cast:
+            with launch.launched(public_url, api, os.environ, f"http://{status_at}/") as cast:
                 settings = load(launch.configuration(), {**ours, **cast})
                 log_to = standard_error()
                 configure_logging(settings.log.format, log_to, settings.log.level)
-                _serve(
-                    lambda: Loaded(settings, frozenset()),
-                    lambda _: click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)"),
-                    log_to,
-                    [Given(sock, "public")],
-                )
+
+                def tell(_: str) -> None:
+                    click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)")
+                    click.echo(f"Its status page, for operators: http://{status_at}/")
+
+                sockets = [Given(public, "public"), Given(admin, "admin")]
+                _serve(lambda: Loaded(settings, frozenset()), tell, log_to, sockets)
     except launch.NotStartedError as error:
         raise ConfigurationError([str(error)]) from None
 

@@ -153,6 +153,11 @@ def test_demo_takes_a_free_port_and_its_cast_dies_with_it_even_when_it_is_killed
         try:
             assert demo.stdout is not None
             assert demo.stdout.readline().startswith(b"The demo is at http://localhost:")
+            status_page = demo.stdout.readline().partition(b"Its status page, for operators: http://")[2].decode()
+            connection = HTTPConnection(status_page.rstrip("/\n"), timeout=PATIENCE)
+            connection.request("GET", "/")
+            assert b"All is well" in connection.getresponse().read()
+            connection.close()
         finally:
             demo.kill()
         # The cast holds the same standard error: it ends here only when the last of them is gone.

@@ -15,6 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m oauth_proxy.demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--api", choices=["v2", "v4"], default="v2")
     parser.add_argument("--public-url", required=True, help="where visitors find the proxy")
+    parser.add_argument("--status-url", default="", help="where operators find the proxy's status page")
     parser.add_argument("--client-id", required=True)
     parser.add_argument("--access-lifetime", type=float, default=3600, help="seconds")
     parser.add_argument("--frameio-port", type=int, default=0)

@@ -43,11 +43,13 @@ def configuration() -> Path:
 
 
 @contextmanager
-def launched(public_url: str, api: Api, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def launched(
+    public_url: str, api: Api, environ: Mapping[str, str], status_url: str = ""
+) -> Iterator[dict[str, str]]:
     """While the emulated Frame.io and the tool run: the variables in config/demo.yaml that tell where they are.
 
-    Their process gets `environ` and ends when its standard input closes, however this one ends. Raises
-    NotStartedError.
+    The tool's page leads to `status_url`, the operators' page, if there is one. The process of both gets `environ`
+    and ends when its standard input closes, however this one ends. Raises NotStartedError.
     """
     client_secret = secrets.token_urlsafe(32)
     cast_of_its_own = [
@@ -59,6 +61,8 @@ def launched(public_url: str, api: Api, environ: Mapping[str, str]) -> Iterator[
         CLIENT_ID,
         "--public-url",
         public_url,
+        "--status-url",
+        status_url,
     ]
     its_input, our_end = os.pipe()
     with subprocess.Popen(  # noqa: S603 our own module, no shell

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ class Options:
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
     api: Api = "v2"
+    status_url: str = ""  # the proxy's status page, if it has one
     access_lifetime: float = 3600  # seconds
     frameio_port: int = 0
     tool_port: int = 0
@@ -50,12 +52,69 @@ async def serve(options: Options) -> None:
     async with AsyncExitStack() as stack:
         ports = {
             "frameio": await _listen(stack, frameio.app(), options.frameio_port),
-            "tool": await _listen(stack, tool(options.api), options.tool_port),
+            "tool": await stack.enter_async_context(_Tool(options)),
         }
         over = _end()
         sys.stdout.write(json.dumps(ports) + "\n")
         sys.stdout.flush()
         await over.wait()
+
+
+class _Tool:
+    """The tool, which can leave its port for a while; an async context manager that says its port."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._socket = _bound(options.tool_port)
+        self._port: int = self._socket.getsockname()[1]
+        self._runner: web.AppRunner | None = None
+        self._pause: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> int:
+        await self._come()
+        return self._port
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pause
+        await self._go()
+
+    def leave(self, seconds: int) -> None:
+        """Once the request at hand is answered, answer none for so many seconds."""
+        if self._pause is None or self._pause.done():
+            self._pause = asyncio.create_task(self._stay_away(seconds))
+
+    async def _stay_away(self, seconds: int) -> None:
+        await self._go()
+        # Whoever is bound to a port and does not listen keeps it, and refuses connections.
+        self._socket = _bound(self._port)
+        await asyncio.sleep(seconds)
+        await self._come()
+
+    async def _come(self) -> None:
+        app = tool(self._options.api, leave=self.leave, status_url=self._options.status_url)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=PATIENCE)
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._socket).start()
+
+    async def _go(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._runner = None
+        self._socket.close()
+
+
+def _bound(port: int) -> socket.socket:
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 async def _listen(stack: AsyncExitStack, app: web.Application, port: int) -> int:

@@ -11,17 +11,15 @@ from importlib import resources
 from typing import Any
 from weakref import WeakSet
 
-import jinja2
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from oauth_proxy.demo.looks import HEADERS, PAGES
 from oauth_proxy.demo.people import Api
+from oauth_proxy.demo.trouble import Leave, Trouble
 
-PAGES = jinja2.Environment(
-    loader=jinja2.PackageLoader("oauth_proxy.demo", "pages"), autoescape=True, undefined=jinja2.StrictUndefined
-)
 ASSETS = resources.files("oauth_proxy.demo").joinpath("pages")
 
-POLICY = "default-src 'self'; img-src data:; frame-ancestors 'none'"
+SCRIPTS = ("page.js", "tool.js", "trouble.js")
 TOKEN_SHOWN = 12  # characters
 DOWNLOAD = 10 * 2**20  # bytes, when nothing else is asked for
 SIZE = re.compile(r"[0-9]{1,15}")
@@ -29,8 +27,18 @@ RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 PATTERN = bytes(range(251)) * 262  # 251 is prime, so that a piece out of place shows; about 64 KiB
 
 
-def tool(api: Api = "v2", *, clock: Callable[[], float] = time.time, interval: float = 1) -> web.Application:
-    """The tool. Its page calls that `api` of Frame.io; its clock and feed tick every `interval` seconds."""
+def tool(
+    api: Api = "v2",
+    *,
+    clock: Callable[[], float] = time.time,
+    interval: float = 1,
+    leave: Leave | None = None,
+    status_url: str = "",
+) -> web.Application:
+    """The tool. Its page calls that `api` of Frame.io; its clock and feed tick every `interval` seconds.
+
+    `leave` takes it away for a while, if that can be done. At `status_url` is the proxy's status page, if any.
+    """
     live = OpenExchanges(clock, interval)
     app = web.Application()
     app.on_shutdown.append(live.close)
@@ -44,7 +52,9 @@ def tool(api: Api = "v2", *, clock: Callable[[], float] = time.time, interval: f
             web.get("/download", download),
             web.get("/healthz", healthz),
             web.get("/assets/style.css", _asset("text/css", "style.css", "tool.css")),
-            web.get("/assets/tool.js", _asset("text/javascript", "tool.js")),
+            web.get("/assets/trouble.css", _asset("text/css", "trouble.css")),
+            *(web.get(f"/assets/{name}", _asset("text/javascript", name)) for name in SCRIPTS),
+            *Trouble(leave, status_url).routes(),
             web.route("*", "/echo", echo),
             web.route("*", "/echo/{rest:.*}", echo),
         ]
@@ -59,14 +69,14 @@ class _Home:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /: who the visitor is, and what came with them."""
         html = PAGES.get_template("tool.html").render(
+            here="/",
             api=self._api,
             user=request.headers.get("X-Forwarded-User"),
             email=request.headers.get("X-Forwarded-Email"),
             name=request.headers.get("X-Forwarded-Preferred-Username"),
             headers=[(name, _shortened(name, value)) for name, value in _headers(request)],
         )
-        headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}
-        return web.Response(text=html, content_type="text/html", headers=headers)
+        return web.Response(text=html, content_type="text/html", headers=HEADERS)
 
 
 class OpenExchanges:

@@ -1,29 +1,8 @@
 // The page's life: a clock, a feed, an upload and one call to Frame.io's API. No token is ever seen here.
 
-const $ = (id) => document.getElementById(id);
+import { $, call, show } from "/assets/page.js";
+
 const EVENTS_SHOWN = 5;
-
-// The proxy's script signs in by a popup where a call meets the end of the session. Without the proxy there is none.
-const call = globalThis.oauthProxy?.fetch ?? fetch;
-
-// An answer of the proxy's own may be a 401 that says where to sign in.
-async function report(response) {
-  const text = await response.text();
-  try {
-    return `${response.status}\n${JSON.stringify(JSON.parse(text), null, 2)}`;
-  } catch {
-    return `${response.status}\n${text.slice(0, 500)}`;
-  }
-}
-
-async function show(place, answer) {
-  place.textContent = "Waiting…";
-  try {
-    place.textContent = await report(await answer);
-  } catch (error) {
-    place.textContent = `No answer: ${error.message}`;
-  }
-}
 
 const socket = new WebSocket(new URL("/clock", location.href.replace(/^http/, "ws")));
 socket.onopen = () => { $("clock-status").textContent = "Connected. UTC."; };
