@@ -29,7 +29,7 @@ from oauth_proxy.cookies import SealedCookie
 from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endings import STOPPING
-from oauth_proxy.endpoints import PREFIX, Endpoints
+from oauth_proxy.endpoints import Endpoints
 from oauth_proxy.errors import (
     BadRequest,
     ConfigurationError,
@@ -59,7 +59,7 @@ from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
-from oauth_proxy.settings import Settings
+from oauth_proxy.settings import OUR_ROUTES, Settings
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.told import told
@@ -225,7 +225,7 @@ class Proxy:
         try:
             try:
                 target = self._door.read(request.method, request.raw_path, request.fields)
-                if target.path.startswith(PREFIX):
+                if target.path.startswith(OUR_ROUTES):
                     return await self._endpoints.handle(request, target)
                 respond = self._tell
                 return await self.gateway.handle(request, target)

@@ -5,21 +5,32 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from oauth_proxy.access import Access
 from oauth_proxy.cookies import Cookies, RequestCookies
-from oauth_proxy.errors import (
-    NotAllowed,
-    SignInRequired,
-    SomebodyElse,
-)
+from oauth_proxy.errors import NotAllowed, SignInRequired, SomebodyElse
 from oauth_proxy.failures import Failures
 from oauth_proxy.headers import TrustedProxies, is_known_from
 from oauth_proxy.identity import Session
 from oauth_proxy.logins import Logins
 from oauth_proxy.oauth import single
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
-from oauth_proxy.own_routes import SEND_AGAIN, Query, read_query, require_route
+from oauth_proxy.own_routes import (
+    AUTH,
+    CALLBACK,
+    FRAMED,
+    KEYS,
+    SCRIPT,
+    SEND_AGAIN,
+    SIGN_IN,
+    SIGN_OUT,
+    SIGNED_IN,
+    START,
+    USERINFO,
+    Query,
+    read_query,
+    require_route,
+)
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.responses import FRAMED, SIGN_OUT, SIGNED_IN, START, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.session import Sessions
 from oauth_proxy.telemetry import Audit, Metrics
@@ -28,8 +39,6 @@ from oauth_proxy.visitors import Visitors
 from oauth_proxy.who import identity_headers, userinfo
 
 log = logging.getLogger(__name__)
-
-PREFIX = "/oauth2/"
 
 Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
 
@@ -66,16 +75,16 @@ class Endpoints:
         self._metrics, self._audit = metrics, audit
         self._routes: dict[str, Endpoint] = {
             START: logins.start,
-            "/oauth2/callback": logins.callback,
+            CALLBACK: logins.callback,
             FRAMED: logins.framed,
-            "/oauth2/sign_in": self.sign_in,
+            SIGN_IN: self.sign_in,
             SIGNED_IN: self.signed_in,
             SIGN_OUT: self.sign_out,
             SEND_AGAIN: self.send_again,
-            "/oauth2/auth": self.auth,
-            "/oauth2/userinfo": self.userinfo,
-            "/oauth2/keys": self.keys,
-            "/oauth2/session.js": self.script,
+            AUTH: self.auth,
+            USERINFO: self.userinfo,
+            KEYS: self.keys,
+            SCRIPT: self.script,
         }
 
     async def handle(self, request: Request, target: Target) -> Outcome:
@@ -112,7 +121,7 @@ class Endpoints:
         self._audit.note("sign_out", "visitor", request=request, session=request.session)
         url = self._return_addresses.wanted(request, query)
         if self._logout is not None:
-            url = self._logout(url or self._site.url("/oauth2/sign_in"))
+            url = self._logout(url or self._site.url(SIGN_IN))
         if url is not None:
             return Outcome(self._responses.redirect(request, url, set_cookies))
         start_url = self._responses.start_url(self._site.url("/"))

@@ -7,12 +7,14 @@ from aiohttp import web
 
 from oauth_proxy.errors import (
     BadRequest,
+    FieldsTooLarge,
     ForeignForm,
     GrantEnded,
     LoginRefused,
     MethodNotAllowed,
     Misdirected,
     NotAllowed,
+    ProxyError,
     SignInRequired,
     SignOutUnconfirmed,
     SomebodyElse,
@@ -20,12 +22,12 @@ from oauth_proxy.errors import (
 from oauth_proxy.forms import Kept
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import Refused
+from oauth_proxy.own_routes import SIGN_OUT, SIGNED_IN
 from oauth_proxy.pages import Action, Label, Page
 from oauth_proxy.pages.both import LEAVE
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
-from oauth_proxy.response_headers import forgetting, is_for_a_person
-from oauth_proxy.responses import SIGN_OUT, SIGNED_IN, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.windows import is_refetched
 
 _MAY_WORK_LATER = (408, 429, 502, 503, 504)
@@ -41,7 +43,7 @@ class Failures:
     def response(self, request: Request, refused: Refused) -> web.Response:
         """The response for a failure: a page for people, JSON for programs."""
         error, set_cookies = refused.error, refused.visit.set_cookies
-        if is_for_a_person(request, refused.visit):
+        if not refused.visit.by_program and is_navigation(request.method, request.fields):
             response = self._responses.page(request, self._page_for(request, refused), set_cookies)
         elif not refused.visit.by_program and is_refetched(request.method, request.fields):
             response = self._responses.page(request, self._for_worker(request, refused), set_cookies)
@@ -56,11 +58,11 @@ class Failures:
             response.headers["Retry-After"] = str(error.retry_after)
         if error.challenge is not None:
             response.headers["WWW-Authenticate"] = error.challenge
-        return forgetting(error, response)
+        return _forgetting(error, response)
 
     def refusal(self, request: Request, refused: Refused) -> web.Response:
         """The page for bytes that were no request. It is always a page, because the client is unknown."""
-        return forgetting(refused.error, self._responses.page(request, self._failure_page(request, refused)))
+        return _forgetting(refused.error, self._responses.page(request, self._failure_page(request, refused)))
 
     def confirm_sign_out(self, request: Request) -> web.Response:
         """The page that asks whether to sign out, as the request may be another site's; programs get an error."""
@@ -174,3 +176,10 @@ class Failures:
             if page := self._site.safe_return(referer.decode("latin-1")):
                 return page
         return self._site.url("/")
+
+
+def _forgetting(error: ProxyError, response: web.Response) -> web.Response:
+    """Add Clear-Site-Data to a 431: a browser with too many cookies could otherwise never get in again."""
+    if error.status == FieldsTooLarge.status:
+        response.headers["Clear-Site-Data"] = '"cookies"'
+    return response

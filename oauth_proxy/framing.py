@@ -7,10 +7,10 @@ from oauth_proxy.errors import AttemptUnknown
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.oauth import single
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.own_routes import Query, read_query
+from oauth_proxy.own_routes import FRAMED, Query, read_query
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
-from oauth_proxy.responses import FRAMED, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.session import Destination, Handovers
 
 

@@ -34,6 +34,7 @@ from oauth_proxy.paths import Target
 from oauth_proxy.reading import LONGEST_LINE
 from oauth_proxy.requests import Request
 from oauth_proxy.seal import Sealer, Unsealable
+from oauth_proxy.settings import OUR_ROUTES
 from oauth_proxy.upstream.outgoing import Coming, awaits_continue, send_continue
 from oauth_proxy.upstream.whole import Room
 
@@ -44,7 +45,6 @@ MOST_OF_ONE = MOST_HELD // 4
 DEADLINE = 30.0
 """Seconds in which a form that is answered by a page of ours must have arrived."""
 
-_OURS = "/oauth2/"
 _WORTH_KEEPING = frozenset({401, 403, 409, 429, 502, 503, 504})
 _SAFE = "".join(set(string.punctuation) - set("#\\"))  # an address ends at #, and browsers take \ for /
 _BREAKS_OFF = (*BODY_ERRORS, web.RequestPayloadError)
@@ -125,7 +125,7 @@ class TypedForms:
     def _is_worth_keeping(self, request: Request, refused: Refused) -> bool:
         if refused.error.status not in _WORTH_KEEPING or isinstance(refused.error, SignatureRefused):
             return False
-        is_for_us = request.again is None and self._target(request).path.startswith(_OURS)
+        is_for_us = request.again is None and self._target(request).path.startswith(OUR_ROUTES)
         return self.is_form(request) and not is_for_us
 
     async def deliver(self, request: Request, response: web.StreamResponse) -> None:
