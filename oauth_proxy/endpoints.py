@@ -130,7 +130,7 @@ class Endpoints:
 
     async def send_again(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """A form that we gave back goes on to its own address, if its owner is signed in."""
-        request.again = again = self._typed.opened(single(query, "form") or "")
+        again = self._typed.again(query)
         visit = STRANGER
         if again.who is not None:
             visit, session = await self._signed_in(request, received)

@@ -40,11 +40,11 @@ class Failures:
         self._responses = responses
         self._site = site
 
-    def response(self, request: Request, refused: Refused) -> web.Response:
-        """The response for a failure: a page for people, JSON for programs."""
+    def response(self, request: Request, refused: Refused, kept: Kept | None = None) -> web.Response:
+        """The response for a failure: a page for people, with what is `kept` of their form; JSON for programs."""
         error, set_cookies = refused.error, refused.visit.set_cookies
         if not refused.visit.by_program and is_navigation(request.method, request.fields):
-            response = self._responses.page(request, self._page_for(request, refused), set_cookies)
+            response = self._responses.page(request, self._page_for(request, refused, kept), set_cookies)
         elif not refused.visit.by_program and is_refetched(request.method, request.fields):
             response = self._responses.page(request, self._for_worker(request, refused), set_cookies)
         else:
@@ -73,9 +73,9 @@ class Failures:
         page = pages.sign_out(action=SIGN_OUT, stay_url=self._page_asking(request))
         return self._responses.page(request, page)
 
-    def _page_for(self, request: Request, refused: Refused) -> Page:
-        if request.kept is not None:
-            return self._typed_page(request, refused, request.kept)
+    def _page_for(self, request: Request, refused: Refused, kept: Kept | None) -> Page:
+        if kept is not None:
+            return self._typed_page(request, refused, kept)
         if isinstance(refused.error, NotAllowed):
             return self._not_allowed_page(request, refused)
         return self._failure_page(request, refused)
