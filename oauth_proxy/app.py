@@ -62,7 +62,7 @@ from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, R
 from oauth_proxy.settings import OUR_ROUTES, Settings
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.told import told
+from oauth_proxy.upstream.refused_streams import refuse_stream
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
 
@@ -280,7 +280,7 @@ class Proxy:
         self._note(request, refused)
         response: web.StreamResponse | None = None
         if target and not target.path.startswith(OUR_ROUTES):  # front proxies read the status at /oauth2/auth
-            response = told(request, refused, self.responses, self._door.site)
+            response = refuse_stream(request, refused, self.responses, self._door.site)
         response = response or self._failures.response(request, refused, kept)
         await self.typed.deliver(request, response)
         return refused.outcome(response)

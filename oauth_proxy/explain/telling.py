@@ -25,8 +25,8 @@ from oauth_proxy.responses import start_url
 from oauth_proxy.server import head_of
 from oauth_proxy.settings import OUR_ROUTES, Lines, Rule, Settings
 from oauth_proxy.upstream.claims import Claims
+from oauth_proxy.upstream.refused_streams import PRIVATE_USE
 from oauth_proxy.upstream.routes import Upstreams
-from oauth_proxy.upstream.told import PRIVATE_USE
 from oauth_proxy.webhooks import SignedCall
 from oauth_proxy.windows import shows_document
 

@@ -38,7 +38,7 @@ that the tabs of a whole studio do not come at once."""
 _PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 
 
-def told(request: Request, refused: Refused, responses: Responses, site: Site) -> Forwarded | None:
+def refuse_stream(request: Request, refused: Refused, responses: Responses, site: Site) -> Forwarded | None:
     """Tell the client of the refusal, if it is one that can be told in these ways; None if it is not.
 
     What is returned has been sent, or will be. Its status is that of the refusal, whatever the client has seen. A
