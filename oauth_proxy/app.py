@@ -214,6 +214,7 @@ class Proxy:
         self.look = self.watch.look
         gauges.show(
             *(self.metrics, self.capacity, self.open_exchanges, self.gateway.bodies, self.upstreams.by_prefix),
+            typed,
             lambda: self.provider.is_up,
         )
 

@@ -62,11 +62,6 @@ class TypedForms:
         self.room = Room(MOST_HELD, MOST_OF_ONE)
         """What is held, and whose it is."""
 
-    @property
-    def held(self) -> int:
-        """Bytes that are held now."""
-        return self.room.held
-
     def is_form(self, request: Request) -> bool:
         """Whether a form on a page of this origin sends this."""
         return (
