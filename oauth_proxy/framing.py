@@ -42,7 +42,7 @@ class Framing:
         return to is not None and to.framed and not self._responses.is_framed(request)
 
     def handed_over(self, request: Request, query: Query) -> Outcome | None:
-        """The redirect that hands a callback over to the frame, whose cookies are others; None if it is none."""
+        """The redirect that hands a callback over to the frame, which has other cookies; None if it cannot be."""
         sealed = self._handovers.seal(urlencode(query, doseq=True), request.client)
         if not sealed or not is_navigation(request.method, request.fields):
             return None
@@ -58,7 +58,7 @@ class Framing:
     def callback(self, request: Request, query: Query) -> Query:
         """The query of the callback that the frame was handed.
 
-        Raises AttemptUnknown if that is too old, or was made for somebody else or not here.
+        Raises AttemptUnknown if that is too old, or was sealed for somebody else or not by us.
         """
         handed = self._handovers.open(single(query, "handed") or "", request.client)
         if handed is None:

@@ -40,7 +40,7 @@ class Known:
     """What is known of the proxy now.
 
     `line` is how its processes are, `levels` what they log; `full`, `store` and `audit` are troubles. `listens`
-    says where it listens and is empty for who may not know; the tools' addresses are left out then, too.
+    says where it listens. For somebody who may not know that it is empty, and the tools' addresses are left out.
     """
 
     numbers: Numbers

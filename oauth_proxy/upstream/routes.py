@@ -91,10 +91,10 @@ class Route:
         return self.base if self.strip else self.base + self.prefix.rstrip("/")
 
     def _rest(self, raw: str) -> str | None:
-        """Return what follows the prefix, in whatever spelling it was sent; None if it stands not there.
+        """Return what follows the prefix, in whatever spelling it was sent; None without the prefix.
 
-        No escape in it is a separator's: there must be as many slashes as in the prefix. The prefix has no '%', so
-        who decodes twice reads the same.
+        An escaped slash does not count as one: there must be as many slashes as in the prefix. The prefix has no
+        '%', so a server that decodes twice reads the same.
         """
         if raw.startswith(self.prefix):
             return raw[len(self.prefix) :]
