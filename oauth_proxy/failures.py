@@ -24,7 +24,7 @@ from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import Refused
 from oauth_proxy.own_routes import SIGN_OUT, SIGNED_IN
 from oauth_proxy.pages import Action, Label, Page
-from oauth_proxy.pages.both import LEAVE
+from oauth_proxy.pages.json_page import LEAVE
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
@@ -113,7 +113,7 @@ class Failures:
         """The page for a window, if it comes by a service worker, or JSON for a script."""
         error = refused.error
         is_visit = isinstance(error, SignInRequired) and request.method == "GET"
-        return self._responses.pages_for(request).both(
+        return self._responses.pages_for(request).json_page(
             status=error.status,
             title=error.title,
             sentence=error.sentence,

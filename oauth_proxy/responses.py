@@ -14,7 +14,7 @@ from oauth_proxy.errors import ProxyError, SignInRequired
 from oauth_proxy.headers import is_framed
 from oauth_proxy.own_routes import START
 from oauth_proxy.pages import Action, Label, Page, Pages, session_script
-from oauth_proxy.pages.both import GO_ON
+from oauth_proxy.pages.json_page import GO_ON
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
 from oauth_proxy.windows import is_refetched, shows_document
@@ -77,7 +77,7 @@ class Responses:
         gets a page that goes there in place of a 302: a 300, which browsers do not follow and workers do not keep.
         """
         if status == 302 and is_refetched(request.method, request.fields):
-            page = self.pages_for(request).both(
+            page = self.pages_for(request).json_page(
                 status=300,
                 title=Label.SIGN_IN,
                 sentence="",
