@@ -113,7 +113,7 @@ class Endpoints:
 
         If another site may have sent the request, ask the visitor first.
         """
-        origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+        origin = self._site.origin_at(request.fields.host)
         if not is_known_from(origin, request.fields):
             return Outcome(self._failures.confirm_sign_out(request))
         request.session, set_cookies = await self._sessions.end(received)
@@ -171,7 +171,7 @@ class Endpoints:
     ) -> tuple[Visit, Session]:
         visit = await (self._visitors.look if passive else self._visitors.identify)(request, received)
         if visit.session is None:
-            raise Refused(SignInRequired(self._visitors.why_stranger(request, received)), visit, return_to)
+            raise Refused(SignInRequired(self._visitors.why_stranger(received)), visit, return_to)
         request.session = visit.session
         return visit, visit.session
 

@@ -27,8 +27,7 @@ class Framing:
 
         The login ends at the public host, and what it hands over is for pages of that origin only.
         """
-        host = request.fields[b"host"][0].decode("latin-1")
-        if not self._responses.is_framed(request) or self._site.is_public(host):
+        if not self._responses.is_framed(request) or self._site.is_public(request.fields.host):
             return None
         return Outcome(self._responses.redirect(request, self._responses.start_url(return_to)))
 

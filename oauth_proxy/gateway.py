@@ -112,7 +112,7 @@ class Gateway:
         to = self._upstreams.slashless(target)
         if to is not None and _opens_page(request) and self._door.is_open(to):
             return self._with_slash(request, to, visit)
-        cause = self._visitors.why_stranger(request, received)
+        cause = self._visitors.why_stranger(received)
         if self._typed.is_foreign(request) and self._visitors.brought_nothing(received):
             raise Refused(ForeignForm(cause), visit, self._site.back_to(target))
         if request.method != "GET" or not is_navigation(request.method, request.fields):

@@ -30,6 +30,11 @@ class RequestHeaders(Fields):
         self.rewritten: dict[object, tuple[object, Sequence[str], bytes]] = {}
         """For each upstream: the session and the client addresses that lines were written for, and those lines."""
 
+    @property
+    def host(self) -> str:
+        """The host that is asked. There is exactly one Host field once the door has read the request."""
+        return self[b"host"][0].decode("latin-1")
+
     def remember(self) -> None:
         """Cache this parse. Streams are skipped: their lines are never repeated (a WebSocket key is random)."""
         if not (self.is_remembered or self.for_stream or self._header_cache is None):

@@ -196,7 +196,7 @@ class TypedForms:
         return self._door.need(request.method, target, request.fields) == "session"
 
     def _origin(self, request: Request) -> str:
-        return self._door.site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+        return self._door.site.origin_at(request.fields.host)
 
     def _take(self, request: Request, size: int) -> Held:
         """Hold `size` bytes more for the request. Raises TooMuchHeld."""

@@ -22,7 +22,7 @@ from oauth_proxy.errors import BadRequest
 from oauth_proxy.headers import Fields, is_event_source
 from oauth_proxy.outcomes import Refused
 from oauth_proxy.paths import Site
-from oauth_proxy.requests import Request
+from oauth_proxy.requests import Request, RequestHeaders
 from oauth_proxy.responses import Responses
 from oauth_proxy.upstream.frames import Frames, close_frame
 from oauth_proxy.upstream.relay import Forwarded
@@ -94,9 +94,9 @@ def _come_again(
     return answer
 
 
-def _is_of_our_page(fields: Fields, site: Site) -> bool:
+def _is_of_our_page(fields: RequestHeaders, site: Site) -> bool:
     """Whether a page of the host that is asked has opened this; pages of its neighbours are other sites'."""
-    return fields[b"origin"] == [site.origin_at(fields[b"host"][0].decode("latin-1")).encode("latin-1")]
+    return fields[b"origin"] == [site.origin_at(fields.host).encode("latin-1")]
 
 
 def _first_protocol(fields: Fields) -> str | None:

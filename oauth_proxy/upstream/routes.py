@@ -166,7 +166,7 @@ class Upstreams:
             request.request_id.encode("ascii"),
         )
         if session is not None and self._assertion_of is not None:
-            origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+            origin = self._site.origin_at(request.fields.host)
             assertion = self._assertion_of(session, origin + route.prefix)
             lines += header_lines(self._headers.asserting(assertion))
         if request.traceparent:
