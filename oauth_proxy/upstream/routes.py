@@ -7,8 +7,6 @@ from sys import getsizeof
 from typing import Protocol
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from oauth_proxy.bounded import Weighed
 from oauth_proxy.endings import Ending
 from oauth_proxy.errors import BadRequest, NotFound
@@ -16,12 +14,12 @@ from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
 from oauth_proxy.outcomes import Visit
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.requests import RequestHeaders
+from oauth_proxy.requests import Request, RequestHeaders
 from oauth_proxy.upstream.outgoing import Outgoing, header_lines
 from oauth_proxy.upstream.relay import Forwarded
 from oauth_proxy.upstream.upstream import Upstream
 
-Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
+Ask = Callable[[Request, Outgoing], Awaitable[Forwarded]]
 
 _TRACE = (b"traceparent", b"tracestate")
 _REMEMBERED_BYTES = 8 * 1024 * 1024
