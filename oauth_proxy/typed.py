@@ -8,6 +8,7 @@ sent again by a person's click and in no other way, and to whom it belongs is se
 import asyncio
 import json
 import string
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -89,13 +90,9 @@ class TypedForms:
             held = self._take(request, length)
         except TooMuchHeld:
             return None
-        send_continue(request)
-        body, coming = bytearray(), Coming(request.content, self._body_rate)
-        try:
-            while piece := await coming.next():
-                body += piece
-        except _BREAKS_OFF as error:
-            raise BadRequest(f"the request's body broke off: {type(error).__name__}") from None
+        body = bytearray()
+        async for piece in self._pieces(request):
+            body += piece
         held.body = bytes(body)
         return held.body
 
@@ -150,11 +147,16 @@ class TypedForms:
 
     async def read_past(self, request: Request) -> None:
         """Read a body to its end, and drop it: many browsers read no answer before. Raises as `hold` does."""
+        async for _ in self._pieces(request):
+            pass
+
+    async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises RequestTooSlow, and BadRequest if it breaks off."""
         send_continue(request)
         coming = Coming(request.content, self._body_rate)
         try:
-            while await coming.next():
-                pass
+            while piece := await coming.next():
+                yield piece
         except _BREAKS_OFF as error:
             raise BadRequest(f"the request's body broke off: {type(error).__name__}") from None
 
