@@ -16,7 +16,7 @@ from aiohttp import web
 
 from oauth_proxy.demo.people import EDITOR, REVIEWER, App
 from oauth_proxy.recent import STEP, STEPS
-from oauth_proxy.status.forms import LASTS
+from oauth_proxy.status.buttons import LASTS
 from tests.session.test_ended import refused
 from tests.support.browser import Visitor
 from tests.support.certificates import Authority
