@@ -19,11 +19,11 @@ from oauth_proxy.forms import Kept
 from oauth_proxy.pages import json_page
 from oauth_proxy.pages.addresses import link, parts
 from oauth_proxy.pages.files import TEMPLATE_FAILURES, loader
-from oauth_proxy.pages.given_back import samples, shown
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
 from oauth_proxy.pages.policy import CANARY, FRAMED, NEEDS, NOTHING, Reader, content_security_policy, page_headers
 from oauth_proxy.pages.troubles import problem, unreadable
+from oauth_proxy.pages.typed import samples, shown
 from oauth_proxy.pages.words import Action, texts
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.

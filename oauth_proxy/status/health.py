@@ -239,7 +239,7 @@ def _faults(known: Known) -> Iterator[Check]:
 
 def _log(known: Known) -> Check:
     dropped = known.numbers.of("oauth_proxy_log_lines_dropped_total")
-    told = f"writes {' or '.join(sorted(set(known.levels)))} and graver"
+    told = f"writes {' or '.join(sorted(set(known.levels)))} and above"
     if dropped:
         told += f"; {several(dropped, 'line was', 'lines were')} dropped since the start, as nobody read it"
     return Check("log", "good", told)

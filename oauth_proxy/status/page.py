@@ -49,7 +49,7 @@ _DONE: dict[str, str] = {
     "ended-here": "All sessions of that person have ended here. The store could not be told yet: it will be.",
     "nobody": "Nobody with that id was signed in.",
     "reloaded": "The file as it is now is in use.",
-    **{level: f"The log has {level} and graver lines from now on." for level in LEVELS},
+    **{level: f"The log has {level} and above from now on." for level in LEVELS},
 }
 """What the page says of what was done, by the `done` of its query."""
 
@@ -171,7 +171,7 @@ class StatusPage:
                 return self._ask("reload", None, "Load the file again?", "Load it again")
             case "/log-level" if asked.get("to") in LEVELS:
                 level = asked["to"]
-                return self._ask("log-level", level, f"Log {level} and graver?", f"Log {level}")
+                return self._ask("log-level", level, f"Log {level} and above?", f"Log {level}")
             case "/end" if asked.get("user"):
                 return self._ask("end", asked["user"], "End all their sessions?", "End all their sessions")
         return _sent(self._pages.told(404, "Nothing here", "This address names nothing that can be done."))
