@@ -1,7 +1,6 @@
 """Creates every part of the proxy once, passes it to the parts that use it, and opens the listeners."""
 
 import logging
-from collections.abc import Callable
 
 import aiohttp
 from aiohttp import web
@@ -29,7 +28,7 @@ from oauth_proxy.cookies import SealedCookie
 from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
 from oauth_proxy.endings import STOPPING
-from oauth_proxy.endpoints import PREFIX, Endpoints
+from oauth_proxy.endpoints import Endpoints
 from oauth_proxy.errors import (
     BadRequest,
     ConfigurationError,
@@ -54,21 +53,21 @@ from oauth_proxy.introductions import Introductions
 from oauth_proxy.logins import Logins
 from oauth_proxy.memory import memory_for
 from oauth_proxy.outcomes import Outcome, Refused
+from oauth_proxy.paths import Target
 from oauth_proxy.requests import Request
 from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
-from oauth_proxy.settings import Settings
+from oauth_proxy.settings import OUR_ROUTES, Settings
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
-from oauth_proxy.upstream.told import told
+from oauth_proxy.upstream.refused_streams import refuse_stream
 from oauth_proxy.visitors import Visitors
 from oauth_proxy.watch import Watch
 
 log = logging.getLogger(__name__)
 
-Respond = Callable[[Request, Refused], web.StreamResponse]
 _ONLY_IN_ACCESS_LOG = (NotAllowed, NotFound, SignInRequired, SomebodyElse)
 _REFUSED_AT_DOOR = (
     LoginRefused,
@@ -215,24 +214,23 @@ class Proxy:
         self.look = self.watch.look
         gauges.show(
             *(self.metrics, self.capacity, self.open_exchanges, self.gateway.bodies, self.upstreams.by_prefix),
+            typed,
             lambda: self.provider.is_up,
         )
 
     async def handle(self, request: Request) -> Outcome:
         """Handle any request. This is the only place where failures become responses."""
         self._introductions.make(request)
-        respond: Respond = self._failures.response
+        target = None
         try:
             try:
                 target = self._door.read(request.method, request.raw_path, request.fields)
-                if target.path.startswith(PREFIX):
-                    return await self._endpoints.handle(request, target)
-                respond = self._tell
-                return await self.gateway.handle(request, target)
+                room = self._endpoints if target.path.startswith(OUR_ROUTES) else self.gateway
+                return await room.handle(request, target)
             except ProxyError as error:
-                return await self._refused(request, Refused(error), respond)
+                return await self._refused(request, target, Refused(error))
             except Refused as refused:
-                return await self._refused(request, refused, respond)
+                return await self._refused(request, target, refused)
         except ConnectionError:
             raise  # the client disconnected: there is nobody to respond to
         except Exception:  # the one place where a bug of ours becomes a response
@@ -240,12 +238,15 @@ class Proxy:
             log.exception("a fault of ours", extra={**facts(request, 500), "by": "proxy"})
             return Outcome(self.responses.fault(request), cause="a fault of ours", failure="fault")
         finally:
-            self.typed.release(request)
+            if request.held is not None:
+                self.typed.release(request)
 
     def refuse(self, request: Request, error: BadRequest) -> Outcome:
         """Respond to bytes that could not be parsed as a request."""
         self._introductions.make(request)
-        return self._failure(request, Refused(error), self._failures.refusal)
+        refused = Refused(error)
+        self._note(request, refused)
+        return refused.outcome(self._failures.refusal(request, refused))
 
     def obey(self, newer: Settings) -> None:
         """Let nobody in, and keep nothing open, that newer settings do not: other processes serve with them.
@@ -275,25 +276,25 @@ class Proxy:
         await self.refresher.close()
         await self.memory.close()
 
-    async def _refused(self, request: Request, refused: Refused, respond: Respond) -> Outcome:
-        await self.typed.keep(request, refused)
-        outcome = self._failure(request, refused, respond)
-        await self.typed.deliver(request, outcome.response)
-        return outcome
+    async def _refused(self, request: Request, target: Target | None, refused: Refused) -> Outcome:
+        kept = await self.typed.keep(request, target, refused)
+        self._note(request, refused)
+        response: web.StreamResponse | None = None
+        if target and not target.path.startswith(OUR_ROUTES):  # front proxies read the status at /oauth2/auth
+            response = refuse_stream(request, refused, self.responses, self._door.site)
+        response = response or self._failures.response(request, refused, kept)
+        await self.typed.deliver(request, response)
+        return refused.outcome(response)
 
-    def _tell(self, request: Request, refused: Refused) -> web.StreamResponse:
-        """The response to a request for the tool; a front proxy that asks at /oauth2/auth reads the status."""
-        return told(request, refused, self.responses, self._door.site) or self._failures.response(request, refused)
-
-    def _failure(self, request: Request, refused: Refused, response: Respond) -> Outcome:
+    def _note(self, request: Request, refused: Refused) -> None:
+        """Tell the metrics, the log and the audit stream of a refusal."""
         error = refused.error
         self.metrics.refusals.add(error.name)
         if not isinstance(error, _ONLY_IN_ACCESS_LOG):
-            told = {**facts(request, error.status, email=self._email), "by": "proxy"}
-            log.warning("%s", error.cause, extra={"failure": error.name, **told, "cause": error.cause})
+            known = {**facts(request, error.status, email=self._email), "by": "proxy"}
+            log.warning("%s", error.cause, extra={"failure": error.name, **known, "cause": error.cause})
         if isinstance(error, _REFUSED_AT_DOOR):
             by: By = "program" if refused.visit.by_program else "visitor"
             self.audit.note("refused_at_door", by, error.cause, request=request, session=request.brought)
         elif isinstance(error, NotAllowed):
             self.audit.note("refused_by_rule", "visitor", error.cause, request=request, session=request.session)
-        return Outcome(response(request, refused), cause=error.cause, failure=error.name)

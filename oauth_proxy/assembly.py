@@ -14,10 +14,10 @@ from oauth_proxy.clock import Clock, System
 from oauth_proxy.cookies import Cookies
 from oauth_proxy.door import Door
 from oauth_proxy.egress import ToolTls
-from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import ToolHeaders
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Client
+from oauth_proxy.own_routes import CALLBACK
 from oauth_proxy.pages import Accent, Contact, Looks, Pages, read_logo
 from oauth_proxy.paths import Site
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
@@ -89,7 +89,7 @@ def provider_for(
     app = settings.frameio
     client = Client(
         app.client_id,
-        f"{settings.public_url}{PREFIX}callback",
+        f"{settings.public_url}{CALLBACK}",
         tuple(app.scopes),
         app.client_secret.get_secret_value() if app.client_secret else None,
     )

@@ -29,8 +29,8 @@ UNSENT = 65_536
 LINGER = 2.0
 """Seconds for which a client may go on sending a refused request, so that it still reads the refusal."""
 PAUSE = 1.0
-"""Seconds before a last word. Many pages open a WebSocket again at once if the last one had opened, for ever: they
-are told once a second, and not as fast as they can ask."""
+"""Seconds before a last word. Many pages open a WebSocket again as soon as it is closed, for ever: they are told
+once a second, and not as fast as they can ask."""
 
 Answered = Callable[[Request, Outcome, float], None]
 """Is called after each response with the seconds it took."""

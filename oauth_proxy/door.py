@@ -55,5 +55,5 @@ class Door:
         return "session" if rule is None or (asks_for_websocket(fields) and not rule.sockets) else "nothing"
 
     def is_open(self, path: str) -> bool:
-        """Whether anybody may open this path of our own as a page."""
+        """Whether anybody may open this path, which we have made, as a page."""
         return self.access.is_public("GET", read_target(path, ""))

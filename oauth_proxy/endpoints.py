@@ -5,21 +5,32 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from oauth_proxy.access import Access
 from oauth_proxy.cookies import Cookies, RequestCookies
-from oauth_proxy.errors import (
-    NotAllowed,
-    SignInRequired,
-    SomebodyElse,
-)
+from oauth_proxy.errors import NotAllowed, SignInRequired, SomebodyElse
 from oauth_proxy.failures import Failures
 from oauth_proxy.headers import TrustedProxies, is_known_from
 from oauth_proxy.identity import Session
 from oauth_proxy.logins import Logins
 from oauth_proxy.oauth import single
 from oauth_proxy.outcomes import STRANGER, Outcome, Refused, Visit
-from oauth_proxy.own_routes import SEND_AGAIN, Query, read_query, require_route
+from oauth_proxy.own_routes import (
+    AUTH,
+    CALLBACK,
+    FRAMED,
+    KEYS,
+    SCRIPT,
+    SEND_AGAIN,
+    SIGN_IN,
+    SIGN_OUT,
+    SIGNED_IN,
+    START,
+    USERINFO,
+    Query,
+    read_query,
+    require_route,
+)
 from oauth_proxy.paths import Site, Target
 from oauth_proxy.requests import Request
-from oauth_proxy.responses import FRAMED, SIGN_OUT, SIGNED_IN, START, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.session import Sessions
 from oauth_proxy.telemetry import Audit, Metrics
@@ -28,8 +39,6 @@ from oauth_proxy.visitors import Visitors
 from oauth_proxy.who import identity_headers, userinfo
 
 log = logging.getLogger(__name__)
-
-PREFIX = "/oauth2/"
 
 Endpoint = Callable[[Request, Query, RequestCookies], Awaitable[Outcome]]
 
@@ -66,16 +75,16 @@ class Endpoints:
         self._metrics, self._audit = metrics, audit
         self._routes: dict[str, Endpoint] = {
             START: logins.start,
-            "/oauth2/callback": logins.callback,
+            CALLBACK: logins.callback,
             FRAMED: logins.framed,
-            "/oauth2/sign_in": self.sign_in,
+            SIGN_IN: self.sign_in,
             SIGNED_IN: self.signed_in,
             SIGN_OUT: self.sign_out,
             SEND_AGAIN: self.send_again,
-            "/oauth2/auth": self.auth,
-            "/oauth2/userinfo": self.userinfo,
-            "/oauth2/keys": self.keys,
-            "/oauth2/session.js": self.script,
+            AUTH: self.auth,
+            USERINFO: self.userinfo,
+            KEYS: self.keys,
+            SCRIPT: self.script,
         }
 
     async def handle(self, request: Request, target: Target) -> Outcome:
@@ -104,7 +113,7 @@ class Endpoints:
 
         If another site may have sent the request, ask the visitor first.
         """
-        origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+        origin = self._site.origin_at(request.fields.host)
         if not is_known_from(origin, request.fields):
             return Outcome(self._failures.confirm_sign_out(request))
         request.session, set_cookies = await self._sessions.end(received)
@@ -112,7 +121,7 @@ class Endpoints:
         self._audit.note("sign_out", "visitor", request=request, session=request.session)
         url = self._return_addresses.wanted(request, query)
         if self._logout is not None:
-            url = self._logout(url or self._site.url("/oauth2/sign_in"))
+            url = self._logout(url or self._site.url(SIGN_IN))
         if url is not None:
             return Outcome(self._responses.redirect(request, url, set_cookies))
         start_url = self._responses.start_url(self._site.url("/"))
@@ -121,7 +130,7 @@ class Endpoints:
 
     async def send_again(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """A form that we gave back goes on to its own address, if its owner is signed in."""
-        request.again = again = self._typed.opened(single(query, "form") or "")
+        again = self._typed.again(query)
         visit = STRANGER
         if again.who is not None:
             visit, session = await self._signed_in(request, received)
@@ -162,7 +171,7 @@ class Endpoints:
     ) -> tuple[Visit, Session]:
         visit = await (self._visitors.look if passive else self._visitors.identify)(request, received)
         if visit.session is None:
-            raise Refused(SignInRequired(self._visitors.why_stranger(request, received)), visit, return_to)
+            raise Refused(SignInRequired(self._visitors.why_stranger(received)), visit, return_to)
         request.session = visit.session
         return visit, visit.session
 

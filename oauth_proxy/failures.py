@@ -7,12 +7,14 @@ from aiohttp import web
 
 from oauth_proxy.errors import (
     BadRequest,
+    FieldsTooLarge,
     ForeignForm,
     GrantEnded,
     LoginRefused,
     MethodNotAllowed,
     Misdirected,
     NotAllowed,
+    ProxyError,
     SignInRequired,
     SignOutUnconfirmed,
     SomebodyElse,
@@ -20,12 +22,12 @@ from oauth_proxy.errors import (
 from oauth_proxy.forms import Kept
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.outcomes import Refused
+from oauth_proxy.own_routes import SIGN_OUT, SIGNED_IN
 from oauth_proxy.pages import Action, Label, Page
-from oauth_proxy.pages.both import LEAVE
+from oauth_proxy.pages.json_page import LEAVE
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
-from oauth_proxy.response_headers import forgetting, is_for_a_person
-from oauth_proxy.responses import SIGN_OUT, SIGNED_IN, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.windows import is_refetched
 
 _MAY_WORK_LATER = (408, 429, 502, 503, 504)
@@ -38,11 +40,11 @@ class Failures:
         self._responses = responses
         self._site = site
 
-    def response(self, request: Request, refused: Refused) -> web.Response:
-        """The response for a failure: a page for people, JSON for programs."""
+    def response(self, request: Request, refused: Refused, kept: Kept | None = None) -> web.Response:
+        """The response for a failure: a page for people, with what is `kept` of their form; JSON for programs."""
         error, set_cookies = refused.error, refused.visit.set_cookies
-        if is_for_a_person(request, refused.visit):
-            response = self._responses.page(request, self._page_for(request, refused), set_cookies)
+        if not refused.visit.by_program and is_navigation(request.method, request.fields):
+            response = self._responses.page(request, self._page_for(request, refused, kept), set_cookies)
         elif not refused.visit.by_program and is_refetched(request.method, request.fields):
             response = self._responses.page(request, self._for_worker(request, refused), set_cookies)
         else:
@@ -56,11 +58,11 @@ class Failures:
             response.headers["Retry-After"] = str(error.retry_after)
         if error.challenge is not None:
             response.headers["WWW-Authenticate"] = error.challenge
-        return forgetting(error, response)
+        return _forgetting(error, response)
 
     def refusal(self, request: Request, refused: Refused) -> web.Response:
         """The page for bytes that were no request. It is always a page, because the client is unknown."""
-        return forgetting(refused.error, self._responses.page(request, self._failure_page(request, refused)))
+        return _forgetting(refused.error, self._responses.page(request, self._failure_page(request, refused)))
 
     def confirm_sign_out(self, request: Request) -> web.Response:
         """The page that asks whether to sign out, as the request may be another site's; programs get an error."""
@@ -71,9 +73,9 @@ class Failures:
         page = pages.sign_out(action=SIGN_OUT, stay_url=self._page_asking(request))
         return self._responses.page(request, page)
 
-    def _page_for(self, request: Request, refused: Refused) -> Page:
-        if request.kept is not None:
-            return self._typed_page(request, refused, request.kept)
+    def _page_for(self, request: Request, refused: Refused, kept: Kept | None) -> Page:
+        if kept is not None:
+            return self._typed_page(request, refused, kept)
         if isinstance(refused.error, NotAllowed):
             return self._not_allowed_page(request, refused)
         return self._failure_page(request, refused)
@@ -111,7 +113,7 @@ class Failures:
         """The page for a window, if it comes by a service worker, or JSON for a script."""
         error = refused.error
         is_visit = isinstance(error, SignInRequired) and request.method == "GET"
-        return self._responses.pages_for(request).both(
+        return self._responses.pages_for(request).json_page(
             status=error.status,
             title=error.title,
             sentence=error.sentence,
@@ -174,3 +176,10 @@ class Failures:
             if page := self._site.safe_return(referer.decode("latin-1")):
                 return page
         return self._site.url("/")
+
+
+def _forgetting(error: ProxyError, response: web.Response) -> web.Response:
+    """Add Clear-Site-Data to a 431: a browser with too many cookies could otherwise never get in again."""
+    if error.status == FieldsTooLarge.status:
+        response.headers["Clear-Site-Data"] = '"cookies"'
+    return response

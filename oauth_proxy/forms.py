@@ -99,6 +99,14 @@ def enctype_of(content_types: Sequence[bytes]) -> Enctype | None:
     return None
 
 
+@dataclass(slots=True)
+class Held:
+    """What is held of a form until its request is answered: bytes of memory, and the body once it is read."""
+
+    size: int = 0
+    body: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What a page has of a form that could not be answered; no `form` if it cannot be sent again from there.

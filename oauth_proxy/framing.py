@@ -7,10 +7,10 @@ from oauth_proxy.errors import AttemptUnknown
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.oauth import single
 from oauth_proxy.outcomes import Outcome
-from oauth_proxy.own_routes import Query, read_query
+from oauth_proxy.own_routes import FRAMED, Query, read_query
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
-from oauth_proxy.responses import FRAMED, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.session import Destination, Handovers
 
 
@@ -27,8 +27,7 @@ class Framing:
 
         The login ends at the public host, and what it hands over is for pages of that origin only.
         """
-        host = request.fields[b"host"][0].decode("latin-1")
-        if not self._responses.is_framed(request) or self._site.is_public(host):
+        if not self._responses.is_framed(request) or self._site.is_public(request.fields.host):
             return None
         return Outcome(self._responses.redirect(request, self._responses.start_url(return_to)))
 
@@ -42,7 +41,7 @@ class Framing:
         return to is not None and to.framed and not self._responses.is_framed(request)
 
     def handed_over(self, request: Request, query: Query) -> Outcome | None:
-        """The redirect that hands a callback over to the frame, whose cookies are others; None if it is none."""
+        """The redirect that hands a callback over to the frame, which has other cookies; None if it cannot be."""
         sealed = self._handovers.seal(urlencode(query, doseq=True), request.client)
         if not sealed or not is_navigation(request.method, request.fields):
             return None
@@ -58,7 +57,7 @@ class Framing:
     def callback(self, request: Request, query: Query) -> Query:
         """The query of the callback that the frame was handed.
 
-        Raises AttemptUnknown if that is too old, or was made for somebody else or not here.
+        Raises AttemptUnknown if that is too old, or was sealed for somebody else or not by us.
         """
         handed = self._handovers.open(single(query, "handed") or "", request.client)
         if handed is None:

@@ -54,8 +54,7 @@ class Gateway:
                 need.verify(body)
                 return await self._ask(request, target, STRANGER, received, body)
         if need == "nothing":
-            held = await self._typed.hold(request) if request.method == "POST" else None
-            return await self._ask(request, target, STRANGER, received, held)
+            return await self._ask(request, target, STRANGER, received)
         visit = self._visitors.cached(received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
@@ -77,8 +76,7 @@ class Gateway:
             session, target, stream=request.fields.for_stream, task=request.protocol.task
         )
         try:
-            held = await self._typed.hold(request) if request.method == "POST" else None
-            return await self._ask(request, target, visit, received, held)
+            return await self._ask(request, target, visit, received)
         except ProxyError as error:
             raise Refused(error, visit) from error
         finally:
@@ -89,11 +87,14 @@ class Gateway:
     ) -> Outcome:
         """The tool's response to a request that may reach it.
 
-        Who opens a tool's prefix without its slash is redirected: here, so that no stranger learns what there is.
+        `body` is the whole body if it was read before. Who opens a tool's prefix without its slash is redirected:
+        here, so that no stranger learns what there is.
         """
         to = self._upstreams.slashless(target)
-        if to is not None and _is_typed(request):
+        if to is not None and _opens_page(request):
             return self._with_slash(request, to, visit)
+        if body is None and request.method == "POST":
+            body = await self._typed.hold(request)
         ask, outgoing = self._upstreams.prepare(request, target, visit, received.others, body)
         request.upstream = outgoing.upstream
         answer = await ask(request, outgoing)
@@ -109,9 +110,9 @@ class Gateway:
         A form's POST is not redirected, because what was typed would be lost: it gets a page.
         """
         to = self._upstreams.slashless(target)
-        if to is not None and _is_typed(request) and self._door.is_open(to):
+        if to is not None and _opens_page(request) and self._door.is_open(to):
             return self._with_slash(request, to, visit)
-        cause = self._visitors.why_stranger(request, received)
+        cause = self._visitors.why_stranger(received)
         if self._typed.is_foreign(request) and self._visitors.brought_nothing(received):
             raise Refused(ForeignForm(cause), visit, self._site.back_to(target))
         if request.method != "GET" or not is_navigation(request.method, request.fields):
@@ -121,6 +122,6 @@ class Gateway:
         return Outcome(answer, cause=cause)
 
 
-def _is_typed(request: Request) -> bool:
+def _opens_page(request: Request) -> bool:
     """Whether a person opens this address as a page, and sends nothing."""
     return request.method in ("GET", "HEAD") and is_navigation("GET", request.fields)

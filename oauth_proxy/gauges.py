@@ -9,8 +9,9 @@ from pathlib import Path
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.session import OpenExchanges
 from oauth_proxy.telemetry import Metrics
+from oauth_proxy.typed import TypedForms
 from oauth_proxy.upstream.upstream import Upstream
-from oauth_proxy.upstream.whole import MOST_HELD, WholeBodies
+from oauth_proxy.upstream.whole import Room, WholeBodies
 
 RECENT = 900.0
 """Seconds for which a session counts as seen recently."""
@@ -22,6 +23,7 @@ def show(
     open_exchanges: OpenExchanges,
     bodies: WholeBodies,
     upstreams: Mapping[str, Upstream],
+    typed: TypedForms,
     provider_is_up: Callable[[], Mapping[str, bool]],
 ) -> None:
     """Add the gauges of these parts to the metrics."""
@@ -51,7 +53,7 @@ def show(
     metrics.show(
         "oauth_proxy_limit_used_ratio",
         "How much of a limit is used, of 1, by the process that has used most.",
-        lambda: _used(capacity, bodies),
+        lambda: _used(capacity, bodies.room, typed.room),
         ("limit",),
     )
     metrics.show(
@@ -98,10 +100,11 @@ def _show_upstreams(metrics: Metrics, upstreams: Mapping[str, Upstream]) -> None
     )
 
 
-def _used(capacity: Capacity, bodies: WholeBodies) -> dict[tuple[str, ...], float]:
+def _used(capacity: Capacity, bodies: Room, forms: Room) -> dict[tuple[str, ...], float]:
     found: dict[tuple[str, ...], float] = {
         ("connections",): capacity.open / capacity.limit,
-        ("held_bodies",): bodies.room.held / MOST_HELD,
+        ("held_bodies",): bodies.held / bodies.most,
+        ("held_forms",): forms.held / forms.most,
     }
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:

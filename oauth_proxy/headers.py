@@ -146,7 +146,7 @@ def is_known_from(origin: str, fields: Fields) -> bool:
 def is_own_form(origin: str, fields: Fields) -> bool:
     """Return whether a form on a page of `origin` certainly sent this; another origin of the same site is foreign.
 
-    Origin decides where there is no Fetch Metadata, or else Referer, as in `is_known_from`.
+    Where there is no Fetch Metadata, Origin decides, or Referer if there is no Origin: see `is_known_from`.
     """
     if sites := fields[b"sec-fetch-site"]:
         return sites in _OWN_SITES
@@ -161,7 +161,7 @@ def asks_for_stream(fields: Fields) -> bool:
 
 
 def is_event_source(method: str, fields: Fields) -> bool:
-    """Return whether a browser's EventSource sent this (HTML 9.2.2), or who behaves like one.
+    """Return whether a browser's EventSource sent this (HTML 9.2.2), or a client that behaves like one.
 
     It accepts nothing else, and no cache may answer. A `fetch` that reads such a stream itself sends no
     Cache-Control unless it is told to, and reads statuses.

@@ -1,4 +1,4 @@
-"""What every request gets before anything is decided about it: header fields, an id, a trace, whence it came."""
+"""What every request gets before anything is decided about it: header fields, an id, a trace, client addresses."""
 
 import secrets
 from itertools import count
@@ -28,6 +28,6 @@ class Introductions:
         request.chain = self._peers.chain(request.remote, request.fields)
 
     def _front_id(self, request: Request) -> str | None:
-        """The id that a front proxy whom we trust has given the request."""
+        """The id that a trusted front proxy has given the request; None if there is none."""
         sent = request.fields[b"x-request-id"]
         return correlation.request_id(sent) if sent and self._peers.trusts(request.remote) else None

@@ -21,11 +21,11 @@ from oauth_proxy.framing import Framing
 from oauth_proxy.headers import is_navigation
 from oauth_proxy.oauth import Attempt, redeemable_code, single
 from oauth_proxy.outcomes import Outcome, Refused, Visit
-from oauth_proxy.own_routes import Query
+from oauth_proxy.own_routes import FRAMED, Query
 from oauth_proxy.paths import Site
 from oauth_proxy.provider import LOGIN, Provider
 from oauth_proxy.requests import Request
-from oauth_proxy.responses import FRAMED, Responses
+from oauth_proxy.responses import Responses
 from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.session import MOST_SIGNED_IN, MOST_TRIES, Attempts, Destination, Landing, Redemptions, Sessions
 from oauth_proxy.telemetry import Audit, Metrics, facts

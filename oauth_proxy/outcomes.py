@@ -59,3 +59,7 @@ class Refused(Exception):
         self.error = error
         self.visit = visit
         self.return_to = return_to
+
+    def outcome(self, response: web.StreamResponse) -> Outcome:
+        """How the request ends with this response."""
+        return Outcome(response, cause=self.error.cause, failure=self.error.name)

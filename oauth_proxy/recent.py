@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 class Recent:
-    """Counts of each step, added up over whoever tells them, and the last refusals and failures."""
+    """Counts of each step, added up over all workers, and the last refusals and failures."""
 
     def __init__(self) -> None:
         self._steps: dict[int, dict[str, float]] = {}

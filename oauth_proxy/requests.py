@@ -8,7 +8,7 @@ from aiohttp import web
 
 from oauth_proxy.aiohttp_private import LightRequest
 from oauth_proxy.bounded import Weighed
-from oauth_proxy.forms import Again, Kept
+from oauth_proxy.forms import Held
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 from oauth_proxy.identity import Session
 
@@ -29,6 +29,11 @@ class RequestHeaders(Fields):
         self.is_remembered = False
         self.rewritten: dict[object, tuple[object, Sequence[str], bytes]] = {}
         """For each upstream: the session and the client addresses that lines were written for, and those lines."""
+
+    @property
+    def host(self) -> str:
+        """The host that is asked. There is exactly one Host field once the door has read the request."""
+        return self[b"host"][0].decode("latin-1")
 
     def remember(self) -> None:
         """Cache this parse. Streams are skipped: their lines are never repeated (a WebSocket key is random)."""
@@ -96,14 +101,8 @@ class Request(LightRequest):
     """The prefix of the tool that is asked, once that is known."""
     asked = False
     """Whether any byte of it may have been sent to a tool."""
-    held = 0
-    """Bytes of memory that are reserved for what was typed into its form."""
-    typed: bytes | None = None
-    """Its whole body, if that is held so that what was typed is not lost."""
-    again: Again | None = None
-    """Whose form is to be sent again, and where, if it asks for that."""
-    kept: Kept | None = None
-    """What the page that answers it has of its form, if it is a form that cannot be answered."""
+    held: Held | None = None
+    """What is held of its form, so that what was typed is not lost. Only [typed.py](typed.py) writes it."""
     begun: web.StreamResponse | None = None
     """The tool's response, once its first byte has been sent and if there is more to come."""
 

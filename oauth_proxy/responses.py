@@ -10,33 +10,21 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from oauth_proxy.errors import (
-    ProxyError,
-    SignInRequired,
-)
+from oauth_proxy.errors import ProxyError, SignInRequired
 from oauth_proxy.headers import is_framed
+from oauth_proxy.own_routes import START
 from oauth_proxy.pages import Action, Label, Page, Pages, session_script
-from oauth_proxy.pages.both import GO_ON
+from oauth_proxy.pages.json_page import GO_ON
 from oauth_proxy.paths import Site
 from oauth_proxy.requests import Request
-from oauth_proxy.response_headers import may_be_misread_after
 from oauth_proxy.windows import is_refetched, shows_document
 
-START = "/oauth2/start"
-SIGN_OUT = "/oauth2/sign_out"
-_MAY_WORK_LATER = (408, 429, 502, 503, 504)
-FRAMED = "/oauth2/framed"
-"""Where a login ends that a frame waits for: first in its own window, then in the frame."""
-SIGNED_IN = "/oauth2/signed_in"
-"""Where a login leads that was begun beside another page, in a popup or a new tab."""
 _KEYS_LAST = 300
 """Seconds for which the public keys, and the script by its plain address, may be cached."""
 _FOR_EVER = 365 * 86_400
 _SCRIPT = session_script()
 MARK = "X-OAuth-Proxy"
 """On every response of ours, so that a page's script can tell our 401 from the tool's."""
-
-
 LONGEST_RD = 6000
 """Longest `rd` of a URL, percent-encoded: many front proxies accept no request line of more than 8 kB."""
 
@@ -89,7 +77,7 @@ class Responses:
         gets a page that goes there in place of a 302: a 300, which browsers do not follow and workers do not keep.
         """
         if status == 302 and is_refetched(request.method, request.fields):
-            page = self.pages_for(request).both(
+            page = self.pages_for(request).json_page(
                 status=300,
                 title=Label.SIGN_IN,
                 sentence="",
@@ -179,6 +167,15 @@ class Responses:
         response.headers["Server"] = "oauth-proxy"
         for value in set_cookies:
             response.headers.add("Set-Cookie", value)
-        if may_be_misread_after(request):
+        if _may_be_misread_after(request):
             response.force_close()
         return response
+
+
+def _may_be_misread_after(request: Request) -> bool:
+    """Return whether the bytes after this request must not be parsed as another request.
+
+    They may belong to a protocol that was refused. And after a chunked body, aiohttp 3.14.5 parses the last
+    trailer as a header of the next request, which on a front proxy's connection may be somebody else's.
+    """
+    return request.method == "CONNECT" or "Upgrade" in request.headers or "Transfer-Encoding" in request.headers

@@ -93,7 +93,7 @@ def _limits() -> dict[str, Any]:
 
 
 def head_of(sent: bytes) -> Head:
-    """The head of a request as a connection would read it, for who only asks. Raises BadRequest."""
+    """The head of a request as a connection would read it, for commands that only ask. Raises BadRequest."""
 
     async def unasked(_: web.BaseRequest) -> web.StreamResponse:
         raise NotImplementedError

@@ -21,7 +21,7 @@ class Siblings(Protocol):
         ...
 
     def remember(self, told: Told) -> None:
-        """Have this known also when this worker has ended."""
+        """Tell the parent, so that this is still known when this worker has ended."""
         ...
 
     async def reload(self, operator: str = "") -> list[str]:

@@ -8,6 +8,7 @@ sent again by a person's click and in no other way, and to whom it belongs is se
 import asyncio
 import json
 import string
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from oauth_proxy.forms import (
     LONGEST_WITH_FILES,
     Again,
     Form,
+    Held,
     Kept,
     NotAForm,
     as_stream,
@@ -28,12 +30,14 @@ from oauth_proxy.forms import (
     read_form,
 )
 from oauth_proxy.headers import is_navigation, is_own_form
+from oauth_proxy.oauth import single
 from oauth_proxy.outcomes import Refused
-from oauth_proxy.own_routes import SEND_AGAIN
+from oauth_proxy.own_routes import SEND_AGAIN, Query, read_query
 from oauth_proxy.paths import Target
 from oauth_proxy.reading import LONGEST_LINE
 from oauth_proxy.requests import Request
 from oauth_proxy.seal import Sealer, Unsealable
+from oauth_proxy.settings import OUR_ROUTES
 from oauth_proxy.upstream.outgoing import Coming, awaits_continue, send_continue
 from oauth_proxy.upstream.whole import Room
 
@@ -44,7 +48,6 @@ MOST_OF_ONE = MOST_HELD // 4
 DEADLINE = 30.0
 """Seconds in which a form that is answered by a page of ours must have arrived."""
 
-_OURS = "/oauth2/"
 _WORTH_KEEPING = frozenset({401, 403, 409, 429, 502, 503, 504})
 _SAFE = "".join(set(string.punctuation) - set("#\\"))  # an address ends at #, and browsers take \ for /
 _BREAKS_OFF = (*BODY_ERRORS, web.RequestPayloadError)
@@ -59,11 +62,6 @@ class TypedForms:
         self._body_rate = body_rate
         self.room = Room(MOST_HELD, MOST_OF_ONE)
         """What is held, and whose it is."""
-
-    @property
-    def held(self) -> int:
-        """Bytes that are held now."""
-        return self.room.held
 
     def is_form(self, request: Request) -> bool:
         """Whether a form on a page of this origin sends this."""
@@ -89,82 +87,84 @@ class TypedForms:
         if not length or length > LONGEST or not self.is_form(request):
             return None
         try:
-            self._take(request, length)
+            held = self._take(request, length)
         except TooMuchHeld:
             return None
-        send_continue(request)
-        body, coming = bytearray(), Coming(request.content, self._body_rate)
-        try:
-            while piece := await coming.next():
-                body += piece
-        except _BREAKS_OFF as error:
-            raise BadRequest(f"the request's body broke off: {type(error).__name__}") from None
-        request.typed = bytes(body)
-        return request.typed
+        body = bytearray()
+        async for piece in self._pieces(request):
+            body += piece
+        held.body = bytes(body)
+        return held.body
 
-    async def keep(self, request: Request, refused: Refused) -> None:
-        """Make `request.kept`, if what is refused is a form that can be kept.
+    async def keep(self, request: Request, target: Target | None, refused: Refused) -> Kept | None:
+        """What the page keeps of a form that is refused; None if this is none, or none worth it.
 
-        Of any other form, read the rest: browsers that are still sending it would not read the page.
+        Of any other form, read the rest: browsers that are still sending it would not read the page. `target` is
+        None if it could not be read.
         """
         if request.method != "POST" or refused.visit.by_program or not is_navigation("POST", request.fields):
-            return
-        if self._is_worth_keeping(request, refused):
+            return None
+        kept = None
+        if target is not None and self._is_worth_keeping(request, target, refused):
             try:
                 form = await self._form(request)
             except (NotAForm, RequestTooSlow, TimeoutError, TooMuchHeld, *_BREAKS_OFF):
                 form = None
-            request.kept = Kept(form, self._action(request, refused), may_have_it=request.asked)
-        if awaits_continue(request):
-            return
-        with suppress(TimeoutError, *_BREAKS_OFF):
-            async with asyncio.timeout(DEADLINE):
-                while request.content.total_bytes < LONGEST_WITH_FILES and await request.content.readany():
-                    pass
+            kept = Kept(form, self._action(request, target, refused), may_have_it=request.asked)
+        if not awaits_continue(request):
+            with suppress(TimeoutError, *_BREAKS_OFF):
+                async with asyncio.timeout(DEADLINE):
+                    while request.content.total_bytes < LONGEST_WITH_FILES and await request.content.readany():
+                        pass
+        return kept
 
-    def _is_worth_keeping(self, request: Request, refused: Refused) -> bool:
+    def _is_worth_keeping(self, request: Request, target: Target, refused: Refused) -> bool:
         if refused.error.status not in _WORTH_KEEPING or isinstance(refused.error, SignatureRefused):
             return False
-        is_for_us = request.again is None and self._target(request).path.startswith(_OURS)
+        is_for_us = target.path.startswith(OUR_ROUTES) and target.path != SEND_AGAIN
         return self.is_form(request) and not is_for_us
 
     async def deliver(self, request: Request, response: web.StreamResponse) -> None:
         """Send a page that holds a form: it may be long, and counts until the client has taken it."""
-        if request.held:
+        if request.held is not None:
             await response.prepare(request)
             await response.write_eof()
             await request.protocol.taken()
 
     def release(self, request: Request) -> None:
         """The request is answered: forget what was held of it."""
-        if request.held:
-            self.room.give_back(request.client, request.held)
-            request.held = 0
-            request.typed = request.kept = None
+        if request.held is not None:
+            self.room.give_back(request.client, request.held.size)
+            request.held = None
 
-    def opened(self, sealed: str) -> Again:
-        """Whose form is to be sent where. Raises BadRequest for what we have not sealed."""
+    def again(self, query: Query) -> Again:
+        """What the query of SEND_AGAIN asks for. Raises BadRequest if it is not sealed by us."""
         try:
-            url, who = json.loads(self._sealer.open(sealed))
+            url, who = json.loads(self._sealer.open(single(query, "form") or ""))
         except Unsealable:
             raise BadRequest("a form to be sent again, but no seal of ours") from None
         return Again(url, who)
 
     async def read_past(self, request: Request) -> None:
         """Read a body to its end, and drop it: many browsers read no answer before. Raises as `hold` does."""
+        async for _ in self._pieces(request):
+            pass
+
+    async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises RequestTooSlow, and BadRequest if it breaks off."""
         send_continue(request)
         coming = Coming(request.content, self._body_rate)
         try:
-            while await coming.next():
-                pass
+            while piece := await coming.next():
+                yield piece
         except _BREAKS_OFF as error:
             raise BadRequest(f"the request's body broke off: {type(error).__name__}") from None
 
     async def _form(self, request: Request) -> Form:
         """The form, from what is held of it or from the client. Raises NotAForm, and what stops it from coming."""
         [content_type] = request.fields[b"content-type"]
-        if request.typed is not None:
-            form = await read_form(content_type, as_stream(request.typed, request.protocol))
+        if request.held is not None and request.held.body is not None:
+            form = await read_form(content_type, as_stream(request.held.body, request.protocol))
         else:
             length, has_files = request.content_length, content_type.lower().startswith(b"multipart/")
             if length is None or length > (LONGEST_WITH_FILES if has_files else LONGEST) or request.asked:
@@ -176,36 +176,37 @@ class TypedForms:
         self._take(request, form.longest_page)
         return form
 
-    def _action(self, request: Request, refused: Refused) -> str:
+    def _action(self, request: Request, target: Target, refused: Refused) -> str:
         """Where the page's form leads: to a route of ours that asks whose form it is, and sends it on.
 
         To the address itself where that is too long for another one around it.
         """
-        asked = request.again
+        asked = self.again(read_query(target.query)) if target.path == SEND_AGAIN else None
         url = asked.url if asked else self._origin(request) + _as_sent(request.raw_path)
         if request.session is not None:
             who: str | None = request.session.identity.id
         elif asked is not None:
             who = asked.who
         else:
-            who = _owner(request) if self._needs_session(request, refused) else None
+            who = _owner(request) if self._needs_session(request, target, refused) else None
         action = f"{SEND_AGAIN}?form={self._sealer.seal(json.dumps([url, who]).encode())}"
         return action if len(action) < LONGEST_LINE - 1024 else url
 
-    def _needs_session(self, request: Request, refused: Refused) -> bool:
+    def _needs_session(self, request: Request, target: Target, refused: Refused) -> bool:
         if isinstance(refused.error, SignInRequired):
             return True
-        return self._door.need(request.method, self._target(request), request.fields) == "session"
-
-    def _target(self, request: Request) -> Target:
-        return self._door.read(request.method, request.raw_path, request.fields)
+        return self._door.need(request.method, target, request.fields) == "session"
 
     def _origin(self, request: Request) -> str:
-        return self._door.site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+        return self._door.site.origin_at(request.fields.host)
 
-    def _take(self, request: Request, size: int) -> None:
+    def _take(self, request: Request, size: int) -> Held:
+        """Hold `size` bytes more for the request. Raises TooMuchHeld."""
         self.room.take(request.client, size)
-        request.held += size
+        if request.held is None:
+            request.held = Held()
+        request.held.size += size
+        return request.held
 
 
 def _owner(request: Request) -> str:

@@ -36,17 +36,20 @@ class Visitors:
     async def identify(self, request: Request, received: RequestCookies) -> Visit:
         """Identify the request: a program by its token, a browser by its cookies, anyone else as a stranger.
 
-        Raises what `Sessions.resume` raises, and Refused for a program with an invalid token. The request is told
-        how long it took.
+        Raises what `Sessions.resume` raises, and Refused for a program with an invalid token. For the log, the
+        request gets `identity_seconds`, and `brought` where there is no session.
         """
         began = monotonic()
         try:
-            return await self._identified(request, received)
+            visit = await self._identified(request, received)
         except ProxyError:
             request.brought = self._sessions.brought(received)
             raise
         finally:
             request.identity_seconds = monotonic() - began
+        if visit.session is None:
+            request.brought = self._sessions.brought(received)
+        return visit
 
     async def _identified(self, request: Request, received: RequestCookies) -> Visit:
         if not self._bearers.has_token(request, received):
@@ -60,11 +63,13 @@ class Visitors:
         """Identify the request as `identify` does, but do not count it as a use: no session lasts longer by it."""
         if self._bearers.has_token(request, received):
             return await self.identify(request, received)
-        return Visit(await self._sessions.came_back(received))
+        visit = Visit(await self._sessions.came_back(received))
+        if visit.session is None:
+            request.brought = self._sessions.brought(received)
+        return visit
 
-    def why_stranger(self, request: Request, received: RequestCookies) -> str:
-        """What kind of stranger sent these cookies, in words for the log. The request is told whose they are."""
-        request.brought = self._sessions.brought(received)
+    def why_stranger(self, received: RequestCookies) -> str:
+        """What kind of stranger sent these cookies, in words for the log."""
         return f"no session: {STRANGERS[self._sessions.why_absent(received)]}"
 
     def brought_nothing(self, received: RequestCookies) -> bool:

@@ -20,8 +20,8 @@ def is_refetched(method: str, fields: Fields) -> bool:
     """Return whether a service worker may ask for what a window will show (seen in Chromium).
 
     `fetch(request)` keeps the navigation's mode, but not its destination. `fetch(request, init)` keeps the fields,
-    but not the mode. `fetch(url)` keeps nothing: the Referer tells it from a page's fetch, because it is the
-    worker's script. It may also have been withheld.
+    but not the mode. `fetch(url)` keeps nothing; its Referer is the worker's
+    script, which tells it from a page's fetch. There may also be no Referer.
     """
     if fields[b"sec-fetch-dest"] != [b"empty"] or method not in ("GET", "POST"):
         return False

@@ -164,7 +164,8 @@ async def test_what_is_near_its_limit_shows_and_nothing_sent_makes_a_label(stage
     after = await metrics(stage.admin_url)
     assert after.keys() == known.keys()
     used = {name: number for name, number in after.items() if name.startswith("oauth_proxy_limit_used_ratio")}
-    assert [re.findall('"(.*)"', name)[0] for name in used] == ["connections", "held_bodies", "descriptors"]
+    shown = [re.findall('"(.*)"', name)[0] for name in used]
+    assert shown == ["connections", "held_bodies", "held_forms", "descriptors"]
     assert all(0 <= number < 0.2 for number in used.values())
     assert (code(599), code(404), code(499), code(444)) == ("other", "404", "499", "444")
 

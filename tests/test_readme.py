@@ -32,7 +32,6 @@ from oauth_proxy import (
     typed,
 )
 from oauth_proxy.demo.dialects import V4
-from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.headers import Fields, ToolHeaders
 from oauth_proxy.memory import sqlite
 from oauth_proxy.own_routes import ROUTES
@@ -40,7 +39,7 @@ from oauth_proxy.process import crew, succession
 from oauth_proxy.provider import calls as provider
 from oauth_proxy.provider import shares as provider_shares
 from oauth_proxy.session import attempts, long_addresses
-from oauth_proxy.settings import DEFAULT_HEADERS, Limits, Settings, UpstreamSettings, parse
+from oauth_proxy.settings import DEFAULT_HEADERS, OUR_ROUTES, Limits, Settings, UpstreamSettings, parse
 from oauth_proxy.upstream import ends, relay, whole
 from oauth_proxy.upstream.shares import Shares
 from oauth_proxy.upstream.upstream import Upstream
@@ -198,7 +197,7 @@ async def test_every_route_that_is_shown_answers_and_no_other(stage: Stage, visi
         status = (await visitor.get(stage.url + route)).status
         assert status < 500, route
         assert status != errors.NotFound.status, route
-    assert (await visitor.get(f"{stage.url}{PREFIX}another")).status == errors.NotFound.status
+    assert (await visitor.get(f"{stage.url}{OUR_ROUTES}another")).status == errors.NotFound.status
     assert shown == set(ROUTES)
 
 

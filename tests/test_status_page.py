@@ -16,7 +16,7 @@ from aiohttp import web
 
 from oauth_proxy.demo.people import EDITOR, REVIEWER, App
 from oauth_proxy.recent import STEP, STEPS
-from oauth_proxy.status.forms import LASTS
+from oauth_proxy.status.buttons import LASTS
 from tests.session.test_ended import refused
 from tests.support.browser import Visitor
 from tests.support.certificates import Authority
@@ -281,11 +281,11 @@ async def test_buttons_reload_and_set_the_level_of_all_workers(tmp_path: Path) -
         url = f"http://{proxies.admin}"
         form = (await opened(f"{url}/log-level?to=debug")).form
         assert (await pressed(f"{url}/log-level", form)).headers["Location"] == "/?done=debug"
-        assert "writes debug and graver" in (await opened(url)).words
+        assert "writes debug and above" in (await opened(url)).words
 
         form = (await opened(f"{url}/reload")).form
         assert (await pressed(f"{url}/reload", form)).headers["Location"] == "/?done=reloaded"
-        assert "generation 2 serves" in (await until_it_says(url, "writes info and graver")).words
+        assert "generation 2 serves" in (await until_it_says(url, "writes info and above")).words
 
         form = (await opened(f"{url}/reload")).form
         proxies.write(upstreams={"/": "nonsense<b>"})

@@ -395,7 +395,7 @@ async def test_nothing_of_it_is_held_when_the_page_is_sent(form: tuple[Stage, Fo
     await post(stage, *OURS, body=b"&".join([b"a=1"] * 10_000))
     await send_parts(stage, LYING_PARTS[0][1])
     typed = stage.proxy.typed
-    assert (typed.held, typed.room.by_client) == (0, {})
+    assert (typed.room.held, typed.room.by_client) == (0, {})
 
 
 async def test_a_seal_that_is_not_ours_leads_nowhere(form: tuple[Stage, FormTool]) -> None:

@@ -72,7 +72,7 @@ class LoginLoop(LoginRefused):
 
 
 class PageKept(LoginRefused):
-    """Somebody who is signed in comes from the login again and again: a service worker shows them our old page."""
+    """Somebody signed in is sent to the login again and again: a service worker shows them an old page of ours."""
 
     title = "You are signed in, and your browser shows an old page"
     sentence = (

@@ -13,7 +13,6 @@ from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.door import Door
 from oauth_proxy.egress import ToolTls
 from oauth_proxy.email_files import EmailFiles
-from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.explain.people import Listed, RuleList, rule_lists, verdict
 from oauth_proxy.headers import Line, bearer_token, is_navigation
@@ -24,10 +23,10 @@ from oauth_proxy.paths import Target
 from oauth_proxy.requests import RequestHeaders
 from oauth_proxy.responses import start_url
 from oauth_proxy.server import head_of
-from oauth_proxy.settings import Lines, Rule, Settings
+from oauth_proxy.settings import OUR_ROUTES, Lines, Rule, Settings
 from oauth_proxy.upstream.claims import Claims
+from oauth_proxy.upstream.refused_streams import PRIVATE_USE
 from oauth_proxy.upstream.routes import Upstreams
-from oauth_proxy.upstream.told import PRIVATE_USE
 from oauth_proxy.webhooks import SignedCall
 from oauth_proxy.windows import shows_document
 
@@ -132,7 +131,7 @@ class _Teller:
         target = self.door.read(method, self.question.target, self.fields)
         plain = "" if target.plain else "; servers read it in different ways, so it is never public"
         self.story.tell("path", f"{target.path}, as rules read it{plain}")
-        if target.path.startswith(PREFIX):
+        if target.path.startswith(OUR_ROUTES):
             require_route(method, target)
             self.story.end = "The proxy answers this itself: it is one of its own routes."
             return

@@ -9,13 +9,13 @@ from oauth_proxy import __version__
 from oauth_proxy.assembly import api_for, cookies_for, provider_for, routes_for
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.egress import ToolTls, frameio_session
-from oauth_proxy.endpoints import PREFIX
 from oauth_proxy.inherited import addresses
 from oauth_proxy.online import findings
 from oauth_proxy.online.findings import Check, Finding, wrong
 from oauth_proxy.online.frameio import FrameioChecks
 from oauth_proxy.online.here import LocalChecks
 from oauth_proxy.online.tools import ToolChecks
+from oauth_proxy.own_routes import CALLBACK
 from oauth_proxy.settings import Settings
 from oauth_proxy.telemetry import Metrics
 from oauth_proxy.upstream.claims import Claims
@@ -39,7 +39,7 @@ async def checked(
         for route in routes:
             stack.push_async_callback(route.upstream.close)
         listeners = addresses(settings)
-        callback = f"{settings.public_url}{PREFIX}callback"
+        callback = f"{settings.public_url}{CALLBACK}"
         checks = [
             *FrameioChecks(settings.frameio, api_for(settings), provider, callback, system.wall).all(),
             *ToolChecks(settings, routes, listeners).all(),

@@ -16,14 +16,14 @@ from jinja2.runtime import Context
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.forms import Kept
-from oauth_proxy.pages import both
+from oauth_proxy.pages import json_page
 from oauth_proxy.pages.addresses import link, parts
 from oauth_proxy.pages.files import TEMPLATE_FAILURES, loader
-from oauth_proxy.pages.given_back import samples, shown
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
 from oauth_proxy.pages.policy import CANARY, FRAMED, NEEDS, NOTHING, Reader, content_security_policy, page_headers
 from oauth_proxy.pages.troubles import problem, unreadable
+from oauth_proxy.pages.typed import samples, shown
 from oauth_proxy.pages.words import Action, texts
 
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
@@ -213,7 +213,7 @@ class Pages:
     def _ancestors(self, template: str) -> Sequence[str]:
         return self.frame_ancestors if template in FRAMED else ()
 
-    def both(
+    def json_page(
         self,
         *,
         status: int,
@@ -223,12 +223,13 @@ class Pages:
         content: Mapping[str, object],
         script: str = "",
     ) -> Page:
-        """A response for who may be a window or a script: see `both`. `script` follows the link."""
-        say = self._language.say
+        """JSON and a page at once, for a window or a script: see `pages.json_page`. `script` follows the link."""
+        language, say = self._language, self._language.say
         way_on = (self._label(action), link(action.url)) if action else ("", "")
-        tag, direction = self._language.tag, self._language.direction
-        show = both.Show(tag, direction, say(title), say(sentence) if sentence else "", *way_on, script)
-        return Page(status, both.body(show, content), page_headers(both.policy(show), tag, "same-origin"))
+        words = say(title), say(sentence) if sentence else ""
+        show = json_page.Show(language.tag, language.direction, *words, *way_on, script)
+        headers = page_headers(json_page.policy(show), language.tag, "same-origin")
+        return Page(status, json_page.body(show, content), headers)
 
     def _label(self, action: Action) -> str:
         label = self._language.say(action.label)

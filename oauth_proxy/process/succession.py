@@ -30,7 +30,7 @@ _READING = 10
 
 
 class Asker(NamedTuple):
-    """A worker that waits for the outcome of a reload, the number of its question, and for whom it asks."""
+    """A worker that waits for the outcome of a reload, the number of its question, and who wants the reload."""
 
     worker: Worker
     number: int

@@ -85,7 +85,7 @@ class Line:
             return told
 
     def remember(self, told: Told) -> None:
-        """Have the parent know this, also when this worker has ended."""
+        """Tell the parent, so that this is still known when this worker has ended."""
         self.say("recent", content=told)
 
     async def reload(self, operator: str = "") -> list[str]:

@@ -33,7 +33,7 @@ class Handovers:
         )
 
     def open(self, sealed: str, client: str) -> str | None:
-        """The query that was sealed; None if that was for somebody else, too long ago, or not done here."""
+        """The query that was sealed; None if it was sealed for somebody else, too long ago, or not by us."""
         try:
             made, _, query = (
                 self._sealer.open(sealed, _context(client)).decode("utf-8", "surrogatepass").partition(" ")

@@ -157,7 +157,7 @@ class Sessions:
             self._in_background(self._hold(session, now))
 
     async def came_back(self, received: RequestCookies) -> Session | None:
-        """The session that the request brought, if it has not ended. This is no use of it: nothing is renewed."""
+        """The session that the request brought, if it has not ended. This does not count as its use."""
         session = await self._of(received)
         return session and replace(self._refresher.newest(session), seen=session.seen)
 

@@ -3,7 +3,7 @@
 The law: whoever is not known to be that sees what /metrics tells anyway, and changes nothing.
 
 The admin listener has no login. So what reaches people's data has to come by a listener that only this machine
-reaches, from a browser that names this machine as the host, which a page of another site cannot have it do (DNS
+reaches, from a browser that names this machine as the host, which another site's page cannot bring about (DNS
 rebinding), and that says itself that somebody looks at the answer. A program that was talked into asking for an
 address (SSRF) says no such thing.
 """
@@ -20,7 +20,7 @@ _THIS_MACHINE = re.compile(
     r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII
 )
 _PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
-"""Who sends one of these passes on what somebody else has asked for."""
+"""A proxy adds one of these: what it passes on, somebody else has asked for."""
 
 
 def are_local(sockets: Iterable[socket.socket]) -> bool:

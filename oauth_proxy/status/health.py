@@ -40,7 +40,7 @@ class Known:
     """What is known of the proxy now.
 
     `line` is how its processes are, `levels` what they log; `full`, `store` and `audit` are troubles. `listens`
-    says where it listens and is empty for who may not know; the tools' addresses are left out then, too.
+    says where it listens. For somebody who may not know that it is empty, and the tools' addresses are left out.
     """
 
     numbers: Numbers
@@ -239,7 +239,7 @@ def _faults(known: Known) -> Iterator[Check]:
 
 def _log(known: Known) -> Check:
     dropped = known.numbers.of("oauth_proxy_log_lines_dropped_total")
-    told = f"writes {' or '.join(sorted(set(known.levels)))} and graver"
+    told = f"writes {' or '.join(sorted(set(known.levels)))} and above"
     if dropped:
         told += f"; {several(dropped, 'line was', 'lines were')} dropped since the start, as nobody read it"
     return Check("log", "good", told)

@@ -21,7 +21,7 @@ from oauth_proxy.recent import STEP
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.settings import Settings, effective
 from oauth_proxy.siblings import LAST_MINUTES, Siblings
-from oauth_proxy.status.forms import LASTS, Form, Forms
+from oauth_proxy.status.buttons import LASTS, Button, Buttons
 from oauth_proxy.status.guard import Guard
 from oauth_proxy.status.health import Known, checks, verdict
 from oauth_proxy.status.numbers import Numbers
@@ -49,7 +49,7 @@ _DONE: dict[str, str] = {
     "ended-here": "All sessions of that person have ended here. The store could not be told yet: it will be.",
     "nobody": "Nobody with that id was signed in.",
     "reloaded": "The file as it is now is in use.",
-    **{level: f"The log has {level} and graver lines from now on." for level in LEVELS},
+    **{level: f"The log has {level} and above from now on." for level in LEVELS},
 }
 """What the page says of what was done, by the `done` of its query."""
 
@@ -102,7 +102,7 @@ class StatusPage:
         self._desk = desk
         self._siblings = siblings
         self._here = here
-        self._forms = Forms(settings.session.keys, settings.public_url, here.wall)
+        self._buttons = Buttons(settings.session.keys, settings.public_url, here.wall)
         self._pages = OperatorPages(name=settings.shown_name)
 
     async def handle(
@@ -171,13 +171,13 @@ class StatusPage:
                 return self._ask("reload", None, "Load the file again?", "Load it again")
             case "/log-level" if asked.get("to") in LEVELS:
                 level = asked["to"]
-                return self._ask("log-level", level, f"Log {level} and graver?", f"Log {level}")
+                return self._ask("log-level", level, f"Log {level} and above?", f"Log {level}")
             case "/end" if asked.get("user"):
                 return self._ask("end", asked["user"], "End all their sessions?", "End all their sessions")
         return _sent(self._pages.told(404, "Nothing here", "This address names nothing that can be done."))
 
     def _ask(self, name: str, subject: str | None, title: str, label: str) -> web.Response:
-        form = self._forms.made(name, subject)
+        form = self._buttons.made(name, subject)
         return _sent(self._pages.ask(command=name, subject=subject, title=title, label=label, form=form))
 
     async def _known(self, *, is_here: bool) -> tuple[Known, list[dict[str, Any]], int]:
@@ -222,30 +222,30 @@ class StatusPage:
         self, request: web.BaseRequest, name: str, read: Callable[[web.BaseRequest], Awaitable[str]], obey: Obey
     ) -> web.Response:
         try:
-            form = await self._form(request, name, read)
+            button = await self._button(request, name, read)
         except Unsealable:
             told = "This form is too old, or not from this page. Open it again, and nothing was done."
             return _sent(self._pages.told(403, "Not done", told))
-        if not await self._desk.is_first(form.nonce, LASTS):
+        if not await self._desk.is_first(button.nonce, LASTS):
             return _sent(
                 self._pages.told(409, "Once is enough", "This form was sent before, and is not obeyed twice.")
             )
-        reply = await obey(Command.new(form.name, form.subject, self._here.wall(), _OPERATOR))
+        reply = await obey(Command.new(button.name, button.subject, self._here.wall(), _OPERATOR))
         if "refused" in reply:
             return _sent(self._pages.told(503, "Not done", f"The proxy refuses: {reply['refused']}."))
         if problems := reply.get("problems"):
             told = "The proxy goes on as before, because something is wrong with the file:"
             return _sent(self._pages.told(422, "Not loaded", told, lines=problems))
-        done = f"/?done={_outcome(form.name, form.subject, reply)}"
+        done = f"/?done={_outcome(button.name, button.subject, reply)}"
         return web.Response(status=303, headers={"Location": done, "Cache-Control": "no-store"})
 
-    async def _form(
+    async def _button(
         self, request: web.BaseRequest, name: str, read: Callable[[web.BaseRequest], Awaitable[str]]
-    ) -> Form:
-        """The form that was sent. Raises Unsealable if it is none of this page's for such a command."""
+    ) -> Button:
+        """The button that was pressed. Raises Unsealable if it is none of this page's for such a command."""
         if not self._guard.is_own_form(request):
             raise Unsealable
-        return self._forms.opened(name, _fields(await read(request)).get("form", ""))
+        return self._buttons.opened(name, _fields(await read(request)).get("form", ""))
 
 
 def _outcome(name: str, subject: str | None, reply: Mapping[str, Any]) -> str:

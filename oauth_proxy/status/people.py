@@ -53,7 +53,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The first rows, who was seen last first; `more` is the number of the others.
+    """The first rows, with the person seen last at the top; `more` is the number of the others.
 
     With `is_whole` false there may be others whom only the store knows, which does not answer.
     """

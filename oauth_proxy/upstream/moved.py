@@ -1,4 +1,4 @@
-"""Rewrites the addresses in a tool's head for a tool that does not know where it lies (`rewrite: true`).
+"""Rewrites the addresses in the heads of a tool that does not know its own prefix (`rewrite: true`).
 
 The law: what leads elsewhere is not touched, and neither is what is right already, so that a tool which knows its
 prefix loses nothing. What is rewritten begins with this site's origin: no path of a tool's becomes another host.
@@ -20,7 +20,7 @@ _REFRESH = re.compile(
 _DEFAULT_PORT = re.compile(rb":(?:80|443)?\Z")
 _ENDS = (b"", b"/", b"?", b"#")
 _OURS = OUR_ROUTES.encode("ascii")
-"""A tool that leads its visitors to the sign-out means ours."""
+"""Is not rewritten: a tool that leads its visitors to the sign-out means ours."""
 
 
 class Place(NamedTuple):
@@ -78,7 +78,7 @@ class Moved:
         return self._site.origin_at(host).encode("latin-1") + seen
 
     def _seen(self, path: bytes) -> bytes | None:
-        """The tool's path as visitors see it; None if they do not, or if it is none from the root."""
+        """The tool's path as visitors see it; None if they do not see it, or if it is no path from the root."""
         outer, inner = self._outer, self._inner
         if not path.startswith(b"/"):
             return None

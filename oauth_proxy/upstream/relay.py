@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from time import monotonic
-from typing import cast
 
 from aiohttp import HttpVersion11, web
 
@@ -69,7 +68,7 @@ class CutShort(Exception):
 
 
 async def pass_on(
-    request: web.BaseRequest,
+    request: Request,
     connection: UpstreamConnection,
     head: Head,
     *,
@@ -95,7 +94,7 @@ async def pass_on(
         return response
     response.stays_open = head.event_stream
     response.may_end = response.stays_open and (chunked or head.length is None) and not head.is_encoded
-    cast(Request, request).begun = response
+    request.begun = response
     began = monotonic()
     try:
         await _stream(request, connection, response, opening, chunked=chunked)

@@ -7,8 +7,6 @@ from sys import getsizeof
 from typing import Protocol
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from oauth_proxy.bounded import Weighed
 from oauth_proxy.endings import Ending
 from oauth_proxy.errors import BadRequest, NotFound
@@ -16,12 +14,12 @@ from oauth_proxy.headers import Line, ToolHeaders, normal
 from oauth_proxy.identity import Session, TokenMark
 from oauth_proxy.outcomes import Visit
 from oauth_proxy.paths import Site, Target
-from oauth_proxy.requests import RequestHeaders
+from oauth_proxy.requests import Request, RequestHeaders
 from oauth_proxy.upstream.outgoing import Outgoing, header_lines
 from oauth_proxy.upstream.relay import Forwarded
 from oauth_proxy.upstream.upstream import Upstream
 
-Ask = Callable[[web.BaseRequest, Outgoing], Awaitable[Forwarded]]
+Ask = Callable[[Request, Outgoing], Awaitable[Forwarded]]
 
 _TRACE = (b"traceparent", b"tracestate")
 _REMEMBERED_BYTES = 8 * 1024 * 1024
@@ -91,10 +89,10 @@ class Route:
         return self.base if self.strip else self.base + self.prefix.rstrip("/")
 
     def _rest(self, raw: str) -> str | None:
-        """Return what follows the prefix, in whatever spelling it was sent; None if it stands not there.
+        """Return what follows the prefix, in whatever spelling it was sent; None without the prefix.
 
-        No escape in it is a separator's: there must be as many slashes as in the prefix. The prefix has no '%', so
-        who decodes twice reads the same.
+        An escaped slash does not count as one: there must be as many slashes as in the prefix. The prefix has no
+        '%', so a server that decodes twice reads the same.
         """
         if raw.startswith(self.prefix):
             return raw[len(self.prefix) :]
@@ -166,7 +164,7 @@ class Upstreams:
             request.request_id.encode("ascii"),
         )
         if session is not None and self._assertion_of is not None:
-            origin = self._site.origin_at(request.fields[b"host"][0].decode("latin-1"))
+            origin = self._site.origin_at(request.fields.host)
             assertion = self._assertion_of(session, origin + route.prefix)
             lines += header_lines(self._headers.asserting(assertion))
         if request.traceparent:

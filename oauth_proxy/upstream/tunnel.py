@@ -27,7 +27,7 @@ from oauth_proxy.upstream.outgoing import Outgoing, request_head
 from oauth_proxy.upstream.pool import Pool
 from oauth_proxy.upstream.relay import Forwarded, Lines, pass_on
 
-HeadOf = Callable[[UpstreamConnection, web.BaseRequest, float], Head]
+HeadOf = Callable[[UpstreamConnection, Request, float], Head]
 """Returns the head of a response that has begun, to a request that was there at the given time."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -36,7 +36,7 @@ _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 async def tunnel(
     pool: Pool,
-    request: web.BaseRequest,
+    request: Request,
     outgoing: Outgoing,
     claims: Claims,
     tunnels: Tunnels,
@@ -69,7 +69,7 @@ async def tunnel(
         return Forwarded(101, keep_alive=False)
     joined = _join(request, visitor, connection, opening)
     tunnels.add(joined)
-    answer = cast(Request, request).begun = Forwarded(101, keep_alive=False)
+    answer = request.begun = Forwarded(101, keep_alive=False)
     del outgoing, head, added, accept, opening  # saves memory: thousands may be open and idle
     opened = monotonic()
     try:

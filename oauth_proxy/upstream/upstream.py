@@ -9,9 +9,6 @@ import asyncio
 import logging
 import ssl
 from time import monotonic
-from typing import cast
-
-from aiohttp import web
 
 from oauth_proxy.endings import SESSION_OVER, Ending, ending_of
 from oauth_proxy.errors import BadRequest, HungUp, ProxyError, RequestTooSlow
@@ -79,7 +76,7 @@ class Upstream:
         self.traffic = Traffic()
         """What has been counted of the requests for this tool."""
 
-    async def forward(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
+    async def forward(self, request: Request, outgoing: Outgoing) -> Forwarded:
         """Send the request to the tool and its response to the client. The result has been sent already.
 
         Raises only before anything is sent to the client: UpstreamUnreachable, UpstreamNonsense, UpstreamTimeout,
@@ -97,7 +94,7 @@ class Upstream:
                 await self.shares.wait(owner)
             try:
                 connection = self._pool.at_rest(owner) or await self._pool.connect()
-                cast(Request, request).asked = True
+                request.asked = True
                 try:
                     if body.in_hand is None:
                         return await self._while_sending(request, body, connection, wire, outgoing, started)
@@ -130,7 +127,7 @@ class Upstream:
 
     async def _while_sending(
         self,
-        request: web.BaseRequest,
+        request: Request,
         body: Body,
         connection: UpstreamConnection,
         wire: bytes,
@@ -164,7 +161,7 @@ class Upstream:
             sender.cancel()
             await asyncio.wait({sender})  # it must stop reading the body before aiohttp discards the rest
 
-    def _head(self, connection: UpstreamConnection, request: web.BaseRequest, started: float) -> Head:
+    def _head(self, connection: UpstreamConnection, request: Request, started: float) -> Head:
         """The head of the tool's response, which has begun. Raises what the exchange has failed with."""
         head = connection.response_head()
         self.traffic.began(head.status, monotonic() - started)
@@ -172,7 +169,7 @@ class Upstream:
             self._moved.rewrite(head, request.headers["Host"])
         return head
 
-    async def tunnel(self, request: web.BaseRequest, outgoing: Outgoing) -> Forwarded:
+    async def tunnel(self, request: Request, outgoing: Outgoing) -> Forwarded:
         """Open a WebSocket to the tool and forward it; returns when it has ended.
 
         Cancel this to cut it; with an Ending as the message, it is closed with a Close frame where it can be.

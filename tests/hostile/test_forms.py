@@ -69,12 +69,12 @@ async def test_strangers_forms_are_held_up_to_a_bound_and_beyond_it_the_page_has
     async with AsyncExitStack() as stack:
         for _ in range(typed.MOST_OF_ONE // forms.LONGEST):
             await stack.enter_async_context(posting(stage, forms.LONGEST, b"a="))
-        await until(lambda: keeper.held == typed.MOST_OF_ONE)
+        await until(lambda: keeper.room.held == typed.MOST_OF_ONE)
         page = await post(stage)
         assert page.status == 401
         assert GIVEN_BACK not in page.body
         assert SECRET not in page.body
-    await until(lambda: not keeper.held)
+    await until(lambda: not keeper.room.held)
     assert not keeper.room.by_client
     assert GIVEN_BACK in (await post(stage)).body
 
@@ -89,11 +89,11 @@ async def test_a_page_that_its_client_does_not_take_counts_until_the_client_is_g
     more = request_for(stage, len(body)) + body
     async with posting(stage, len(body), body + more * (asked - 1)):
         seen: tuple[int, float] | None = None
-        while seen != (keeper.held, refusals(stage)) or keeper.held < 2 * len(body):
-            seen = keeper.held, refusals(stage)
+        while seen != (keeper.room.held, refusals(stage)) or keeper.room.held < 2 * len(body):
+            seen = keeper.room.held, refusals(stage)
             await asyncio.sleep(0.2)
         assert refusals(stage) < asked
-    await until(lambda: not keeper.held)
+    await until(lambda: not keeper.room.held)
 
 
 async def test_who_leaves_in_the_middle_of_a_form_leaves_nothing_behind(form: tuple[Stage, FormTool]) -> None:
@@ -101,8 +101,8 @@ async def test_who_leaves_in_the_middle_of_a_form_leaves_nothing_behind(form: tu
     cookie = await cookie_of(stage)
     for lines in tried([(), (cookie,)]):
         async with posting(stage, 1000, b"a=1"):
-            await until(lambda: stage.proxy.typed.held > 0)
-        await until(lambda: not stage.proxy.typed.held)
+            await until(lambda: stage.proxy.typed.room.held > 0)
+        await until(lambda: not stage.proxy.typed.room.held)
         del lines
     assert not tool.sent
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from oauth_proxy.demo.people import EDITOR
-from oauth_proxy.status.forms import Forms
+from oauth_proxy.status.buttons import Buttons
 from tests.support.browser import Visitor
 from tests.support.operators import opened, pressed
 from tests.support.proxy import Stage, a_secret
@@ -105,10 +105,10 @@ async def test_no_form_but_a_sealed_one_of_this_proxy_for_this_button_does_anyth
     forged = (
         *("", "x", good[:-1], good + "A", good[:8], good.lower(), "é", cookie.partition("=")[2], "A" * 9000),
         (await opened(f"{url}/log-level?to=error")).form,
-        Forms([a_secret().encode()[:32]], site, wall).made("end", EDITOR.id),
-        Forms(keys, "https://other.example.com", wall).made("end", EDITOR.id),
-        Forms(keys, site, lambda: wall() + 60).made("end", EDITOR.id),
-        Forms(keys, site, lambda: wall() - 700).made("end", EDITOR.id),
+        Buttons([a_secret().encode()[:32]], site, wall).made("end", EDITOR.id),
+        Buttons(keys, "https://other.example.com", wall).made("end", EDITOR.id),
+        Buttons(keys, site, lambda: wall() + 60).made("end", EDITOR.id),
+        Buttons(keys, site, lambda: wall() - 700).made("end", EDITOR.id),
     )
     for form in tried(forged):
         assert (await pressed(f"{url}/end", form)).status == 403, form

@@ -13,6 +13,7 @@ from aiohttp import web
 from oauth_proxy.cookies import Cookies
 from oauth_proxy.errors import BadRequest, ProxyError
 from oauth_proxy.outcomes import Outcome
+from oauth_proxy.requests import Request
 from oauth_proxy.server import Server
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.outgoing import Outgoing, header_lines
@@ -161,7 +162,7 @@ class Door:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.port = 0
 
-    async def handle(self, request: web.BaseRequest) -> Outcome:
+    async def handle(self, request: Request) -> Outcome:
         """What a gateway does, without asking who it is."""
         task = asyncio.current_task()
         if task is not None:

@@ -22,7 +22,7 @@ from oauth_proxy.errors import BadRequest
 from oauth_proxy.headers import Fields, is_event_source
 from oauth_proxy.outcomes import Refused
 from oauth_proxy.paths import Site
-from oauth_proxy.requests import Request
+from oauth_proxy.requests import Request, RequestHeaders
 from oauth_proxy.responses import Responses
 from oauth_proxy.upstream.frames import Frames, close_frame
 from oauth_proxy.upstream.relay import Forwarded
@@ -38,7 +38,7 @@ that the tabs of a whole studio do not come at once."""
 _PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 
 
-def told(request: Request, refused: Refused, responses: Responses, site: Site) -> Forwarded | None:
+def refuse_stream(request: Request, refused: Refused, responses: Responses, site: Site) -> Forwarded | None:
     """Tell the client of the refusal, if it is one that can be told in these ways; None if it is not.
 
     What is returned has been sent, or will be. Its status is that of the refusal, whatever the client has seen. A
@@ -94,9 +94,9 @@ def _come_again(
     return answer
 
 
-def _is_of_our_page(fields: Fields, site: Site) -> bool:
+def _is_of_our_page(fields: RequestHeaders, site: Site) -> bool:
     """Whether a page of the host that is asked has opened this; pages of its neighbours are other sites'."""
-    return fields[b"origin"] == [site.origin_at(fields[b"host"][0].decode("latin-1")).encode("latin-1")]
+    return fields[b"origin"] == [site.origin_at(fields.host).encode("latin-1")]
 
 
 def _first_protocol(fields: Fields) -> str | None:

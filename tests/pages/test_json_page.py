@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from oauth_proxy.pages import Pages
-from oauth_proxy.pages.both import GO_ON, LEAVE
+from oauth_proxy.pages.json_page import GO_ON, LEAVE
 from oauth_proxy.pages.words import Action
 from tests.pages.test_pages import HOSTILE
 
@@ -33,7 +33,7 @@ class Window(HTMLParser):
 
 def body(text: str = "Text", url: str = URL, script: str = LEAVE, **content: object) -> bytes:
     pages = Pages(name="Harbour Review")
-    made = pages.both(
+    made = pages.json_page(
         status=401, title=text, sentence=text, action=Action(text, url), content=content, script=script
     )
     return made.body
@@ -72,6 +72,6 @@ def test_the_scripts_have_nothing_that_json_or_html_would_change() -> None:
 
 def test_it_is_said_in_the_readers_language() -> None:
     pages = Pages(name="Harbour Review").for_reader([b"de"])
-    made = pages.both(status=401, title="Please sign in", sentence="", action=None, content={})
+    made = pages.json_page(status=401, title="Please sign in", sentence="", action=None, content={})
     assert "Bitte melden Sie sich an" in made.body.decode()
     assert dict(made.headers)["Content-Language"] == "de"

@@ -1,4 +1,4 @@
-"""A form as the page gives it back: hidden fields that send the same bytes again, and files to be chosen again.
+"""What typed.html has of a form: hidden fields that send the same bytes again, and files to be chosen again.
 
 The law: every value is in a hidden field, and the page shows names only: a password may be among the values.
 """
