@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_request import FileField
 
 from oauth_proxy.demo.looks import HEADERS, PAGES
 
@@ -92,7 +91,7 @@ def _text(field: object) -> str:
 
 
 def _file(field: object) -> _File | None:
-    if not isinstance(field, FileField) or not field.filename:
+    if not isinstance(field, web.FileField) or not field.filename:
         return None
     with field.file as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # a file
