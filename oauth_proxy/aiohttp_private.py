@@ -16,6 +16,7 @@ LineTooLong.args: the bound that a line exceeds. Without it: 431, not 414, for a
 """
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
@@ -103,6 +104,10 @@ class Protocol(web.RequestHandler):
     async def taken(self) -> None:
         """Wait until the client has read enough of what was written."""
         await StreamWriter(self, self.loop).drain()
+
+    def may_give_way(self) -> AbstractContextManager[None]:
+        """Meanwhile a new connection may get the place of this one, if there is no other."""
+        return nullcontext()
 
     def hold(self) -> None:
         """Pause the socket."""

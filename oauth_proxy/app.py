@@ -3,7 +3,6 @@
 import logging
 
 import aiohttp
-from aiohttp import web
 
 from oauth_proxy import __version__, gauges
 from oauth_proxy.access import Access
@@ -278,11 +277,11 @@ class Proxy:
 
     async def _refused(self, request: Request, target: Target | None, refused: Refused) -> Outcome:
         kept = await self.typed.keep(request, target, refused)
+        await self._failures.prepare(request, refused, kept)
         self._note(request, refused)
-        response: web.StreamResponse | None = None
-        if target and not target.path.startswith(OUR_ROUTES):  # front proxies read the status at /oauth2/auth
-            response = refuse_stream(request, refused, self.responses, self._door.site)
-        response = response or self._failures.response(request, refused, kept)
+        is_ours = target is None or target.path.startswith(OUR_ROUTES)  # fronts read the status at /oauth2/auth
+        stream = None if is_ours else refuse_stream(request, refused, self.responses, self._door.site)
+        response = stream or self._failures.response(request, refused, kept)
         await self.typed.deliver(request, response)
         return refused.outcome(response)
 

@@ -6,8 +6,8 @@ responses is cut off.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, cast
 
@@ -243,6 +243,15 @@ class ClientConnection(Reading):
         self._end = through.abort
         through.set_write_buffer_limits(UNSENT)
         super().connection_made(transport)
+
+    @contextmanager
+    def may_give_way(self) -> Iterator[None]:
+        """Meanwhile this connection counts as idle: a stranger who is slow to send keeps nobody out."""
+        self._capacity.rest(self)
+        try:
+            yield
+        finally:
+            self._capacity.wake(self)
 
     def give_way(self) -> None:
         """Close at once: this connection is idle, and a new one needs its place."""

@@ -130,6 +130,7 @@ class Endpoints:
 
     async def send_again(self, request: Request, query: Query, received: RequestCookies) -> Outcome:
         """A form that we gave back goes on to its own address, if its owner is signed in."""
+        self._typed.require_own(request)
         again = self._typed.again(query)
         visit = STRANGER
         if again.who is not None:

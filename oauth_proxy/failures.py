@@ -3,6 +3,8 @@
 The law: a failure shows only its text for visitors.
 """
 
+import asyncio
+
 from aiohttp import web
 
 from oauth_proxy.errors import (
@@ -31,6 +33,8 @@ from oauth_proxy.responses import Responses
 from oauth_proxy.windows import is_refetched
 
 _MAY_WORK_LATER = (408, 429, 502, 503, 504)
+_LONG = 64 * 1024
+"""Bytes of a form in its page. Ten thousand fields, which a stranger may send, take 40 ms to be rendered."""
 
 
 class Failures:
@@ -39,6 +43,13 @@ class Failures:
     def __init__(self, responses: Responses, site: Site) -> None:
         self._responses = responses
         self._site = site
+        self._preparing = asyncio.Lock()
+
+    async def prepare(self, request: Request, refused: Refused, kept: Kept | None) -> None:
+        """Render a page that takes long, one at a time and beside the loop, before `response` is asked for it."""
+        if kept is not None and kept.form is not None and kept.form.longest_page > _LONG:
+            async with self._preparing:
+                request.page = await asyncio.to_thread(self._typed_page, request, refused, kept)
 
     def response(self, request: Request, refused: Refused, kept: Kept | None = None) -> web.Response:
         """The response for a failure: a page for people, with what is `kept` of their form; JSON for programs."""
@@ -75,7 +86,7 @@ class Failures:
 
     def _page_for(self, request: Request, refused: Refused, kept: Kept | None) -> Page:
         if kept is not None:
-            return self._typed_page(request, refused, kept)
+            return request.page or self._typed_page(request, refused, kept)
         if isinstance(refused.error, NotAllowed):
             return self._not_allowed_page(request, refused)
         return self._failure_page(request, refused)
@@ -93,6 +104,7 @@ class Failures:
             email=session.identity.email if session and is_refused else None,
             name=session.identity.name if session and is_refused else None,
             login_url=login_url if signs_in else None,
+            framed=self._responses.is_framed(request),
             kept=kept,
             request_id=request.request_id,
         )

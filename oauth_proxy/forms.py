@@ -26,6 +26,8 @@ MOST_ENTRIES = 10_000
 
 Enctype = Literal["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"]
 
+Take = Callable[[int], object]
+
 _MULTIPART = re.compile(r"multipart/form-data; ?boundary=([0-9A-Za-z'()+_,./:=?-]{1,70})", re.IGNORECASE)
 _DISPOSITION = re.compile(r'form-data; name="([^"\r\n]*)"(?:; filename="([^"\r\n]*)")?')
 _PIECE = 16 * 1024
@@ -126,15 +128,18 @@ class Again(NamedTuple):
     who: str | None
 
 
-async def read_form(content_type: bytes, content: StreamReader) -> Form:
-    """Read a whole body. Raises NotAForm, and what `content` raises when it breaks off."""
+async def read_form(content_type: bytes, content: StreamReader, take: Take = lambda _: None) -> Form:
+    """Read a whole body. `take` is called with the size of each piece that is kept.
+
+    Raises NotAForm, and what `take` raises, and `content` when it breaks off.
+    """
     enctype = enctype_of([content_type])
     if enctype is None:
         raise NotAForm("no content type of a form")
     if enctype == "multipart/form-data":
-        entries = await _parts(content_type.decode("latin-1"), content)
+        entries = await _parts(content_type.decode("latin-1"), content, take)
     else:
-        body = await _whole(content)
+        body = await _whole(content, take)
         entries = await _pairs(body) if enctype == "application/x-www-form-urlencoded" else _plain(body)
     if not all(map(_can_be_repeated, entries)):
         raise NotAForm("a name or a value that no browser sends")
@@ -149,17 +154,22 @@ def as_stream(body: bytes, protocol: Protocol) -> StreamReader:
     return content
 
 
-async def _whole(content: StreamReader) -> bytes:
+async def _whole(content: StreamReader, take: Take) -> bytes:
     body = bytearray()
     while piece := await content.readany():
+        take(len(piece))
         _keep(body, piece)
     return bytes(body)
 
 
 def _keep(kept: bytearray, piece: bytes, before: int = 0) -> None:
-    if before + len(kept) + len(piece) > LONGEST:
-        raise NotAForm(f"more than {LONGEST} bytes of text")
+    _require_room(before + len(kept) + len(piece))
     kept += piece
+
+
+def _require_room(size: int) -> None:
+    if size > LONGEST:
+        raise NotAForm(f"more than {LONGEST} bytes of text")
 
 
 async def _pairs(body: bytes) -> list[Entry]:
@@ -194,7 +204,7 @@ def _plain(body: bytes) -> list[Entry]:
     return [Entry(name, value.removesuffix(b"\r\n"))]
 
 
-async def _parts(content_type: str, content: StreamReader) -> list[Entry]:
+async def _parts(content_type: str, content: StreamReader, take: Take) -> list[Entry]:
     """The parts of multipart/form-data (RFC 7578), of files only their names."""
     matched = _MULTIPART.fullmatch(content_type)
     boundary = matched[1] if matched else ""
@@ -207,8 +217,11 @@ async def _parts(content_type: str, content: StreamReader) -> list[Entry]:
             if not isinstance(part, BodyPartReader) or len(entries) >= MOST_ENTRIES:
                 raise NotAForm("too many parts, or one with parts of its own")
             name, filename, head = _head(part.headers)
-            value, size = await _part(part, content, kept, is_file=filename is not None)
-            kept += len(head) + len(value)
+            kept += len(head)
+            _require_room(kept)
+            take(len(head))
+            value, size = await _part(part, content, kept, take, is_file=filename is not None)
+            kept += len(value)
             length += len(f"--{boundary}\r\n\r\n\r\n") + len(head) + size
             entries.append(Entry(name, value, filename))
             if len(entries) % _PARTS_IN_A_TURN == 0:
@@ -217,17 +230,20 @@ async def _parts(content_type: str, content: StreamReader) -> list[Entry]:
             pass
     except (ValueError, *BODY_ERRORS) as error:
         raise NotAForm(f"parts that cannot be read: {type(error).__name__}") from None
-    if kept > LONGEST or length != content.total_bytes:
-        raise NotAForm("parts that a browser writes in another way, or too many of them")
+    if length != content.total_bytes:
+        raise NotAForm("parts that a browser writes in another way")
     return entries
 
 
-async def _part(part: BodyPartReader, content: StreamReader, before: int, *, is_file: bool) -> tuple[bytes, int]:
+async def _part(
+    part: BodyPartReader, content: StreamReader, before: int, take: Take, *, is_file: bool
+) -> tuple[bytes, int]:
     """What is in a part, but nothing of a file, and its length; `before` are the bytes of other parts."""
     value, size = bytearray(), 0
     while piece := await part.read_chunk(_PIECE):
         size += len(piece)
         if not is_file:
+            take(len(piece))
             _keep(value, piece, before)
         elif content.total_bytes > LONGEST_WITH_FILES:
             raise NotAForm(f"more than {LONGEST_WITH_FILES} bytes")

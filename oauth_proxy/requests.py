@@ -11,6 +11,7 @@ from oauth_proxy.bounded import Weighed
 from oauth_proxy.forms import Held
 from oauth_proxy.headers import Fields, Line, asks_for_stream, asks_for_websocket
 from oauth_proxy.identity import Session
+from oauth_proxy.pages import Page
 
 _REMEMBERED_BYTES = 8 * 1024 * 1024
 """For header lines and everything cached for them, which is about four times as much as the lines."""
@@ -103,6 +104,8 @@ class Request(LightRequest):
     """Whether any byte of it may have been sent to a tool."""
     held: Held | None = None
     """What is held of its form, so that what was typed is not lost. Only [typed.py](typed.py) writes it."""
+    page: Page | None = None
+    """The page that gives its form back, if that took long to make and is ready."""
     begun: web.StreamResponse | None = None
     """The tool's response, once its first byte has been sent and if there is more to come."""
 

@@ -9,7 +9,8 @@ import asyncio
 import json
 import string
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
@@ -104,18 +105,14 @@ class TypedForms:
         """
         if request.method != "POST" or refused.visit.by_program or not is_navigation("POST", request.fields):
             return None
-        kept = None
-        if target is not None and self._is_worth_keeping(request, target, refused):
-            try:
-                form = await self._form(request)
-            except (NotAForm, RequestTooSlow, TimeoutError, TooMuchHeld, *_BREAKS_OFF):
-                form = None
-            kept = Kept(form, self._action(request, target, refused), may_have_it=request.asked)
-        if not awaits_continue(request):
-            with suppress(TimeoutError, *_BREAKS_OFF):
-                async with asyncio.timeout(DEADLINE):
-                    while request.content.total_bytes < LONGEST_WITH_FILES and await request.content.readany():
-                        pass
+        kept, is_of_stranger = None, refused.visit.session is None
+        with request.protocol.may_give_way() if is_of_stranger else nullcontext():
+            ends_at = asyncio.get_running_loop().time() + DEADLINE
+            if target is not None and self._is_worth_keeping(request, target, refused):
+                form = await self._form_by(ends_at, request)
+                kept = Kept(form, self._action(request, target, refused), may_have_it=request.asked)
+            if not awaits_continue(request):
+                await _read_on(request, ends_at)
         return kept
 
     def _is_worth_keeping(self, request: Request, target: Target, refused: Refused) -> bool:
@@ -135,7 +132,12 @@ class TypedForms:
         """The request is answered: forget what was held of it."""
         if request.held is not None:
             self.room.give_back(request.client, request.held.size)
-            request.held = None
+            request.held = request.page = None
+
+    def require_own(self, request: Request) -> None:
+        """Raises BadRequest for what no page of this origin sends: only pages of ours lead a form on."""
+        if not is_own_form(self._origin(request), request.fields):
+            raise BadRequest("a form to be sent again, but not by a page of ours")
 
     def again(self, query: Query) -> Again:
         """What the query of SEND_AGAIN asks for. Raises BadRequest if it is not sealed by us."""
@@ -160,6 +162,13 @@ class TypedForms:
         except _BREAKS_OFF as error:
             raise BadRequest(f"the request's body broke off: {type(error).__name__}") from None
 
+    async def _form_by(self, ends_at: float, request: Request) -> Form | None:
+        try:
+            async with asyncio.timeout_at(ends_at):
+                return await self._form(request)
+        except (NotAForm, RequestTooSlow, TimeoutError, TooMuchHeld, *_BREAKS_OFF):
+            return None
+
     async def _form(self, request: Request) -> Form:
         """The form, from what is held of it or from the client. Raises NotAForm, and what stops it from coming."""
         [content_type] = request.fields[b"content-type"]
@@ -169,10 +178,8 @@ class TypedForms:
             length, has_files = request.content_length, content_type.lower().startswith(b"multipart/")
             if length is None or length > (LONGEST_WITH_FILES if has_files else LONGEST) or request.asked:
                 raise NotAForm("too long, or sent to the tool already")
-            self._take(request, min(length, LONGEST))
             send_continue(request)
-            async with asyncio.timeout(DEADLINE):
-                form = await read_form(content_type, request.content)
+            form = await read_form(content_type, request.content, partial(self._take, request))
         self._take(request, form.longest_page)
         return form
 
@@ -207,6 +214,13 @@ class TypedForms:
             request.held = Held()
         request.held.size += size
         return request.held
+
+
+async def _read_on(request: Request, ends_at: float) -> None:
+    with suppress(TimeoutError, *_BREAKS_OFF):
+        async with asyncio.timeout_at(ends_at):
+            while request.content.total_bytes < LONGEST_WITH_FILES and await request.content.readany():
+                pass
 
 
 def _owner(request: Request) -> str:

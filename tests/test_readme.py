@@ -27,6 +27,7 @@ from oauth_proxy import (
     paths,
     reading,
     recent,
+    return_addresses,
     server,
     turns,
     typed,
@@ -309,6 +310,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
         "Open logins of one browser": f"{attempts.MOST}",
         "Address to come back to after a login": f"{paths.LONGEST_RETURN >> 10} KiB",
+        "Form that begins a login, with an address that is too long for a URL": (
+            f"{return_addresses.LONGEST_FORM >> 10} KiB"
+        ),
         "Addresses of logins in progress that are too long for a `state`": (
             f"{long_addresses.MOST}, and {long_addresses.MOST_OF_ONE} of one address (IPv6: /64)"
         ),

@@ -176,7 +176,7 @@ async def test_what_another_sites_form_sent_is_not_given_back(form: tuple[Stage,
     assert page.status == 502
     assert b"s3cret" not in page.body
     sealed = action(await post(stage, cookie, *OURS))
-    assert (await post(stage, *sent_by(site), path=sealed)).status == 401
+    assert (await post(stage, *sent_by(site), path=sealed)).status == 400
 
 
 async def test_a_browser_without_fetch_metadata_is_believed_by_its_origin(form: tuple[Stage, FormTool]) -> None:

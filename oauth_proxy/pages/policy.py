@@ -22,10 +22,12 @@ class Needs(NamedTuple):
             redirects after a submission, and a login redirects to Frame.io. So a form that is limited to this site
             must not be answered by a redirect to another.
         script: the text of its one script; empty if it has none.
+        frames: whether it shows another page of this site in a frame, where others may frame it.
     """
 
     forms: str = "'none'"
     script: str = ""
+    frames: bool = False
 
 
 NOTHING = Needs()
@@ -40,7 +42,7 @@ NEEDS = {
     "sign_out.html": Needs(forms="'self'"),
     "signed_in.html": Needs(script=script_text("signed_in.js")),
     # The tool may answer the form by a redirect to another site, to which form-action applies too in Chromium.
-    "typed.html": Needs(forms="*", script=script_text("typed.js")),
+    "typed.html": Needs(forms="*", script=script_text("typed.js"), frames=True),
     "leaving.html": Needs(forms="*", script=script_text("leaving.js")),  # the form is redirected to Frame.io
     "error.html": Needs(script=script_text("again.js")),
     "frame.html": Needs(script=script_text("frame.js")),
@@ -48,9 +50,14 @@ NEEDS = {
 }
 """What pages do beside showing text."""
 FRAMED = frozenset(
-    {"frame.html", "error.html", "not_allowed.html", "sign_in.html", "signed_in.html", "signed_out.html"}
+    {
+        *("frame.html", "error.html", "not_allowed.html", "sign_in.html", "signed_in.html", "signed_out.html"),
+        "typed.html",
+    }
 )
-"""Pages that explain, and whose links lead to another page that does: none that acts by a click."""
+"""Pages that explain, and whose links lead to another page that does: none that acts by a click, but for the one
+that gives back what was typed into a form in the same frame. To send that again is what the visitor wanted there.
+"""
 
 
 def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING, ancestors: Sequence[str] = ()) -> str:
@@ -68,6 +75,7 @@ def content_security_policy(styles: Iterable[str], needs: Needs = NOTHING, ances
         (
             "default-src 'none'",
             *scripts,
+            *(["frame-src 'self'"] if needs.frames and ancestors else []),
             " ".join(["style-src", *(hashes or ["'none'"])]),
             "img-src data:",
             "base-uri 'none'",
@@ -133,7 +141,8 @@ class Reader(HTMLParser):
                 f"has the attribute {name}, which the Content-Security-Policy of these pages refuses"
             )
         loads = name in _LOADS or (tag == "link" and name == "href")
-        if loads and not value.startswith("data:"):
+        is_frame = self._needs.frames and (tag, name) == ("iframe", "src")
+        if loads and not is_frame and not value.startswith("data:"):
             self.refused.append(f"loads {value!r}; only data: images are let in")
 
 

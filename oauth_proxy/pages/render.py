@@ -29,8 +29,6 @@ from oauth_proxy.pages.words import Action, texts
 # Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
 _SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
 _SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
-
-
 _PLAIN = Looks()
 
 
@@ -159,8 +157,9 @@ class Pages:
         login_url: str | None,
         kept: Kept,
         request_id: str,
+        framed: bool = False,
     ) -> Page:
-        """The page for a form that failed: it gives back what was typed. By `login_url` one signs in beside it."""
+        """The page for a form that failed, with what was typed; one signs in beside it, or `framed` in a frame."""
         return self._page(
             "typed.html",
             status,
@@ -170,6 +169,7 @@ class Pages:
             email=email,
             name=name,
             login_url=None if login_url is None else link(login_url),
+            framed=framed,
             form=kept.form and shown(kept.form, link(kept.action)),
             may_have_it=kept.may_have_it,
             request_id=request_id,

@@ -59,8 +59,8 @@ def samples(text: str, url: str) -> Iterator[dict[str, Any]]:
     """What the page may get, with these wherever it may have a text or an address."""
     for form, may_have_it in product((_sample_form(text), None), (True, False)):
         kept = Kept(form, url, may_have_it)
-        yield {"email": text, "name": text, "login_url": url, "kept": kept}
-        yield {"email": None, "name": None, "login_url": None, "kept": kept}
+        yield {"email": text, "name": text, "login_url": url, "framed": may_have_it, "kept": kept}
+        yield {"email": None, "name": None, "login_url": None, "framed": may_have_it, "kept": kept}
 
 
 def _sample_form(text: str) -> Form:

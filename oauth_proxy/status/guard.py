@@ -19,8 +19,11 @@ from oauth_proxy.settings import Listen
 _THIS_MACHINE = re.compile(
     r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII
 )
-_PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_PASSED_ON = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 """A proxy adds one of these: what it passes on, somebody else has asked for."""
+_OF_BROWSERS = "keep-alive"
+"""The Connection field of every browser. It ends at the next hop (RFC 9110 7.6.1): a front proxy that adds nothing
+to a request, such as nginx by default, still has another one, or none."""
 
 
 def are_local(sockets: Iterable[socket.socket]) -> bool:
@@ -50,6 +53,7 @@ class Guard:
             and self.knows_host(request)
             and headers.get("Sec-Fetch-Mode") == "navigate"
             and headers.get("Sec-Fetch-Dest") == "document"
+            and headers.get("Connection", "").lower() == _OF_BROWSERS
             and not any(name in headers for name in _PASSED_ON)
         )
 

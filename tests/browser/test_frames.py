@@ -24,6 +24,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 PORTAL = """<!doctype html><link rel=icon href=data:,><h1>Portal</h1>
 <iframe src="{src}" width=600 height=500 title=Tool></iframe>"""
+FORM = """() => {
+  const make = (tag, more) => Object.assign(document.createElement(tag), more);
+  const form = document.body.appendChild(make("form", {method: "post", action: "/api/save"}));
+  form.append(make("input", {name: "note", value: "typed"}), make("button", {textContent: "Post"}));
+}"""
 BLOCKING = {"profile": {"cookie_controls_mode": 1, "block_third_party_cookies": True}}
 
 
@@ -131,6 +136,21 @@ async def test_a_script_in_a_frame_signs_in_by_a_frame_in_the_frame_and_loses_no
     await place.sign_in(page, frame.get_by_role("dialog").frame_locator("iframe"), is_known=True)
     await expect(frame.get_by_role("status")).to_contain_text("typed in a frame")
     await expect(frame.get_by_role("dialog")).to_have_count(0)
+    await page.close()
+
+
+async def test_a_form_in_a_frame_whose_session_has_ended_is_given_back_there_and_sent_again(place: Framed) -> None:
+    page, frame = await place.open()
+    await expect(frame.get_by_role("heading")).to_have_text("Notes")
+    await page.frames[1].evaluate(FORM)
+    place.stage.clock.advance(WEEK_AND_A_DAY)
+    await frame.get_by_role("button", name="Post").click()
+    await expect(frame.locator("main")).to_contain_text("Nothing you typed is lost")
+    await place.sign_in(page, frame.frame_locator("iframe"), is_known=True)
+    await expect(frame.get_by_role("status")).to_contain_text("You are signed in now")
+    await expect(frame.locator("iframe")).to_be_hidden()
+    await frame.get_by_role("button", name="Send it again").click()
+    await expect(frame.locator("body")).to_have_text('{"said": "note=typed"}')
     await page.close()
 
 

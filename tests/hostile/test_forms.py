@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,10 +11,12 @@ import pytest
 
 from oauth_proxy import forms, typed
 from oauth_proxy.seal import Sealer
+from tests.hostile.test_heads import counted
 from tests.support.form_tool import FormTool, a_form
 from tests.support.proxy import RawAnswer, Stage
 from tests.support.sessions import cookie_of
 from tests.support.tool import until
+from tests.support.units import KIB, MIB
 from tests.tally import tried
 
 OURS = (
@@ -37,8 +40,8 @@ async def post(stage: Stage, *lines: str, body: bytes = b"text=" + SECRET, path:
     return await stage.ask(path, *OURS, *lines, method="POST", body=body)
 
 
-def request_for(stage: Stage, length: int) -> bytes:
-    lines = ["POST /save HTTP/1.1", f"Host: localhost:{stage.port}", *OURS, f"Content-Length: {length}"]
+def request_for(stage: Stage, length: int, path: str = "/save") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", f"Host: localhost:{stage.port}", *OURS, f"Content-Length: {length}"]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
@@ -48,13 +51,15 @@ def refusals(stage: Stage) -> float:
 
 
 @asynccontextmanager
-async def posting(stage: Stage, length: int, body: bytes) -> AsyncIterator[asyncio.StreamReader]:
+async def posting(
+    stage: Stage, length: int, body: bytes, path: str = "/save"
+) -> AsyncIterator[asyncio.StreamReader]:
     """A connection on which a form of that length is announced, and `body` is all that comes of it."""
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that a page does not fit into it
     narrow.connect(("127.0.0.1", stage.listens_on))
     reader, writer = await asyncio.open_connection(sock=narrow, limit=4096)
-    writer.write(request_for(stage, length) + body)
+    writer.write(request_for(stage, length, path) + body)
     try:
         yield reader
     finally:
@@ -67,9 +72,9 @@ async def test_strangers_forms_are_held_up_to_a_bound_and_beyond_it_the_page_has
     stage, _ = form
     keeper = stage.proxy.typed
     async with AsyncExitStack() as stack:
-        for _ in range(typed.MOST_OF_ONE // forms.LONGEST):
-            await stack.enter_async_context(posting(stage, forms.LONGEST, b"a="))
-        await until(lambda: keeper.room.held == typed.MOST_OF_ONE)
+        for _ in range(number := typed.MOST_OF_ONE // forms.LONGEST):
+            await stack.enter_async_context(posting(stage, forms.LONGEST, b"a" * (forms.LONGEST - 1)))
+        await until(lambda: keeper.room.held == typed.MOST_OF_ONE - number)
         page = await post(stage)
         assert page.status == 401
         assert GIVEN_BACK not in page.body
@@ -107,6 +112,60 @@ async def test_who_leaves_in_the_middle_of_a_form_leaves_nothing_behind(form: tu
     assert not tool.sent
 
 
+async def test_forms_that_never_end_give_way_to_whoever_comes() -> None:
+    """Each held its connection for a minute: one stranger at two addresses locked everybody out."""
+    few = 16
+    async with a_form(limits={"connections": str(few)}) as (stage, _), AsyncExitStack() as stack:
+        for _ in range(few):
+            await stack.enter_async_context(posting(stage, forms.LONGEST, b"a="))
+        await until(lambda: stage.proxy.typed.room.held == 2 * few)  # what has come of it, not what was announced
+        assert stage.proxy.capacity.trouble is None
+        for _ in range(3):
+            assert (await stage.ask("/oauth2/keys")).status == 200
+        assert GIVEN_BACK in (await post(stage)).body
+        await until(lambda: stage.proxy.typed.room.held < 2 * few)
+
+
+async def test_the_names_of_parts_without_a_value_are_held_up_to_the_same_bound(
+    form: tuple[Stage, FormTool],
+) -> None:
+    """Only values were counted before the end: 27 MiB of names were held, for which 256 KiB had been reserved."""
+    stage, _ = form
+    part = b'--X\r\nContent-Disposition: form-data; name="' + b"n" * 7 * KIB + b'"\r\n\r\n\r\n'
+    kind = "Content-Type: multipart/form-data; boundary=X"
+    lines = [*OURS[:-1], kind, f"Host: localhost:{stage.port}", f"Content-Length: {forms.LONGEST_WITH_FILES}"]
+    head = "\r\n".join(["POST /save HTTP/1.1", *lines]).encode() + b"\r\n\r\n"
+    with counted() as held:
+        _, writer = await asyncio.open_connection("127.0.0.1", stage.listens_on)
+        writer.write(head)
+        for _ in range(40):
+            writer.write(part * 20)
+            await writer.drain()
+        await asyncio.sleep(0.5)  # what the system has buffered
+        seen, size = stage.proxy.typed.room.held, held.size
+        writer.transport.abort()
+    assert 0 < seen <= forms.LONGEST
+    assert size < 3 * MIB
+
+
+async def test_a_form_that_begins_a_login_is_no_longer_than_an_address_and_gives_way_until_it_is_there() -> None:
+    """Each was read for ten seconds, up to a MiB, and could take a tenth of a second to decode."""
+    few, path = 16, "/oauth2/start"
+    async with a_form(limits={"connections": str(few)}) as (stage, _), AsyncExitStack() as stack:
+        long, longest = b"rd=/" + b"%61" * 8191, b"rd=/" + b"%61" * 11_000
+        assert (await post(stage, body=long, path=path)).status == 302
+        assert (await post(stage, body=longest, path=path)).status == 413
+        chunked = ["Transfer-Encoding: chunked", "Connection: close", f"Host: localhost:{stage.port}"]
+        head = "\r\n".join([f"POST {path} HTTP/1.1", *chunked, *OURS]).encode()
+        sent = b"%b\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (head, len(longest), longest)
+        assert RawAnswer.read(await stage.raw(sent)).status == 413
+        for _ in range(few):
+            await stack.enter_async_context(posting(stage, 30_000, b"rd=", path=path))
+        await until(lambda: stage.proxy.gateway.bodies.room.held == 3 * few)
+        for _ in range(3):
+            assert (await stage.ask("/oauth2/keys")).status == 200
+
+
 async def test_only_a_seal_for_this_very_purpose_leads_a_form_anywhere(form: tuple[Stage, FormTool]) -> None:
     stage, tool = form
     cookie = await cookie_of(stage)
@@ -119,6 +178,37 @@ async def test_only_a_seal_for_this_very_purpose_leads_a_form_anywhere(form: tup
         assert answer.status == 400
         assert b"evil.example" not in answer.body
     assert not tool.sent
+
+
+async def test_no_page_of_another_site_has_us_lead_a_form_on() -> None:
+    """A stranger's own failure brings the sealed address of a form that anybody may send."""
+    async with a_form(access={"allow": ["everyone"], "public": ["POST /open"]}) as (stage, tool):
+        await tool.stop()
+        page = await post(stage, path="/open")
+        found = re.search(r'action="[^"]*(/oauth2/send_again[^"]*)"', page.body.decode())
+        assert found
+        fixed = [line for line in OURS if not line.startswith("Sec-Fetch-Site")]
+        for lines in tried(FORGERIES):
+            answer = await stage.ask(found[1], *fixed, *lines, method="POST", body=b"text=forged")
+            assert (answer.status, answer.get("Location")) == (400, None), lines
+        for own in (["Sec-Fetch-Site: same-origin"], [f"Origin: {stage.url}"]):
+            answer = await stage.ask(found[1], *fixed, *own, method="POST", body=b"text=mine")
+            assert (answer.status, answer.get("Location")) == (307, f"{stage.url}/open")
+
+
+async def test_a_page_with_ten_thousand_fields_is_made_while_others_are_answered(
+    form: tuple[Stage, FormTool],
+) -> None:
+    stage, _ = form
+    body = b"&".join([b"a=1"] * forms.MOST_ENTRIES)
+    before, turns = refusals(stage), 0
+    posted = asyncio.create_task(post(stage, body=body))
+    while not posted.done():
+        turns += stage.proxy.typed.room.held > 2 * len(body) and refusals(stage) == before
+        await asyncio.sleep(0)
+    page = await posted
+    assert page.body.count(b'<input type="hidden"') == forms.MOST_ENTRIES
+    assert turns > 1
 
 
 FORGERIES = [

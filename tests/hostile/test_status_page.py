@@ -35,6 +35,9 @@ NO_PERSON: Sequence[dict[str, str]] = (
     {"X_Forwarded_For": "203.0.113.9"},
     {"Forwarded": "for=203.0.113.9"},
     {"Via": "1.1 front"},
+    {"X_Forwarded_Proto": "https"},
+    {"Connection": "close"},  # nginx, which adds nothing by default and names the listener as the host
+    {"Connection": "-"},  # HAProxy, and nginx with kept connections
 )
 """What programs, parts of pages and front proxies say."""
 NOT_THIS_PAGE: Sequence[dict[str, str]] = (

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 import aiohttp
 
-BROWSER = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
+BROWSER = {
+    "Connection": "keep-alive",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Site": "none",
+}
 """What a browser says when somebody has typed the address."""
 
 

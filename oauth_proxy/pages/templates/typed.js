@@ -1,4 +1,5 @@
 // A login in a popup leaves this page, and what was typed, where it is. Where popups are blocked, the link opens a tab.
+// In a frame it is a page in a frame itself, which says how, and that it was done.
 const login = document.getElementById("login");
 if (login) {
   login.addEventListener("click", (event) => {
@@ -8,6 +9,7 @@ if (login) {
     if (event.data?.type !== "signed-in") return;
     document.getElementById("signed-in").hidden = false;
     login.classList.add("second");
+    login.hidden = login.tagName === "IFRAME";
     const send = document.querySelector("#typed button");
     send.classList.remove("second");
     send.focus();
