@@ -1,6 +1,7 @@
 """Debian's Firefox, where it could differ from Chromium: what visitors meet, and what a page's script sees."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -9,6 +10,7 @@ from playwright.async_api import Browser, expect
 from oauth_proxy.demo.people import EDITOR
 from tests.browser.test_forms import MULTIPART, PHOTOS, URLENCODED, a_page, save, see_received, sign_in_beside
 from tests.browser.test_fragments import NOISE
+from tests.browser.test_frames import framed
 from tests.browser.test_session_script import TYPED
 from tests.browser.test_streams import FEED, at_the_studio, closed, signed_in
 from tests.support.chromium import AtBrowser, at_browser, press, see
@@ -148,3 +150,38 @@ async def test_a_browser_in_german_is_answered_in_german(firefox: Browser, demo_
         await page.get_by_role("link", name="Mit Frame.io anmelden").click()
         await somebody.sign_in(page)
         await expect(page.locator("dd").first).to_have_text(EDITOR.email)
+
+
+async def test_a_frame_is_signed_in_by_a_window_and_loses_nothing_when_its_session_ends(
+    firefox: Browser, tmp_path: Path
+) -> None:
+    async with (
+        at_browser(firefox, ignore_https_errors=True) as somebody,
+        framed(somebody.context, tmp_path) as place,
+    ):
+        page, frame = await place.open()
+        await place.sign_in(page, frame)
+        await expect(frame.get_by_role("heading")).to_have_text("Notes")
+        await frame.get_by_label("Note").fill(TYPED)
+        place.stage.clock.advance(WEEK_AND_A_DAY)
+        await frame.get_by_role("button", name="Save").click()
+        await place.sign_in(page, frame.get_by_role("dialog").frame_locator("iframe"), is_known=True)
+        await expect(frame.get_by_role("status")).to_contain_text(TYPED)
+        outside = await page.goto(f"{place.url}/oauth2/userinfo")
+        assert outside is not None
+        assert outside.status == 401, "the session is the portal's"
+        await somebody.context.close()  # a proxy that stops would wait for its connections
+
+
+async def test_without_partitioned_cookies_the_frame_says_what_the_browser_does(
+    firefox: Browser, tmp_path: Path
+) -> None:
+    session = {"cookie": {"same_site": "none", "partitioned": "false"}}
+    async with (
+        at_browser(firefox, ignore_https_errors=True) as somebody,
+        framed(somebody.context, tmp_path, session=session) as place,
+    ):
+        page, frame = await place.open()
+        await place.sign_in(page, frame)
+        await expect(frame.get_by_role("heading")).to_have_text("Your browser did not keep our cookie")
+        await somebody.context.close()

@@ -23,8 +23,10 @@ FIREFOX = Path("/usr/bin/firefox-esr")
 UNKNOWN = "emulation.setMediaFeaturesOverride"
 LISTENING = re.compile(rb"WebDriver BiDi listening on (ws://\S+)")
 """What Firefox says on its standard error, and Playwright waits for."""
-PREFERENCES: dict[str, str | float | bool] = {"dom.disable_open_during_load": True}
-"""Popups are blocked, as visitors have it; in a Firefox that is driven they are not."""
+PREFERENCES: dict[str, str | float | bool] = {
+    "dom.disable_open_during_load": True,  # popups are blocked, as visitors have it; driven, Firefox opens them
+    "fission.autostart": False,  # or a driver's click in another site's frame would not get there
+}
 
 
 @asynccontextmanager
