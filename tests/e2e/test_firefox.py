@@ -8,9 +8,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.session.attempts import MOST_SIGNED_IN
 from tests.browser.test_forms import MULTIPART, PHOTOS, URLENCODED, a_page, save, see_received, sign_in_beside
 from tests.browser.test_fragments import NOISE
 from tests.browser.test_frames import framed
+from tests.browser.test_service_workers import KEEPS_ALL
 from tests.browser.test_session_script import TYPED
 from tests.browser.test_streams import FEED, at_the_studio, closed, signed_in
 from tests.support.chromium import AtBrowser, at_browser, press, see
@@ -20,6 +22,7 @@ from tests.support.form_tool import a_form
 from tests.support.proxy import on_stage
 from tests.support.single_page import Notes
 from tests.support.units import PATIENCE, WEEK_AND_A_DAY
+from tests.support.workers import at_worker
 from tests.test_fragments import FRAGMENT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -185,3 +188,19 @@ async def test_without_partitioned_cookies_the_frame_says_what_the_browser_does(
         await place.sign_in(page, frame)
         await expect(frame.get_by_role("heading")).to_have_text("Your browser did not keep our cookie")
         await somebody.context.close()
+
+
+async def test_a_worker_that_keeps_our_page_for_ever_ends_in_a_sentence_and_signs_nobody_out(
+    firefox: Browser,
+) -> None:
+    async with at_worker(firefox, KEEPS_ALL) as (stage, somebody, page):
+        stage.clock.advance(WEEK_AND_A_DAY)
+        await page.goto(f"{stage.url}/reel", wait_until="commit")
+        for _ in range(MOST_SIGNED_IN):
+            async with page.expect_request("**/oauth2/callback?**"):  # or the same button would be pressed twice
+                await press(page, "Allow")
+        await see(page, "You are signed in, and your browser shows an old page")
+        answer = await somebody.context.request.get(f"{stage.url}/oauth2/userinfo")
+        assert answer.status == 200
+        assert all("/favicon.ico" in each for each in somebody.complaints), "which our pages do not let it fetch"
+        somebody.complaints.clear()
