@@ -74,8 +74,8 @@ next:  ## the suite with the newest release of every dependency, whatever pyproj
 sdk: $(SDK)/run.stamp  ## Frame.io's own SDK, which wants another pydantic than ours, for tests/sdk
 #: needs 50 MB more from PyPI, once; takes a minute then, no time later
 
-e2e: $(VENV)/dev.stamp $(E2E)/run.stamp $(E2E)/traefik.stamp  ## other people's tools: Streamlit, JWT libraries, Traefik, the parsers of Compose and Kubernetes
-#: needs 500 MB from PyPI and 5 GB of modules and caches of Go, once, Debian's chromium, Go 1.25, Node 20 with npm; takes a quarter of an hour the first time, then minutes
+e2e: $(VENV)/dev.stamp $(E2E)/run.stamp $(E2E)/traefik.stamp  ## Firefox, and other people's tools: Streamlit, JWT libraries, Traefik, the parsers of Compose and Kubernetes
+#: needs 500 MB from PyPI and 5 GB of modules and caches of Go, once, Debian's chromium and firefox-esr, Go 1.25, Node 20 with npm; takes a quarter of an hour the first time, then minutes
 	$(BIN)/python -m pytest -m e2e -p tests.no_skips tests/e2e tests/recipes $(ARGS)
 
 image: $(VENV)/dev.stamp  ## the container image: built, run read-only, signed in through, its size printed

@@ -161,8 +161,10 @@ class ClientConnection(Reading):
     async def _linger(self) -> None:
         """After a refusal, keep reading what the client sends for LINGER seconds, and discard it.
 
-        A last word is said before that, after PAUSE seconds. If a socket is closed while received bytes are
-        unread, the system resets the connection and the client may lose the response (RFC 9112 9.6).
+        A last word is said before that, after PAUSE seconds, and the client has as long to answer it: a WebSocket
+        whose connection ends before its own Close frame was, to Firefox, not closed cleanly (RFC 6455 7.1.1). If a
+        socket is closed while received bytes are unread, the system resets the connection and the client may lose
+        the response (RFC 9112 9.6).
         """
         transport = self.transport
         if not self.is_over or transport is None:
@@ -173,7 +175,7 @@ class ClientConnection(Reading):
             if transport.is_closing():
                 return
             transport.write(self._last_word)
-        if transport.can_write_eof():
+        elif transport.can_write_eof():
             transport.write_eof()
         if not transport.is_closing():
             transport.resume_reading()

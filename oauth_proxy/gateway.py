@@ -55,7 +55,7 @@ class Gateway:
                 return await self._ask(request, target, STRANGER, received, body)
         if need == "nothing":
             return await self._ask(request, target, STRANGER, received)
-        visit = self._visitors.cached(received)
+        visit = self._visitors.cached(request, received)
         if visit is None:
             visit = await self._visitors.identify(request, received)
         elif received.line or not request.fields.is_remembered:

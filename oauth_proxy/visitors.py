@@ -28,10 +28,10 @@ class Visitors:
         self._bearers = bearers
         self._attempts = attempts
 
-    def cached(self, received: RequestCookies) -> Visit | None:
+    def cached(self, request: Request, received: RequestCookies) -> Visit | None:
         """Return what `identify` would return, if that needs no query and sets no cookie; otherwise None."""
         visit = self._sessions.cached(received)
-        return None if visit is None else self._returned(visit, received)
+        return None if visit is None else self._returned(visit, request, received)
 
     async def identify(self, request: Request, received: RequestCookies) -> Visit:
         """Identify the request: a program by its token, a browser by its cookies, anyone else as a stranger.
@@ -53,7 +53,7 @@ class Visitors:
 
     async def _identified(self, request: Request, received: RequestCookies) -> Visit:
         if not self._bearers.has_token(request, received):
-            return self._returned(await self._sessions.resume(received), received)
+            return self._returned(await self._sessions.resume(received), request, received)
         try:
             return Visit(await self._bearers.session(request), by_program=True)
         except ProxyError as error:
@@ -83,8 +83,14 @@ class Visitors:
         removed = [*self._sessions.refuse(visit.session, received), *self._attempts.forget_tries(received)]
         return visit._replace(set_cookies=removed)
 
-    def _returned(self, visit: Visit, received: RequestCookies) -> Visit:
-        """If there is a session, also remove the cookie that counts logins which led to none."""
+    def _returned(self, visit: Visit, request: Request, received: RequestCookies) -> Visit:
+        """If there is a session, also remove the cookie that counts logins which led to none.
+
+        Not if the browser only looks for a newer service worker: Firefox does at each navigation, also at those
+        that lead to the login again and again because the worker shows a page that it kept.
+        """
         if visit.session is None or self._attempts.tries not in received.seen:
+            return visit
+        if request.fields[b"sec-fetch-dest"] == [b"serviceworker"]:
             return visit
         return visit._replace(set_cookies=[*visit.set_cookies, *self._attempts.forget_tries(received)])

@@ -92,3 +92,16 @@ async def test_a_failure_that_comes_by_a_worker_can_be_read_by_people_and_script
     assert content["error"] == "attempt_unknown"
     assert f"<h1>{AttemptUnknown.title}</h1>" in content["page"]
     assert "<script>" not in content["page"]
+
+
+async def test_a_browser_that_looks_for_a_newer_worker_does_not_end_the_count_of_logins_in_a_row(
+    stage: Stage, visitor: Visitor
+) -> None:
+    """Firefox looks at each navigation, also where the worker shows an old page that leads to the login again."""
+    await visitor.login(f"{stage.url}/oauth2/start?rd=/oauth2/sign_in")  # nothing of the tool is asked for
+    cookie = visitor.cookie_line(stage.url)
+    assert f"{COOKIE}-tries=1" in cookie
+    looking = await stage.ask("/sw.js", cookie, "Service-Worker: script", "Sec-Fetch-Dest: serviceworker")
+    assert not looking.all("Set-Cookie")
+    shown = await stage.ask("/reel", cookie, "Sec-Fetch-Dest: document")
+    assert [line for line in shown.all("Set-Cookie") if line.startswith(f"{COOKIE}-tries=;")]

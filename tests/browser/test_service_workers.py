@@ -9,6 +9,15 @@ from tests.support.workers import WEEK_AND_A_DAY, at_worker, comes_to_the_login_
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
+KEEPS_ALL = """onfetch = event => event.respondWith((async () => {
+    const cache = await caches.open("all");
+    const kept = await cache.match(event.request.url);
+    if (kept) return kept;
+    const answer = await fetch(event.request.url);
+    await cache.put(event.request.url, answer.clone());
+    return answer;
+})());"""
+
 WORKERS = {
     "as it is": "onfetch = event => event.respondWith(fetch(event.request));",
     "with a cache mode": 'onfetch = event => event.respondWith(fetch(event.request, {cache: "no-store"}));',
@@ -60,15 +69,7 @@ async def test_after_a_sign_out_a_worker_that_withholds_its_referer_comes_to_the
 async def test_a_worker_that_keeps_our_page_for_ever_ends_in_a_sentence_and_signs_nobody_out(
     chromium: Browser,
 ) -> None:
-    keeps_all = """onfetch = event => event.respondWith((async () => {
-        const cache = await caches.open("all");
-        const kept = await cache.match(event.request.url);
-        if (kept) return kept;
-        const answer = await fetch(event.request.url);
-        await cache.put(event.request.url, answer.clone());
-        return answer;
-    })());"""
-    async with at_worker(chromium, keeps_all) as (stage, somebody, page):
+    async with at_worker(chromium, KEEPS_ALL) as (stage, somebody, page):
         stage.clock.advance(WEEK_AND_A_DAY)
         await page.goto(f"{stage.url}/reel", wait_until="commit")
         for _ in range(MOST_SIGNED_IN):  # an emulated Frame.io asks each time; the true one need not

@@ -29,7 +29,9 @@ NEVER = b"\x89\x80mask"
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who is told here answers, but where a test says so."""
     monkeypatch.setattr(client_connection, "PAUSE", 0.0)
+    monkeypatch.setattr(client_connection, "LINGER", 0.05)
 
 
 def close(code: int, reason: str) -> bytes:
@@ -188,9 +190,29 @@ async def test_a_program_reads_statuses_and_so_does_a_front_proxy_that_asks(wire
         assert answer.status == 401
 
 
-async def test_who_answers_is_let_go_and_who_floods_or_is_silent_keeps_nothing(wire: Wire) -> None:
+async def test_who_is_told_hears_no_end_before_their_own_close_frame(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Firefox, which hears it first, says that the socket was not closed cleanly; so may a client's library."""
+    monkeypatch.setattr(client_connection, "LINGER", 3600.0)
+    async with wire.connected() as (reader, writer):
+        writer.write(wire.request("/socket", *HANDSHAKE, our_page(wire)))
+        await reader.readuntil(b"sign_in_required")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reader.read(1)
+        writer.write(b"\x88\x80ma")
+        writer.write(b"sk")
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+
+
+async def test_who_answers_is_let_go_and_who_floods_or_is_silent_keeps_nothing(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = wire.request("/socket", *HANDSHAKE, our_page(wire))
     for last in tried((b"\x88\x80mask", b"\x89\x80mask" * 3000, b"")):
+        monkeypatch.setattr(client_connection, "LINGER", 3600.0 if last else 0.05)
         async with wire.connected() as (reader, writer), asyncio.timeout(PATIENCE):
             writer.write(asked)
             await reader.readuntil(b"sign_in_required")
