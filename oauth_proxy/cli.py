@@ -239,8 +239,11 @@ def demo(port: int, api: Api) -> None:
                 configure_logging(settings.log.format, log_to, settings.log.level)
 
                 def tell(_: str) -> None:
-                    click.echo(f"The demo is at {public_url}/ (Ctrl+C ends it)")
-                    click.echo(f"Its status page, for operators: http://{status_at}/")
+                    # In one piece: whoever reads only the first line may be gone before a second one.
+                    click.echo(
+                        f"The demo is at {public_url}/ (Ctrl+C ends it)\n"
+                        f"Its status page, for operators: http://{status_at}/"
+                    )
 
                 sockets = [Given(public, "public"), Given(admin, "admin")]
                 _serve(lambda: Loaded(settings, frozenset()), tell, log_to, sockets)

@@ -165,6 +165,20 @@ def test_demo_takes_a_free_port_and_its_cast_dies_with_it_even_when_it_is_killed
     assert demo.returncode == -signal.SIGKILL
 
 
+def test_a_demo_whose_output_nobody_reads_ends_with_all_of_its_processes() -> None:
+    with subprocess.Popen(  # noqa: S603 our own command
+        [*COMMAND, "demo", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as demo:
+        assert demo.stdout is not None
+        demo.stdout.close()
+        try:
+            assert demo.stderr is not None
+            demo.stderr.read()  # the cast and the workers hold it, too: it ends with the last of them
+            assert demo.wait(PATIENCE) != 0
+        finally:
+            demo.kill()
+
+
 def test_demo_on_a_taken_port_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

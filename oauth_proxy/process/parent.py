@@ -85,6 +85,10 @@ class Parent:
             except Forked as forked:
                 self._forget(forked)
                 raise
+            except BaseException:  # whatever ends this process: no worker may outlive it, and nobody wait for one
+                for worker in self._workers():
+                    os.kill(worker.pid, signal.SIGKILL)
+                raise
         self._listeners.close()
         self._log_to.finish(_LAST_LINES)
         if self._succession.failure is not None:
@@ -169,8 +173,6 @@ class Parent:
     def _stop(self, number: int) -> None:
         present = self._succession.present
         if present is None:  # it starts, or has been told to stop before
-            for worker in self._workers():
-                os.kill(worker.pid, signal.SIGKILL)
             self._listeners.close()
             raise EndedAtOnce(number)
         log.info("stopping; requests under way may finish")
