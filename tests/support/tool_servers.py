@@ -117,12 +117,15 @@ async def _is_up(where: str, said: Path) -> None:
     async with asyncio.timeout(PATIENCE):
         for _ in range(400):
             try:
-                _, writer = await _connect(where)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
+                reader, writer = await _connect(where)
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                first = await reader.read(len(b"HTTP/1.1 503"))
                 writer.close()
-                return
+                if not first.endswith(b" 503"):  # a server in front of another one says so until that one is up
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.05)
     _fail(said)
 
 
@@ -190,7 +193,7 @@ def _fcgi(port: int, folder: Path) -> list[list[str]]:
     (folder / "tool.php").write_text(PHP)
     behind = free_port()
     php = ["/usr/bin/php-cgi", "-b", f"127.0.0.1:{behind}", "-d", "cgi.fix_pathinfo=1"]
-    way = f'ProxyPass "/" "fcgi://127.0.0.1:{behind}{folder}/tool.php/"'
+    way = f'ProxyPass "/" "fcgi://127.0.0.1:{behind}{folder}/tool.php/" retry=0'
     file = (
         f'ProxyFCGISetEnvIf "true" SCRIPT_FILENAME "{folder}/tool.php"'  # only FPM reads Apache's own form of it
     )
