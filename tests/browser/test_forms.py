@@ -6,8 +6,8 @@ from playwright.async_api import Browser, FilePayload, Page, expect
 from oauth_proxy.demo.people import EDITOR, REVIEWER, Person
 from tests.browser.test_sign_out import elsewhere
 from tests.support.chromium import AtBrowser, at_browser, choose, press, see
-from tests.support.form_tool import a_form
-from tests.support.proxy import on_stage, serving
+from tests.support.form_tool import FormTool, a_form
+from tests.support.proxy import Stage, on_stage, serving
 from tests.support.units import WEEK_AND_A_DAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -67,7 +67,7 @@ def comes_to(somebody: AtBrowser, status: int, times: int = 1) -> None:
     somebody.complaints.clear()
 
 
-@pytest.mark.parametrize(
+in_each_encoding = pytest.mark.parametrize(
     ("charset", "enctype", "words"),
     [
         ("utf-8", URLENCODED, "ä € 😀"),
@@ -76,29 +76,36 @@ def comes_to(somebody: AtBrowser, status: int, times: int = 1) -> None:
         ("koi8-r", MULTIPART, "Привет"),
     ],
 )
+
+
+async def assert_sent_again_as_it_was(somebody: AtBrowser, stage: Stage, tool: FormTool, enctype: str) -> None:
+    """A form is sent with a session and, after a login beside the page, without one: the bytes are the same."""
+    page = await somebody.arrive(f"{stage.url}/form")
+    await save(page, enctype)
+    await see_received(page)
+    await page.goto(f"{stage.url}/form")
+    stage.clock.advance(WEEK_AND_A_DAY)
+    await save(page, enctype)
+    await see(page, "Please sign in")
+    assert "s3cret" not in await page.locator("body").inner_text()
+    assert await page.locator("img").count() == 0
+    await sign_in_beside(page)
+    await expect(page.get_by_text("You are signed in now.")).to_be_visible()
+    if enctype == MULTIPART:
+        await page.locator("input[name=photo]").set_input_files(PHOTOS)
+    await page.get_by_role("button", name="Send it again").click()
+    await see_received(page)
+    first, second = tool.sent
+    assert second.comparable == first.comparable
+
+
+@in_each_encoding
 async def test_what_was_typed_reaches_the_tool_byte_for_byte_after_a_login_beside_the_page(
     chromium: Browser, charset: str, enctype: str, words: str
 ) -> None:
     async with a_form(a_page(enctype, words), charset=charset) as (stage, tool), at_browser(chromium) as somebody:
-        page = await somebody.arrive(f"{stage.url}/form")
-        await save(page, enctype)
-        await see_received(page)
-        await page.goto(f"{stage.url}/form")
-        stage.clock.advance(WEEK_AND_A_DAY)
-        await save(page, enctype)
-        await see(page, "Please sign in")
+        await assert_sent_again_as_it_was(somebody, stage, tool, enctype)
         comes_to(somebody, 401)
-        assert "s3cret" not in await page.locator("body").inner_text()
-        assert await page.locator("img").count() == 0
-
-        await sign_in_beside(page)
-        await expect(page.get_by_text("You are signed in now.")).to_be_visible()
-        if enctype == MULTIPART:
-            await page.locator("input[name=photo]").set_input_files(PHOTOS)
-        await page.get_by_role("button", name="Send it again").click()
-        await see_received(page)
-        first, second = tool.sent
-        assert second.comparable == first.comparable
 
 
 async def test_somebody_else_who_signs_in_beside_the_page_is_told_before_it_is_sent_as_them(

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from oauth_proxy.demo.people import EDITOR
 from oauth_proxy.session.attempts import MOST_SIGNED_IN
-from tests.browser.test_forms import MULTIPART, PHOTOS, URLENCODED, a_page, save, see_received, sign_in_beside
+from tests.browser.test_forms import a_page, assert_sent_again_as_it_was, in_each_encoding
 from tests.browser.test_fragments import NOISE
 from tests.browser.test_frames import framed
 from tests.browser.test_service_workers import KEEPS_ALL
@@ -68,34 +68,12 @@ async def test_a_link_with_a_long_query_and_a_fragment_leads_back_to_where_it_le
     assert await page.evaluate("location.href") == asked
 
 
-@pytest.mark.parametrize(
-    ("charset", "enctype", "words"),
-    [
-        ("utf-8", URLENCODED, "ä € 😀"),
-        ("utf-8", "text/plain", "ä=€ 😀"),
-        ("shift_jis", URLENCODED, "日本語 ソ表"),
-        ("koi8-r", MULTIPART, "Привет"),
-    ],
-)
+@in_each_encoding
 async def test_what_was_typed_reaches_the_tool_byte_for_byte_after_a_login_beside_the_page(
     somebody: AtBrowser, charset: str, enctype: str, words: str
 ) -> None:
     async with a_form(a_page(enctype, words), charset=charset) as (stage, tool):
-        page = await somebody.arrive(f"{stage.url}/form")
-        await save(page, enctype)
-        await see_received(page)
-        await page.goto(f"{stage.url}/form")
-        stage.clock.advance(WEEK_AND_A_DAY)
-        await save(page, enctype)
-        await see(page, "Please sign in")
-        await sign_in_beside(page)
-        await expect(page.get_by_text("You are signed in now.")).to_be_visible()
-        if enctype == MULTIPART:
-            await page.locator("input[name=photo]").set_input_files(PHOTOS)
-        await page.get_by_role("button", name="Send it again").click()
-        await see_received(page)
-        first, second = tool.sent
-        assert second.comparable == first.comparable
+        await assert_sent_again_as_it_was(somebody, stage, tool, enctype)
 
 
 async def test_a_click_whose_session_has_ended_opens_one_popup_and_a_call_without_one_asks_first(
