@@ -98,12 +98,17 @@ async def closed(page: Page, path: str = "/socket", *protocols: str) -> list[obj
     return found
 
 
-async def test_a_strangers_script_reads_why_its_socket_is_refused(chromium: Browser) -> None:
-    async with at_the_studio(chromium) as (_, stage, somebody):
+async def assert_told_why(browser: Browser) -> None:
+    """A stranger's script reads why its WebSocket is refused, also if it asks for a subprotocol."""
+    async with at_the_studio(browser) as (_, stage, somebody):
         page = await somebody.open(f"{stage.url}/")
         assert await closed(page) == [4401, "sign_in_required", True, ""]
         # Without one of the names it asked for, Chromium would say 1006.
         assert await closed(page, "/socket", "chat", "v2") == [4401, "sign_in_required", True, "chat"]
+
+
+async def test_a_strangers_script_reads_why_its_socket_is_refused(chromium: Browser) -> None:
+    await assert_told_why(chromium)
 
 
 async def test_who_may_not_get_there_and_whose_tool_is_away_read_so_too(chromium: Browser) -> None:
@@ -121,8 +126,9 @@ async def test_who_may_not_get_there_and_whose_tool_is_away_read_so_too(chromium
         await studio.stop()
 
 
-async def test_an_event_source_comes_back_after_its_tool_was_away(chromium: Browser) -> None:
-    async with at_the_studio(chromium) as (studio, stage, somebody):
+async def assert_comes_back(browser: Browser) -> None:
+    """An EventSource whose tool was away for a while goes on by itself."""
+    async with at_the_studio(browser) as (studio, stage, somebody):
         page = await signed_in(stage, somebody)
         await page.evaluate(FEED)
         await page.wait_for_function("heard.length === 1")
@@ -134,6 +140,10 @@ async def test_an_event_source_comes_back_after_its_tool_was_away(chromium: Brow
         await page.wait_for_function("heard.length === 2")
         assert await page.evaluate("heard") == ["start 1", "start 2"]
         somebody.complaints.clear()  # of the stream that the tool broke off
+
+
+async def test_an_event_source_comes_back_after_its_tool_was_away(chromium: Browser) -> None:
+    await assert_comes_back(chromium)
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -14,7 +14,7 @@ from tests.browser.test_fragments import NOISE
 from tests.browser.test_frames import framed
 from tests.browser.test_service_workers import KEEPS_ALL
 from tests.browser.test_session_script import TYPED
-from tests.browser.test_streams import FEED, at_the_studio, closed, signed_in
+from tests.browser.test_streams import assert_comes_back, assert_told_why
 from tests.support.chromium import AtBrowser, at_browser, press, see
 from tests.support.demo import demo
 from tests.support.firefox import FIREFOX, driven
@@ -103,24 +103,11 @@ async def test_a_click_whose_session_has_ended_opens_one_popup_and_a_call_withou
 
 
 async def test_a_strangers_script_reads_why_its_socket_is_refused(firefox: Browser) -> None:
-    async with at_the_studio(firefox) as (_, stage, somebody):
-        page = await somebody.open(f"{stage.url}/")
-        assert await closed(page) == [4401, "sign_in_required", True, ""]
-        assert await closed(page, "/socket", "chat", "v2") == [4401, "sign_in_required", True, "chat"]
+    await assert_told_why(firefox)
 
 
 async def test_an_event_source_comes_back_after_its_tool_was_away(firefox: Browser) -> None:
-    async with at_the_studio(firefox) as (studio, stage, somebody):
-        page = await signed_in(stage, somebody)
-        await page.evaluate(FEED)
-        await page.wait_for_function("heard.length === 1")
-        async with page.expect_response("**/feed") as told:
-            await studio.stop()
-        assert (await (await told.value).all_headers())["x-oauth-proxy"] == "answer"
-        await studio.start()
-        await page.wait_for_function("heard.length === 2")
-        assert await page.evaluate("heard") == ["start 1", "start 2"]
-        somebody.complaints.clear()  # of the stream that the tool broke off
+    await assert_comes_back(firefox)
 
 
 async def test_a_browser_in_german_is_answered_in_german(firefox: Browser, demo_url: str) -> None:
