@@ -148,7 +148,7 @@ async def test_the_turn_of_the_last_response_does_not_resume_the_socket_of_the_n
         assert answered.done()
         assert not transport.is_read, "until its turn"
         if connection.complete:
-            connection.rest(4)
+            connection.rest(4, 4)
     await asyncio.sleep(0)  # the turn of the last response
     assert not transport.is_read
     await until(lambda: transport.is_read)

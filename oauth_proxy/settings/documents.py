@@ -1,5 +1,9 @@
 """What the commands print about the file: a first file, the settings in effect, and the JSON Schema."""
 
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Literal
 
 import yaml
@@ -8,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from oauth_proxy.settings.access import RULE_SCHEMA
-from oauth_proxy.settings.fields import VARIABLE
+from oauth_proxy.settings.fields import VARIABLE, Section
 from oauth_proxy.settings.model import Settings
 from oauth_proxy.settings.problems import KeyPath
 from oauth_proxy.settings.source import EACH, FROM_FILES
@@ -197,6 +201,15 @@ class _AsWritten(GenerateJsonSchema):
     def nullable_schema(self, schema: core_schema.NullableSchema) -> dict[str, Any]:
         return self.generate_inner(schema["schema"])
 
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        described = super().model_schema(schema)
+        for section in schema["cls"].__mro__:
+            if section is Section:
+                break
+            for name, text in _texts(section):
+                described["properties"][name]["description"] = text
+        return described
+
     def literal_schema(self, schema: core_schema.LiteralSchema) -> dict[str, Any]:
         return {"anyOf": [{"enum": schema["expected"]}, {"type": "string", "pattern": VARIABLE}]}
 
@@ -207,3 +220,16 @@ class _AsWritten(GenerateJsonSchema):
             return described
         write = schema["schema"].get("serialization", {}).get("function", self.encode_default)
         return {**described, "default": write(default)}
+
+
+def _texts(section: type) -> Iterator[tuple[str, str]]:
+    """The fields of a section with the texts that stand under them (attribute docstrings, PEP 257).
+
+    pydantic would read them as well (use_attribute_docstrings), but at each start, which takes a tenth of it.
+    """
+    match ast.parse(inspect.getsource(section)).body:
+        case [ast.ClassDef(body=body)]:
+            for each, below in pairwise(body):
+                match each, below:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        yield name, inspect.cleandoc(text)

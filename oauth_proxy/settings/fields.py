@@ -21,11 +21,12 @@ VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 
 
 class Section(BaseModel):
-    """A mapping of the file: frozen, without unknown keys. The text under a field is what editors show."""
+    """A mapping of the file: frozen, without unknown keys. The text under a field is what editors show.
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    A start builds one validator, that of the whole file, and reads no texts: `documents.schema` does, for editors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,12 +164,12 @@ class UpstreamConnection(asyncio.Protocol):
         clean = reader.complete and self.error is None and not self.sending and not self.transport.is_closing()
         return clean and reader.head is not None and reader.head.keep_alive
 
-    def rest(self, idle: float) -> float:
-        """Let the next exchange begin within `idle` seconds, or what the tool said. Return the present time."""
+    def rest(self, idle: float, at_most: float) -> float:
+        """Let the next exchange begin within `idle` seconds, or what the tool said, or `at_most`; return now."""
         self._asked = False
         self._slices = None
         now, said = self._loop.time(), self.response_head().rest
-        self.deadline = now + (idle if said is None else said)
+        self.deadline = now + min(idle if said is None else said, at_most)
         return now
 
     def abort(self) -> None:
@@ -277,6 +277,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _why_lost(self, exc: Exception | None) -> ProxyError:
         """Return the error that the end of the connection means, unless the response is complete already."""
         why = f" ({exc})" if exc else ""
+        if not self._asked:
+            return HungUp(f"the tool closed an idle connection{why}")
         if not self._reader.begun:
             return HungUp(f"the tool hung up before its answer{why}")
         if exc is None and self._reader.end():

@@ -1,5 +1,10 @@
 """The connections to one tool: how many there may be, which is used next, and when an idle one is closed.
 
+Many tools close a connection without having said when: uWSGI's http-socket after each response, gunicorn's
+threads after two idle seconds. A POST that is on its way at that moment is lost, and may not be sent again. So
+until a tool has been seen to keep connections, such a request uses none that has just been used; and where a tool
+was seen to close an idle one, the next are kept for half as long.
+
 The law: every connection is counted from the moment it is made until the loop reports it lost, so the counts are
 exact. What was promised to a request that went away goes to the next in the queue. Another user's request goes out
 on a connection only when the tool has been silent there for a moment, unless there is no other way.
@@ -9,14 +14,17 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
-from oauth_proxy.errors import UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.errors import HungUp, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.quotes import of_system
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.outbox import Outbox
 
 QUIET = 0.1
 """Seconds of silence before another user may use a connection: by then any late bytes of the tool have arrived."""
+REMEMBERED = 60.0
+"""Seconds for which it counts that the tool closed an idle connection: perhaps it was only started anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,12 @@ class Pool:
         self.limit = limit
         self._most_tunnels = most_tunnels
         self._idle_time = idle
+        self._keeps = False
+        """The tool keeps connections: it has not closed one directly after its response."""
+        self._kept = inf
+        """Seconds for which an idle connection is kept at most, by what the tool has lately done."""
+        self._kept_counts_until = inf
+        """The loop's time at which `_kept` is forgotten."""
         self._tick = min(1.0, timeout, idle) / 4
         self._outbox = Outbox()
         self._open: set[UpstreamConnection] = set()
@@ -89,14 +103,20 @@ class Pool:
         """The number of requests waiting for a connection."""
         return len(self._waiters)
 
-    def at_rest(self, owner: str) -> UpstreamConnection | None:
-        """Return the last idle connection that `owner` may use: of all, the tool has least likely closed it."""
+    def at_rest(self, owner: str, *, is_repeatable: bool) -> UpstreamConnection | None:
+        """Return the last idle connection that `owner` may use: of all, the tool has least likely closed it.
+
+        `is_repeatable`: the request can be sent again if it has closed it all the same.
+        """
         for at in range(len(self._idle) - 1, -1, -1):
             connection, last_owner, since = self._idle[at]
-            if last_owner == owner or since <= self._quiet_since():
+            is_trusted = last_owner == owner and (self._keeps or is_repeatable)
+            if is_trusted or since <= self._quiet_since():
                 del self._idle[at]
                 if connection.silent:
+                    self._keeps = self._keeps or since <= asyncio.get_running_loop().time() - QUIET
                     return connection
+                self._notice_end(since)
                 connection.abort()
         return None
 
@@ -157,10 +177,10 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection, owner: str | None) -> None:
         """End the owner's exchange, if there was one: keep its connection for the next, or cut it."""
-        if not connection.reusable:
+        if self._kept < QUIET or not connection.reusable:
             connection.abort()
             return
-        since = connection.rest(self._idle_time)
+        since = connection.rest(self._idle_time, self._kept)
         if not (self._waiters and self._promise(connection)):
             self._idle.append((connection, owner, since))
 
@@ -182,8 +202,20 @@ class Pool:
     def _lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
         self._tunnels.discard(connection)
-        self._idle = [each for each in self._idle if each[0] is not connection]
+        for at, (each, _, since) in enumerate(self._idle):
+            if each is connection:
+                del self._idle[at]
+                if isinstance(connection.error, HungUp):
+                    self._notice_end(since)
+                break
         self._offer_slot()
+
+    def _notice_end(self, since: float) -> None:
+        """The tool has closed a connection that was idle since then."""
+        now = asyncio.get_running_loop().time()
+        self._keeps = self._keeps and now - since > QUIET
+        self._kept = min(self._kept, (now - since) / 2)
+        self._kept_counts_until = now + REMEMBERED
 
     def _take_place(self) -> bool:
         """Count a connection that is about to be made, if one more is allowed; return whether it is."""
@@ -237,5 +269,7 @@ class Pool:
         now = loop.time()
         for connection in [each for each in (*self._open, *self._tunnels) if each.deadline < now]:
             connection.expire()
+        if now > self._kept_counts_until:
+            self._kept = self._kept_counts_until = inf
         watched = self._open or self._tunnels
         self._watch = loop.call_later(self._tick, self._look_after) if watched else None

@@ -93,7 +93,9 @@ class Upstream:
             if not self.shares.take(owner):
                 await self.shares.wait(owner)
             try:
-                connection = self._pool.at_rest(owner) or await self._pool.connect()
+                is_repeatable = method in _IDEMPOTENT and body.in_hand is not None
+                at_rest = self._pool.at_rest(owner, is_repeatable=is_repeatable)
+                connection = at_rest or await self._pool.connect()
                 request.asked = True
                 try:
                     if body.in_hand is None:
@@ -103,7 +105,7 @@ class Upstream:
                     to_head = method == "HEAD"
                     await connection.ask(wire, to_head=to_head)
                     hung_up = isinstance(connection.error, HungUp) and not connection.is_answered
-                    if hung_up and connection.exchanges > 1 and method in _IDEMPOTENT:
+                    if hung_up and connection.exchanges > 1 and is_repeatable:
                         log.debug("sent again: the tool had closed an old connection")
                         connection = await self._pool.connect()
                         await connection.ask(wire, to_head=to_head)

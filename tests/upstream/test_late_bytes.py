@@ -175,7 +175,7 @@ async def test_a_connection_that_is_readable_before_it_is_used_is_dropped(
             await until(lambda: pool.waiting == (1 if way == "promised" else 0))
             pool.give_back(connection, "")
             does(sockets[-1])
-            given = await waiting if waiting else pool.at_rest("") or await pool.connect()
+            given = await waiting if waiting else pool.at_rest("", is_repeatable=True) or await pool.connect()
             assert given is not connection
             assert pool.open == 1, "the one that was dropped has left its place to the new one"
             await given.ask(GET)

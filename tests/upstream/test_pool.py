@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from oauth_proxy.upstream.pool import Address, Pool
-from tests.support.messages import GET, OK
+from tests.support.messages import GET, OK, POST
 from tests.support.tool import Peer, Play, Tool, a_stage, a_tool, saying, until
+from tests.support.units import PATIENCE
 
 
 def a_pool(address: Address, *, limit: int = 1) -> Pool:
@@ -132,6 +133,74 @@ async def test_a_connection_is_used_again_after_longer_than_the_default_where_th
         await until(lambda: tool.open == 0)
         await door.ask(GET)
         assert tool.connections == 2
+
+
+async def test_a_tool_that_closes_directly_after_its_response_without_a_word_costs_no_post() -> None:
+    """As uWSGI's http-socket. Between its response and its close, the next request could be on its way."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(OK)
+        await peer.reader.read(1)  # in the moment in which we would send the next one
+        peer.hang_up()
+
+    async with a_stage(play) as (tool, door):
+        for _ in range(20):
+            assert (await door.ask(POST + b"Connection: close\r\nContent-Length: 0\r\n\r\n")).endswith(b"hi")
+        assert (tool.connections, door.errors) == (20, [])
+
+
+async def test_posts_share_a_connection_once_the_tool_has_kept_one_for_a_moment() -> None:
+    async with a_stage(saying(OK)) as (tool, door):
+        asked = POST + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        await door.ask(asked)
+        await asyncio.sleep(0.2)  # more than QUIET
+        for _ in range(20):
+            assert (await door.ask(asked)).endswith(b"hi")
+        assert tool.connections == 1
+
+
+async def test_connections_are_kept_for_half_of_what_the_tool_keeps_them() -> None:
+    """As gunicorn's threads, which close after two seconds and do not say so."""
+    ended_by_us: list[bool] = []
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(OK)
+        if tool.connections == 1:
+            await asyncio.sleep(0.5)
+        else:
+            ended_by_us.append(await peer.ends())
+
+    async with a_stage(play, idle=3600) as (_, door):
+        await door.ask(GET)
+        await until(lambda: door.upstream.open_connections == 0)
+        await door.ask(GET)
+        assert door.upstream.idle_connections == 1
+        await until(lambda: ended_by_us == [True])
+
+
+async def test_a_tool_that_was_started_anew_gets_its_connections_kept_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("oauth_proxy.upstream.pool.REMEMBERED", 0.0)
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(OK)
+        if tool.connections > 1:
+            await tool.asked(peer)
+            await peer.send(OK)
+
+    async with a_stage(play) as (tool, door):
+        await door.ask(GET)
+        await until(lambda: door.upstream.open_connections == 0)
+        async with asyncio.timeout(PATIENCE):
+            while not door.upstream.idle_connections:
+                await door.ask(GET)
+        connections = tool.connections
+        await door.ask(GET)
+        assert tool.connections == connections
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
@@ -265,7 +334,7 @@ async def test_what_one_visitor_left_behind_is_not_given_to_the_next() -> None:
         await first.ask(b"GET /0 HTTP/1.1\r\n\r\n")
         await until(lambda: first.complete)
         pool.give_back(first, "")
-        second = pool.at_rest("")
+        second = pool.at_rest("", is_repeatable=True)
         assert second is first
         answer = second.ask(b"GET /1 HTTP/1.1\r\n\r\n")
         assert not answer.done()

@@ -1,7 +1,10 @@
 """Connections that were hung up on: what is asked again, once, and what never is."""
 
+import asyncio
+
 import pytest
 
+from oauth_proxy.upstream.pool import QUIET
 from tests.support.messages import GET, OK
 from tests.support.tool import Peer, Play, Tool, a_stage
 
@@ -39,6 +42,7 @@ async def test_a_body_in_hand_is_sent_again_with_its_request() -> None:
 async def test_what_might_be_done_twice_is_not_sent_twice(method: bytes) -> None:
     async with a_stage(dying(1)) as (tool, door):
         await door.ask(GET)
+        await asyncio.sleep(2 * QUIET)  # until then a POST gets a connection of its own
         answer = await door.ask(GET.replace(b"GET", method))
         assert answer.startswith(b"HTTP/1.1 502 ")
         assert len(tool.heads) == 2
@@ -47,6 +51,7 @@ async def test_what_might_be_done_twice_is_not_sent_twice(method: bytes) -> None
 async def test_a_body_that_was_streamed_is_not_sent_twice() -> None:
     async with a_stage(dying(1)) as (tool, door):
         await door.ask(GET)
+        await asyncio.sleep(2 * QUIET)
         visitor = await door.visitor()
         await visitor.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
         assert (await visitor.head()).startswith(b"HTTP/1.1 502 ")
