@@ -278,7 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Return the error that the end of the connection means, unless the response is complete already."""
         why = f" ({exc})" if exc else ""
         if not self._asked:
-            return HungUp(f"the tool closed an idle connection{why}")
+            return HungUp("the tool closed the connection")
         if not self._reader.begun:
             return HungUp(f"the tool hung up before its answer{why}")
         if exc is None and self._reader.end():
