@@ -10,7 +10,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
 from oauth_proxy.demo.tool import OpenExchanges
-from tests.support.chromium import AtBrowser, at_browser
+from tests.support.chromium import SLOW_CLOSE, AtBrowser, at_browser, press
 from tests.support.places import ROOT
 from tests.support.proxy import Stage, on_stage
 from tests.support.units import WEEK_AND_A_DAY
@@ -106,6 +106,21 @@ async def test_a_websocket_whose_session_has_ended_is_there_again_after_the_logi
         await page.evaluate("() => { clock.textContent = '' }")
         await (await opening.value).get_by_role("button", name="Allow").click()
         await expect(page.locator("#clock")).to_have_text("00:00:00")
+
+
+async def test_a_websocket_whose_end_is_heard_of_after_the_next_login_asks_for_no_other(chromium: Browser) -> None:
+    application = tool(LOADED, f"<script>{CONNECTS}</script>")
+    async with visited(chromium, application) as (stage, somebody, page):
+        await page.add_init_script(SLOW_CLOSE)
+        await page.goto(f"{stage.url}/")
+        await somebody.sign_in(page)
+        await expect(page.locator("#clock")).to_have_text("00:00:00")
+        await page.evaluate("() => oauthProxy.signOut()")
+        await press(await somebody.open(f"{stage.url}/"), "Allow")  # in another tab
+        await expect(page.locator("#clock")).to_have_text("00:00:00")
+        await page.evaluate("() => { clock.textContent = ''; hearOfTheEnd(); }")
+        await expect(page.locator("#clock")).to_have_text("00:00:00")
+        assert await page.locator("dialog").count() == 0
 
 
 async def test_a_manifest_comes_with_cookies_where_the_page_says_so(chromium: Browser) -> None:

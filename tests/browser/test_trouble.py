@@ -11,7 +11,7 @@ from playwright.async_api import Browser, FilePayload, Page, expect
 from oauth_proxy.demo.people import EDITOR
 from tests.browser.test_forms import sign_in_beside
 from tests.browser.test_pages import SCREENS
-from tests.support.chromium import AtBrowser, at_browser, press, see
+from tests.support.chromium import SLOW_CLOSE, AtBrowser, at_browser, press, see
 from tests.support.readability import assert_readable, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -132,6 +132,22 @@ async def test_another_tab_is_told_of_the_end_and_goes_on_after_the_login(somebo
     await expect(other.locator("#socket li").last).to_have_text("connected")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as who comes back to it does
     await expect(page.locator("#session")).to_contain_text("Signed in as ")
+
+
+async def test_the_clock_goes_on_though_its_end_is_heard_of_after_the_next_login(
+    somebody: AtBrowser, url: str
+) -> None:
+    page = await somebody.arrive(url)
+    await page.add_init_script(SLOW_CLOSE)
+    await page.reload()
+    await expect(page.locator("#socket li").last).to_have_text("connected")
+    await end(page)
+    async with page.expect_popup() as opening:
+        await page.get_by_role("button", name="Sign in").click()
+    await press(await opening.value, "Allow")
+    await expect(page.locator("#session")).to_contain_text("Signed in as ")
+    await page.evaluate("() => hearOfTheEnd()")
+    await expect(page.locator("#socket li")).to_have_text(["connected", "closed: 4401 session ended", "connected"])
 
 
 async def test_the_form_needs_no_script(chromium: Browser, url: str) -> None:

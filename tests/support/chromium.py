@@ -98,3 +98,15 @@ def path_of(page: Page) -> str:
     """Where the page is, from the path on."""
     parts = urlsplit(page.url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+SLOW_CLOSE = """
+let hear, isHeard = false;
+const heard = new Promise(resolve => { hear = resolve; });
+globalThis.hearOfTheEnd = () => { isHeard = true; hear(); };
+globalThis.WebSocket = class extends WebSocket {
+    get readyState() { return isHeard ? super.readyState : Math.min(super.readyState, WebSocket.OPEN); }
+    set onclose(told) { super.onclose = async event => { await heard; told(event); }; }
+};
+"""
+"""A script for a page, to which its WebSockets seem open until `hearOfTheEnd()` is called."""

@@ -29,7 +29,11 @@ function tell(who) {
   follow();
 }
 
-const look = async () => session && tell(await session.info());
+async function look() {
+  const who = session && await session.info();
+  if (session) tell(who);
+  return who;
+}
 
 // What meets a proxy that is not there, or a network that is not.
 addEventListener("unhandledrejection", (event) => {
@@ -91,10 +95,11 @@ function connect() {
     pause = 1;
     add($("socket"), "connected");
   };
-  socket.onclose = ({ code, reason }) => {
+  socket.onclose = async ({ code, reason }) => {
     add($("socket"), `closed: ${code} ${reason}`);
-    if (code === NO_SESSION) look();
-    if (code === NO_SESSION || code === MAY_NOT) return;
+    if (code === MAY_NOT) return;
+    if (code === NO_SESSION && !await look()) return; // a login may have been quicker than this
+    clearTimeout(waiting);
     waiting = setTimeout(connect, 1000 * pause);
     pause = Math.min(2 * pause, 30);
   };
