@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +17,9 @@ from pathlib import Path
 from bench import mix, sockets
 from bench.measure import Sample, parse_wrk
 from bench.peers import LOGGING, OURS, Peer, World
-from bench.programs import ALL_CORES, OTHER_CORE
+from bench.programs import ALL_CORES, OTHER_CORE, PROXY_CORE, Program, free_port
 from bench.stage import GIB, MIB, Column, entered
-from bench.table import RELOADS, WHOLE, WORKERS
+from bench.table import RELOADS, START, WHOLE, WORKERS
 from bench.visitor import Visitor
 
 POST, MIX = (Path(__file__).with_name(name) for name in ("post.lua", "mix.lua"))
@@ -91,6 +94,61 @@ def _wrk(
         "CPU s per 1,000": used / load.requests * 1000,
         "peak MiB": program.peak() / MIB,
     }
+
+
+def _connections(column: Column, seconds: float) -> Sample:
+    return _wrk(column, seconds, path="/small", connections=32, lines=CLOSE)
+
+
+def _bare_connections(column: Column, seconds: float) -> Sample:
+    """What a connection takes of an event loop for Python that does nothing else."""
+    with _bare(column, "protocol") as bare:
+        return {"CPU s per 1,000": _connections(bare, seconds)["CPU s per 1,000"]}
+
+
+@contextmanager
+def _bare(column: Column, kind: str) -> Iterator[Column]:
+    port = free_port()
+    command = [sys.executable, "-m", "bench.bare", str(port), kind]
+    log = column.world.folder / f"bare-{kind}.log"
+    with Program(command, port=port, core=PROXY_CORE, log=log) as program:
+        yield replace(column, program=program)
+
+
+def _start(column: Column, seconds: float) -> Sample:
+    """From nothing to the first response, and what it holds then; beside what its libraries take alone."""
+    del seconds
+    importing = subprocess.run(
+        [sys.executable, "-c", "import os, uvloop, aiohttp.web; print(sum(os.times()[:2]))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    began = time.perf_counter()
+    with column.again() as fresh:
+        _settle(fresh, 1)
+        took, used = time.perf_counter() - began, fresh.program.cpu()
+        _settle(fresh, 20)
+        idle = fresh.program.memory()
+    with _bare(column, "aiohttp") as bare:
+        _settle(bare, 20)
+        least = bare.program.memory()
+    return {
+        "s to the first response": took,
+        "CPU s": used,
+        "CPU to that of importing uvloop and aiohttp.web": used / float(importing.stdout),
+        "idle MiB": idle / MIB,
+        "idle MiB of its libraries alone": least / MIB,
+    }
+
+
+def _settle(column: Column, times: int) -> None:
+    """Ask so often, one after the other, whatever the response is."""
+    for _ in range(times):
+        with socket.create_connection(("127.0.0.1", column.program.port)) as sock:
+            sock.sendall(column.head("GET", "/small", *CLOSE))
+            while sock.recv(65536):
+                pass
 
 
 def _mixed(column: Column, seconds: float) -> Sample:
@@ -249,11 +307,8 @@ ROWS = (
     Row("1 MiB GET, 32 connections", partial(_wrk, path="/1m", connections=32), divisible=True),
     Row("POST 1 KiB, 32 connections", partial(_wrk, path="/post", connections=32, script=(POST,)), divisible=True),
     Row("a page with its 40 assets, 8 visitors, 32 connections", _mixed, divisible=True),
-    Row(
-        "a connection for each small GET, 32 at a time",
-        partial(_wrk, path="/small", connections=32, lines=CLOSE),
-        divisible=True,
-    ),
+    Row("a connection for each small GET, 32 at a time", _connections, divisible=True),
+    Row("a connection for each, of a bare event loop", _bare_connections, divisible=True, ours_only=True),
     Row("small GET over TLS, 32 connections", _secure, over_tls=True),
     Row("TLS connection with a small GET, full handshake", partial(_handshakes, is_resumed=False), over_tls=True),
     Row("TLS connection with a small GET, resumed", partial(_handshakes, is_resumed=True), over_tls=True),
@@ -261,6 +316,7 @@ ROWS = (
     Row("1 GiB upload", partial(_gibibyte, move=sockets.upload, path="/live/upload")),
     Row("WebSocket echo, 32 connections", _echo),
     Row("a fresh process, then 1,000 idle WebSockets", _fresh_process, proxies_only=True),
+    Row(START, _start, ours_only=True),
     Row(WHOLE, _whole_machine, proxies_only=True),
     Row(WORKERS, _workers, ours_only=True),
     Row(RELOADS, _reloads, ours_only=True),

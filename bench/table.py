@@ -118,6 +118,7 @@ class Target:
 
 SMALL = "small GET, 32 connections"
 FRESH = "a fresh process, then 1,000 idle WebSockets"
+START = "a start, then idle"
 RIVALS = ("oauth2-proxy", "Caddy")
 WHOLE = "whole machine, small GET, 64 connections"
 WORKERS = "workers, small GET, 64 connections"

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from html import unescape
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +47,8 @@ class Visitor:
     async def login(self, url: str) -> ClientResponse:
         """From a page of the proxy through Frame.io's pages to wherever that ends; the last answer."""
         page = await self.follow(url)
+        if led := re.search('http-equiv="refresh" content="0;url=([^"]+)"', await page.text()):
+            page = await self.follow(URL(unescape(led[1]), encoded=True))  # where its script would go
         while page.headers.get("X-Emulated-Page") in ("login", "consent"):
             page = await self.send(page.url, first_button(await page.text()))
         return page

@@ -14,10 +14,11 @@ from bench.peers import Certificate, World
 from bench.programs import Program
 from bench.stage import SITE, Column
 from bench.table import Results, Target, number, table
-from bench.visitor import first_button
+from bench.visitor import Visitor, first_button
 from oauth_proxy.demo.people import EDITOR, REVIEWER, App
 from oauth_proxy.demo.signin import page
 from tests.support.places import ROOT
+from tests.support.proxy import on_stage
 
 WRK = """Running 2s test @ http://127.0.0.1:8080/small
   1 threads and 32 connections
@@ -144,6 +145,13 @@ def test_the_first_button_of_a_login_s_pages_is_pressed() -> None:
     assert first_button(login) == {"csrf": "abc", "choice": f"person:{EDITOR.id}"}
     consent = page("consent", app=app, person=EDITOR, scope=[], csrf="abc", lasts=True).text or ""
     assert first_button(consent) == {"csrf": "abc", "choice": "allow"}
+
+
+async def test_the_benchmark_signs_in_as_a_browser_does(tmp_path: Path) -> None:
+    async with on_stage() as stage, Visitor(str(Certificate.issue(tmp_path).authority)) as visitor:
+        assert (await visitor.follow(f"{stage.url}/open")).status == 401
+        answer = await visitor.login(f"{stage.url}/echo/here")
+        assert (answer.status, str(answer.url)) == (200, f"{stage.url}/echo/here")
 
 
 def test_the_benchmark_stands_without_the_tests() -> None:
