@@ -1,14 +1,20 @@
-"""A certificate and its private key in PEM files: for which names, how long, and whether they belong together."""
+"""A certificate and its private key in PEM files: for which names, how long, and whether they belong together.
+
+cryptography's part for certificates is imported where one is read: it takes a tenth of a start, and most proxies
+have none.
+"""
 
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PublicKeyTypes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PublicKeyTypes
+    from cryptography.x509 import Certificate as Parsed
 
 _LARGEST_FILE = 1024 * 1024
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -53,6 +59,8 @@ def names_for(host: str) -> tuple[str, ...]:
 
 def read_certificate(path: Path) -> Certificate:
     """The first certificate of this file, which is the server's own. Raises Unusable."""
+    from cryptography import x509
+
     try:
         first = x509.load_pem_x509_certificates(_content(path))[0]
         public_key = first.public_key()
@@ -66,6 +74,8 @@ def read_certificate(path: Path) -> Certificate:
 
 def require_key_of(certificate: Certificate, path: Path) -> None:
     """Raises Unusable unless this file holds the private key of this certificate, unencrypted."""
+    from cryptography.hazmat.primitives import serialization
+
     try:
         # Whether an RSA key's primes are primes is not asked: that takes up to 0.6 s of CPU time for each key.
         key = serialization.load_pem_private_key(_content(path), None, unsafe_skip_rsa_key_validation=True)
@@ -92,12 +102,16 @@ def _content(path: Path) -> bytes:
         ) from None
 
 
-def _der(key: CertificatePublicKeyTypes | PublicKeyTypes) -> bytes:
+def _der(key: "CertificatePublicKeyTypes | PublicKeyTypes") -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _subjects(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _subjects(certificate: "Parsed") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Its names and addresses; the common name is none of them, because no browser looks at it (RFC 9525 2)."""
+    from cryptography import x509
+
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):

@@ -48,6 +48,9 @@ def main(context: click.Context) -> None:
     context.obj = inquiries.Surroundings(os.environ, sys.stdout, sys.stderr)
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         context.color = False  # None, as it is else, is colours on a terminal only
+    # Any package installed beside us may be a plugin of pydantic, which is shown what is validated, secrets too.
+    # To look for one is also a twentieth of a start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Commands print their messages; only a serving proxy has a log.
     logging.getLogger("oauth_proxy").addHandler(logging.NullHandler())
 

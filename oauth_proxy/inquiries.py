@@ -1,18 +1,22 @@
-"""The commands that only ask, `check` and `explain`: they change nothing."""
+"""The commands that only ask, `check` and `explain`: they change nothing.
+
+What they alone need is imported where they need it: `run` starts without it.
+"""
 
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import click
 
 from oauth_proxy.assembly import pages_for
-from oauth_proxy.explain import Question, explained
-from oauth_proxy.online import Finding, LoopThatLetsGo, checked
 from oauth_proxy.settings import effective, load, load_with_lines, notes
+
+if TYPE_CHECKING:
+    from oauth_proxy.online import Finding
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -43,6 +47,8 @@ def check(context: click.Context, file: Path, online: bool) -> None:
     around: Surroundings = context.obj
     settings = load(file, around.environ)
     if online:
+        from oauth_proxy.online import LoopThatLetsGo, checked
+
         told = _Told(around)
         with asyncio.Runner(loop_factory=LoopThatLetsGo) as runner:
             is_well = runner.run(checked(settings, told.finding, told.waiting))
@@ -67,6 +73,8 @@ def explain(
     How its PATH (or URL) is read, whether it is public, whom a rule lets in, which upstream is asked for what, and
     with which headers. Nobody is asked: a token, or what only Frame.io knows, is a word in <>.
     """
+    from oauth_proxy.explain import Question, explained
+
     settings, lines = load_with_lines(file, around.environ)
     question = Question(method.upper(), path, person, [_header_line(each) for each in headers])
     around.say(asyncio.run(explained(settings, lines, question)))
@@ -79,7 +87,7 @@ class _Told:
         self._is_watched = around.stderr.isatty() and around.environ.get("TERM") != "dumb"
         self._around = around
 
-    def finding(self, found: Finding) -> None:
+    def finding(self, found: "Finding") -> None:
         """Tell one finding: a line with a mark, and another one with what to do."""
         self._erase()
         mark = click.style(self._mark("\N{CHECK MARK}", "ok"), fg="green")

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,6 +59,37 @@ def test_every_command_explains_itself(command: str | None) -> None:
 
 def test_the_version_is_told() -> None:
     assert said("--version").stdout == f"oauth-proxy, version {__version__}\n"
+
+
+def test_a_start_imports_nothing_that_only_other_commands_need_and_builds_one_validator(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    asks = f"""
+import os, pathlib, sys
+from oauth_proxy import cli, settings
+from oauth_proxy.settings.fields import Section
+settings.load(pathlib.Path({str(file)!r}), os.environ)
+print(*sys.modules, *(each.__name__ for each in Section.__subclasses__() if each.__pydantic_complete__))
+"""
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)  # noqa: S603 ours
+    known = set(done.stdout.split())
+    assert not known & {
+        "cryptography.x509",
+        "oauth_proxy.explain",
+        "oauth_proxy.online",
+        "oauth_proxy.demo.launch",
+    }
+    assert {each for each in known if each[0].isupper()} == {"Settings"}
+
+
+def test_a_package_installed_beside_the_proxy_is_not_shown_its_secrets(tmp_path: Path) -> None:
+    """pydantic lets any of them be a plugin, which is called with all that is validated."""
+    (tmp_path / "nosy.py").write_text("print('I am here')\nclass Plugin:\n    pass\nplugin = Plugin()\n")
+    described = tmp_path / "nosy-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: nosy\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[pydantic]\nnosy = nosy:plugin\n")
+    done = said("check", written(tmp_path), environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, "I am here" in done.stdout) == (0, False)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 class Section(BaseModel):
     """A mapping of the file: frozen, without unknown keys. The text under a field is what editors show.
 
-    A start builds one validator, that of the whole file, and reads no texts: `documents.schema` does, for editors.
+    A start builds one validator, that of the whole file: defaults that are sections are made by `model_construct`,
+    which validates nothing, and the texts are read for editors only, by `documents.schema`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)

@@ -130,7 +130,7 @@ class Settings(Section):
         Mapping[Annotated[str, FromText(parse_webhook_path)], Webhook], AfterValidator(require_different_paths)
     ] = Field(default_factory=dict)
     """Path → {secret: …} of Frame.io's own calls. Only what is signed with the secret reaches the tool there."""
-    admin: Annotated[Admin, Field(validate_default=True)] = Admin()
+    admin: Annotated[Admin, Field(validate_default=True)] = Admin.model_construct()
     tool_api: ToolApi | None = None
     headers: Headers = Field(
         default_factory=lambda given: {**DEFAULT_HEADERS, **(HANDLE_HEADER if given["tool_api"] else {})},
@@ -138,14 +138,14 @@ class Settings(Section):
     )
     """Header to text with placeholders, for the tool: yours take the place of all default ones. Whatever visitors
     send under these names is struck. With tool_api there is a fifth by default, X-OAuth-Proxy-Handle."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses or ranges whose X-Forwarded-For is believed; nobody's by default."""
     auth_request_from: tuple[Network, ...] = ()
     """Front proxies that ask /oauth2/auth before they forward: they are told the visitor's token there, and must
     keep that address from visitors. Nobody by default."""
-    log: Log = Log()
-    pages: Pages = Pages()
+    log: Log = Log.model_construct()
+    pages: Pages = Pages.model_construct()
     reload: Literal["signal", "watch"] = "signal"
     """When this file is read again: at SIGHUP and `oauth-proxy reload FILE` (signal), or also when it, or a file
     that it names, has changed (watch). Nobody is cut off."""

@@ -180,7 +180,7 @@ class Session(Section):
     idle: Duration = Field(default_factory=lambda given: min(_DAY, given["lifetime"]))
     """Sign out after this long without a request and with nothing open: by default 24h, or the lifetime where that
     is shorter; never longer than it."""
-    cookie: Cookie = Cookie()
+    cookie: Cookie = Cookie.model_construct()
     store: Store = "cookie"
     """What is remembered beside the sealed cookie in the visitor's browser, and where. cookie: nothing.
     sqlite:/path/file.db: what a restart must not forget. For replicas redis://host:6379/0,
