@@ -5,6 +5,7 @@ go to this site.
 """
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,9 +27,12 @@ class OperatorPages:
             auto_reload=False,
         )
         self._environment.globals["site"] = name
+
+    @cached_property
+    def _policy(self) -> str:
         frame = self._environment.get_template("frame.html").render()
         needs = Needs(forms="'self'")
-        self._policy = content_security_policy(Reader(frame, needs).styles, needs)
+        return content_security_policy(Reader(frame, needs).styles, needs)
 
     def status(self, *, refresh: int | None, **values: Any) -> Page:
         """The status page; the first lines of status.html say which values it has.

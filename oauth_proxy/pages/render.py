@@ -1,14 +1,15 @@
 """Renders the pages from templates.
 
-The law: every template is rendered once before the first visitor comes, also in the languages that operators
-bring. A template that cannot be rendered stops the start. The Content-Security-Policy allows only the styles found
+The law: where operators bring templates or languages, every template is rendered before the first visitor comes,
+and one that cannot be stops the start. Ours are rendered before the first visitor of each, because all of them
+took a quarter of a start; tests hold that they can be. The Content-Security-Policy allows only the styles found
 then, so visitors' input can add none.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, pass_context
@@ -18,17 +19,15 @@ from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.forms import Kept
 from oauth_proxy.pages import json_page
 from oauth_proxy.pages.addresses import link, parts
-from oauth_proxy.pages.files import TEMPLATE_FAILURES, loader
+from oauth_proxy.pages.files import loader
 from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
-from oauth_proxy.pages.policy import CANARY, FRAMED, NEEDS, NOTHING, Reader, content_security_policy, page_headers
-from oauth_proxy.pages.troubles import problem, unreadable
-from oauth_proxy.pages.typed import samples, shown
+from oauth_proxy.pages.policy import FRAMED, NEEDS, NOTHING, page_headers
+from oauth_proxy.pages.rehearsal import SAMPLE, rehearsed
+from oauth_proxy.pages.troubles import unreadable
+from oauth_proxy.pages.typed import shown
 from oauth_proxy.pages.words import Action, texts
 
-# Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
-_SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
-_SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
 _PLAIN = Looks()
 
 
@@ -84,7 +83,8 @@ class Pages:
         self._others: dict[str, Pages] = {}
         self.notes: list[str] = []
         """A sentence for each language that lacks texts."""
-        self._rehearse()
+        if templates is not None:
+            self._rehearse()
         for language, is_theirs in languages(templates and templates / "locales"):
             pages = self._others[language.tag] = copy.copy(self)
             pages._language = language  # noqa: SLF001 - one of us
@@ -102,7 +102,7 @@ class Pages:
         self._rehearse()
         for text in texts():
             self._language.say(text)
-        lacking = sorted(missed.found - {_SAMPLE})
+        lacking = sorted(missed.found - {SAMPLE})
         said = f"the language {self._language.tag} lacks {len(lacking)} texts: they are in English. The first is "
         return [said + repr(lacking[0])] if lacking else []
 
@@ -210,7 +210,8 @@ class Pages:
         """The page in that window in the end, 200: its script gives the login to the frame, and closes it."""
         return self._page("frame_end.html", 200, own_url=link(own_url))
 
-    def _ancestors(self, template: str) -> Sequence[str]:
+    def ancestors(self, template: str) -> Sequence[str]:
+        """The sites that may show the pages of this template in a frame."""
         return self.frame_ancestors if template in FRAMED else ()
 
     def json_page(
@@ -241,56 +242,26 @@ class Pages:
         # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
         referrer = "no-referrer" if needs.forms == NOTHING.forms else "same-origin"
         headers = page_headers(
-            self._policies.get(template, ""),  # "" in `_rehearse`
+            self._policy(template),
             self._language.tag,
             referrer,
-            frames=bool(self._ancestors(template)),
+            frames=bool(self.ancestors(template)),
         )
         # A profile may contain a lone surrogate (JSON allows it), which UTF-8 cannot encode: it becomes "?".
         return Page(status, text.encode(errors="replace"), headers)
 
-    def _rehearse(self) -> None:
-        """Render every form of every template: derive its policy from its styles, and collect all problems."""
-        problems: list[str] = []
-        for template, forms in self._forms().items():
-            needs, styles = NEEDS.get(template, NOTHING), list[str]()
-            for form in forms:
-                try:
-                    page = form()
-                except TEMPLATE_FAILURES as error:
-                    problems.append(problem(template, error))
-                    continue
-                reader = Reader(page.body.decode(), needs)
-                styles += reader.styles
-                problems += [f"{template}: the page {refused}" for refused in reader.refused]
-            self._policies[template] = content_security_policy(styles, needs, self._ancestors(template))
-        if problems:
-            raise ConfigurationError(list(dict.fromkeys(problems)))
+    def _policy(self, template: str) -> str:
+        try:
+            return self._policies[template]
+        except KeyError:  # its first page
+            self._rehearse(template)
+        return self._policies[template]
 
-    def _forms(self) -> dict[str, list[Callable[[], Page]]]:
-        url, text = _SAMPLE_URL, _SAMPLE
-        denied = partial(self.not_allowed, switch_url=url, request_id=text)
-        typed = partial(self.typed, status=503, title=text, sentence=text, request_id=text)
-        failed = partial(self.error, status=503, title=text, sentence=text, request_id=text)
-        return {
-            "sign_in.html": [partial(self.sign_in, start_url=url, leads_to=where) for where in (text, None)],
-            "signed_in.html": [
-                partial(self.signed_in, email=email, name=name) for email in (text, None) for name in (text, None)
-            ],
-            "signed_out.html": [partial(self.signed_out, start_url=url)],
-            "sign_out.html": [partial(self.sign_out, action=url, stay_url=url)],
-            "leaving.html": [partial(self.leaving, start_url=url, whole=whole) for whole in (None, text)],
-            "not_allowed.html": [
-                partial(denied, email=email, name=name) for email in (text, None) for name in (text, None)
-            ],
-            "frame.html": [partial(self.frame, login_url=url, own_url=url)],
-            "frame_end.html": [partial(self.frame_end, own_url=url)],
-            "error.html": [
-                partial(failed, action=action)
-                for action in (Action(text, url), Action(text, url, again=True), None)
-            ],
-            "typed.html": [partial(typed, **each) for each in samples(text, url)],
-        }
+    def _rehearse(self, template: str | None = None) -> None:
+        """Learn the policy of this template, or of all. Raises ConfigurationError."""
+        rehearsing = copy.copy(self)
+        rehearsing._policies = defaultdict(str)  # noqa: SLF001 - one of us; nobody gets its pages
+        self._policies |= rehearsed(rehearsing, template)
 
 
 @pass_context

@@ -1,6 +1,7 @@
 """The pages in the reader's language: ours are whole, and operators may bring more."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ from babel.messages.catalog import Catalog
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.pages import Pages
 from oauth_proxy.pages.languages import DIRECTION, DOMAIN, preferred
+from oauth_proxy.pages.looks import Accent, Contact, Looks
+from oauth_proxy.pages.rehearsal import rehearsed
 from tests import catalogues
 from tests.support.browser import NAVIGATION, Visitor
 from tests.support.proxy import on_stage
 
 OURS = [tag for tag, _ in catalogues.languages()]
+PARTS = {"base.html", "parts.html"}
+"""Templates that are no page."""
 HEADING = re.compile(rb"<h1>(.*?)</h1>")
 in_each_language = pytest.mark.parametrize("tag", OURS)
 
@@ -59,6 +64,19 @@ def test_a_translation_is_filled_with_the_same_values_and_is_no_markup(tag: str)
             values = [re.findall(r"%(?:\(\w+\)s)?", str(text)) for text in (message.id, message.string)]
             assert sorted(values[0]) == sorted(values[1]), message.id
             assert not re.search(r"[<>&]", str(message.string))
+
+
+@pytest.mark.parametrize("tag", ["en", *OURS])
+def test_every_form_of_every_template_of_ours_can_be_rendered_and_has_one_policy(tag: str) -> None:
+    """At a start only those are rendered that operators bring."""
+    looks = Looks(contact=Contact.of("https://help.example.com"), accent=Accent.of("#224488"), footer="Footer")
+    pages = Pages(name="Harbour", looks=looks).for_reader([tag.encode()])
+    assert pages.sign_in(start_url="/x").headers[1] == (
+        "Content-Security-Policy",
+        rehearsed(pages)["sign_in.html"],
+    )
+    ours = {each.name for each in files("oauth_proxy.pages").joinpath("templates").iterdir()}
+    assert set(rehearsed(pages)) == {name for name in ours if name.endswith(".html")} - PARTS
 
 
 @in_each_language
