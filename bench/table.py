@@ -118,7 +118,9 @@ class Target:
 
 SMALL = "small GET, 32 connections"
 FRESH = "a fresh process, then 1,000 idle WebSockets"
+CONNECTIONS = "a connection for each small GET, 32 at a time"
 START = "a start, then idle"
+IMPORTING = "CPU to that of importing uvloop and aiohttp.web"
 RIVALS = ("oauth2-proxy", "Caddy")
 WHOLE = "whole machine, small GET, 64 connections"
 WORKERS = "workers, small GET, 64 connections"
@@ -141,6 +143,10 @@ TARGETS = (
     Target("memory over 1 GiB up, MiB", "1 GiB upload", "growth MiB", at_most=8.0),
     Target("idle WebSocket, KiB", FRESH, "KiB each", at_most=16.0),
     Target("cold start to listening, s", FRESH, "cold start s", at_most=0.5),
+    Target(f"a start, {IMPORTING}", START, IMPORTING, at_most=1.8),
+    Target(
+        "a connection for each request, CPU, to Caddy", CONNECTIONS, "CPU s per 1,000", at_most=1.0, column="Caddy"
+    ),
     Target("CPU with the access log, to none", "small GET, access log on", "CPU to none", at_most=1.1),
     Target("whole machine, requests/s, to oauth2-proxy", WHOLE, "requests/s", 4.0, column="oauth2-proxy"),
     Target("whole machine, requests/s, to Caddy", WHOLE, "requests/s", 1.7, column="Caddy"),
