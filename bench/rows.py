@@ -146,7 +146,7 @@ def _import_time(world: World) -> float:
 
 
 def _settle(column: Column, times: int) -> None:
-    """Ask so often, one after the other, whatever the response is."""
+    """Ask this many times, one after the other, whatever the response is."""
     for _ in range(times):
         with socket.create_connection(("127.0.0.1", column.program.port)) as sock:
             sock.sendall(column.head("GET", "/small", *CLOSE))

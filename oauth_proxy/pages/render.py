@@ -2,7 +2,7 @@
 
 The law: where operators bring templates or languages, every template is rendered before the first visitor comes,
 and one that cannot be stops the start. Ours are rendered before the first visitor of each, because all of them
-took a quarter of a start; tests hold that they can be. The Content-Security-Policy allows only the styles found
+took a quarter of a start; tests prove that this works. The Content-Security-Policy allows only the styles found
 then, so visitors' input can add none.
 """
 

@@ -225,7 +225,7 @@ class _AsWritten(GenerateJsonSchema):
 def _texts(section: type) -> Iterator[tuple[str, str]]:
     """The fields of a section with the texts that stand under them (attribute docstrings, PEP 257).
 
-    pydantic would read them as well (use_attribute_docstrings), but at each start, which takes a tenth of it.
+    pydantic would read them as well (use_attribute_docstrings), but at each start, and that takes a tenth of it.
     """
     match ast.parse(inspect.getsource(section)).body:
         case [ast.ClassDef(body=body)]:

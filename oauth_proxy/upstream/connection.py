@@ -36,7 +36,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_asked", "_drained", "_loop", "_on_lost", "_outbox", "_poll", "_reader", "_reading_paused", "_slices",
-        "_waiter", "deadline", "error", "exchanges", "sending", "timeout", "transport", "writing_paused",
+        "_waiter", "deadline", "error", "exchanges", "idle_since", "sending", "timeout", "transport",
+        "writing_paused",
     )  # fmt: skip
     transport: asyncio.Transport
     """Set in `connection_made`, before anyone else sees the connection."""
@@ -58,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self.writing_paused = False
         self.exchanges = 0
+        self.idle_since: float | None = None  # the loop's time at which the last exchange ended, if one has
         self.deadline = inf
         """The loop's time at which the tool is too late in an exchange, or the connection idle for too long."""
         self.error: ProxyError | None = None
@@ -169,6 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._asked = False
         self._slices = None
         now, said = self._loop.time(), self.response_head().rest
+        self.idle_since = now
         self.deadline = now + min(idle if said is None else said, at_most)
         return now
 
@@ -277,12 +280,10 @@ class UpstreamConnection(asyncio.Protocol):
     def _why_lost(self, exc: Exception | None) -> ProxyError:
         """Return the error that the end of the connection means, unless the response is complete already."""
         why = f" ({exc})" if exc else ""
-        if not self._asked:
-            return HungUp("the tool closed the connection")
-        if not self._reader.begun:
+        if not (self._asked and self._reader.begun):
             return HungUp(f"the tool hung up before its answer{why}")
         if exc is None and self._reader.end():
-            return HungUp("the tool closed the connection")
+            return UpstreamUnreachable("the tool closed the connection")
         return UpstreamUnreachable(f"the tool hung up in the middle of its answer{why}")
 
     def _patience(self) -> float:

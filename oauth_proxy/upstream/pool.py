@@ -2,8 +2,8 @@
 
 Many tools close a connection without having said when: uWSGI's http-socket after each response, gunicorn's
 threads after two idle seconds. A POST that is on its way at that moment is lost, and may not be sent again. So
-until a tool has been seen to keep connections, such a request uses none that has just been used; and where a tool
-was seen to close an idle one, the next are kept for half as long.
+until a tool has been seen to keep connections, such a request uses none that has just been used, as long as there
+may be another; and where a tool was seen to close an idle one, the next are kept for half as long.
 
 The law: every connection is counted from the moment it is made until the loop reports it lost, so the counts are
 exact. What was promised to a request that went away goes to the next in the queue. Another user's request goes out
@@ -25,6 +25,8 @@ QUIET = 0.1
 """Seconds of silence before another user may use a connection: by then any late bytes of the tool have arrived."""
 REMEMBERED = 60.0
 """Seconds for which it counts that the tool closed an idle connection: perhaps it was only started anew."""
+TRIED_AGAIN = 1.0
+"""The same where it closed one at once. To keep none for long would leave a closed socket for each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Pool:
         self._most_tunnels = most_tunnels
         self._idle_time = idle
         self._keeps = False
-        """The tool keeps connections: it has not closed one directly after its response."""
+        """The tool was seen to keep an idle connection for QUIET seconds, and has closed none sooner since."""
         self._kept = inf
         """Seconds for which an idle connection is kept at most, by what the tool has lately done."""
         self._kept_counts_until = inf
@@ -108,22 +110,22 @@ class Pool:
 
         `is_repeatable`: the request can be sent again if it has closed it all the same.
         """
+        now = asyncio.get_running_loop().time()
+        may_grow = len(self._open) + self._connecting < self.limit
+        quiet_since = now - (QUIET if may_grow else 0)
         for at in range(len(self._idle) - 1, -1, -1):
             connection, last_owner, since = self._idle[at]
             is_trusted = last_owner == owner and (self._keeps or is_repeatable)
-            if is_trusted or since <= self._quiet_since():
+            if is_trusted or since <= quiet_since:
                 del self._idle[at]
-                if connection.silent:
-                    self._keeps = self._keeps or since <= asyncio.get_running_loop().time() - QUIET
+                is_late = now > min(connection.deadline, since + self._kept)
+                if not is_late and connection.silent:
+                    self._keeps = self._keeps or since <= now - QUIET
                     return connection
-                self._notice_end(since)
+                if not is_late:
+                    self._notice_end(since)
                 connection.abort()
         return None
-
-    def _quiet_since(self) -> float:
-        """Since when a connection must be silent for another owner to use it."""
-        may_grow = len(self._open) + self._connecting < self.limit
-        return asyncio.get_running_loop().time() - (QUIET if may_grow else 0)
 
     async def connect(self) -> UpstreamConnection:
         """Return a new connection or, at the limit, the next one that becomes free.
@@ -202,20 +204,18 @@ class Pool:
     def _lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
         self._tunnels.discard(connection)
-        for at, (each, _, since) in enumerate(self._idle):
-            if each is connection:
-                del self._idle[at]
-                if isinstance(connection.error, HungUp):
-                    self._notice_end(since)
-                break
+        self._idle = [each for each in self._idle if each[0] is not connection]
+        if connection.idle_since is not None and isinstance(connection.error, HungUp):
+            self._notice_end(connection.idle_since)
         self._offer_slot()
 
     def _notice_end(self, since: float) -> None:
-        """The tool has closed a connection that was idle since then."""
+        """The tool has closed a connection that was idle since then; perhaps a request was on its way."""
         now = asyncio.get_running_loop().time()
-        self._keeps = self._keeps and now - since > QUIET
-        self._kept = min(self._kept, (now - since) / 2)
-        self._kept_counts_until = now + REMEMBERED
+        kept = now - since
+        self._keeps = self._keeps and kept > QUIET
+        self._kept = min(self._kept, kept / 2)
+        self._kept_counts_until = now + (REMEMBERED if kept > QUIET else TRIED_AGAIN)
 
     def _take_place(self) -> bool:
         """Count a connection that is about to be made, if one more is allowed; return whether it is."""

@@ -104,8 +104,7 @@ class Upstream:
                         wire += body.in_hand
                     to_head = method == "HEAD"
                     await connection.ask(wire, to_head=to_head)
-                    hung_up = isinstance(connection.error, HungUp) and not connection.is_answered
-                    if hung_up and connection.exchanges > 1 and is_repeatable:
+                    if isinstance(connection.error, HungUp) and connection.exchanges > 1 and is_repeatable:
                         log.debug("sent again: the tool had closed an old connection")
                         connection = await self._pool.connect()
                         await connection.ask(wire, to_head=to_head)

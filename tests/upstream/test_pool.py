@@ -135,8 +135,11 @@ async def test_a_connection_is_used_again_after_longer_than_the_default_where_th
         assert tool.connections == 2
 
 
-async def test_a_tool_that_closes_directly_after_its_response_without_a_word_costs_no_post() -> None:
+async def test_a_tool_that_closes_directly_after_its_response_without_a_word_costs_no_post(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As uWSGI's http-socket. Between its response and its close, the next request could be on its way."""
+    monkeypatch.setattr("oauth_proxy.upstream.pool.QUIET", 3600.0)
 
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
@@ -148,6 +151,28 @@ async def test_a_tool_that_closes_directly_after_its_response_without_a_word_cos
         for _ in range(20):
             assert (await door.ask(POST + b"Connection: close\r\nContent-Length: 0\r\n\r\n")).endswith(b"hi")
         assert (tool.connections, door.errors) == (20, [])
+
+
+async def test_a_tool_that_no_longer_keeps_its_connections_costs_one_post(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was seen to keep them, and then it hangs up on each second request."""
+    monkeypatch.setattr("oauth_proxy.upstream.pool.TRIED_AGAIN", 3600.0)
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        while True:
+            await tool.asked(peer)
+            await peer.send(OK)
+            if len(tool.heads) > 1:
+                await peer.reader.read(1)
+                peer.hang_up()
+                return
+
+    async with a_stage(play) as (_, door):
+        asked = POST + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        await door.ask(asked)
+        await asyncio.sleep(0.2)  # more than QUIET
+        for _ in range(20):
+            await door.ask(asked)
+        assert len(door.errors) == 1
 
 
 async def test_posts_share_a_connection_once_the_tool_has_kept_one_for_a_moment() -> None:
@@ -180,10 +205,28 @@ async def test_connections_are_kept_for_half_of_what_the_tool_keeps_them() -> No
         await until(lambda: ended_by_us == [True])
 
 
+async def test_a_connection_is_not_used_when_its_time_is_over_but_nobody_has_closed_it_yet() -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(OK)
+        if tool.connections == 1:
+            await asyncio.sleep(0.3)  # so the next ones are kept for 0.15 s
+        else:
+            await peer.ends()
+
+    async with a_stage(play) as (tool, door):
+        await door.ask(GET)
+        await until(lambda: door.upstream.open_connections == 0)
+        await door.ask(GET)
+        await asyncio.sleep(0.2)
+        await door.ask(GET)
+        assert tool.connections == 3
+
+
 async def test_a_tool_that_was_started_anew_gets_its_connections_kept_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("oauth_proxy.upstream.pool.REMEMBERED", 0.0)
+    monkeypatch.setattr("oauth_proxy.upstream.pool.TRIED_AGAIN", 0.0)
 
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)

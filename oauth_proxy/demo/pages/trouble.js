@@ -98,7 +98,7 @@ function connect() {
   socket.onclose = async ({ code, reason }) => {
     add($("socket"), `closed: ${code} ${reason}`);
     if (code === MAY_NOT) return;
-    if (code === NO_SESSION && !await look()) return; // a login may have been quicker than this
+    if (code === NO_SESSION && !await look().catch(() => true)) return; // a login may have been quicker than this
     clearTimeout(waiting);
     waiting = setTimeout(connect, 1000 * pause);
     pause = Math.min(2 * pause, 30);
