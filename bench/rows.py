@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from bench import mix, sockets
 from bench.measure import Sample, parse_wrk
@@ -119,7 +120,7 @@ def _bare(column: Column, kind: str) -> Iterator[Column]:
 def _start(column: Column, seconds: float) -> Sample:
     """From nothing to the first response, and what it holds then; beside what its libraries take alone."""
     del seconds
-    importing = min(_import_time(column.world) for _ in range(5))  # others only add to it
+    importing = median(_import_time(column.world) for _ in range(5))
     began = time.perf_counter()
     with column.again() as fresh:
         _settle(fresh, 1)
