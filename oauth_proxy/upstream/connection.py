@@ -59,7 +59,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self.writing_paused = False
         self.exchanges = 0
-        self.idle_since: float | None = None  # the loop's time at which the last exchange ended, if one has
+        self.idle_since = inf
+        """The loop's time at which the last exchange ended; inf before one has."""
         self.deadline = inf
         """The loop's time at which the tool is too late in an exchange, or the connection idle for too long."""
         self.error: ProxyError | None = None
@@ -166,14 +167,13 @@ class UpstreamConnection(asyncio.Protocol):
         clean = reader.complete and self.error is None and not self.sending and not self.transport.is_closing()
         return clean and reader.head is not None and reader.head.keep_alive
 
-    def rest(self, idle: float, at_most: float) -> float:
-        """Let the next exchange begin within `idle` seconds, or what the tool said, or `at_most`; return now."""
+    def rest(self, idle: float, at_most: float) -> None:
+        """Let the next exchange begin within `idle` seconds, or what the tool said, but within `at_most`."""
         self._asked = False
         self._slices = None
-        now, said = self._loop.time(), self.response_head().rest
-        self.idle_since = now
-        self.deadline = now + min(idle if said is None else said, at_most)
-        return now
+        said = self.response_head().rest
+        self.idle_since = self._loop.time()
+        self.deadline = self.idle_since + min(idle if said is None else said, at_most)
 
     def abort(self) -> None:
         """Cut the connection now, and drop unsent bytes."""

@@ -77,8 +77,8 @@ class Pool:
         self._tick = min(1.0, timeout, idle) / 4
         self._outbox = Outbox()
         self._open: set[UpstreamConnection] = set()
-        self._idle: list[tuple[UpstreamConnection, str | None, float]] = []
-        """Idle connections, the owner of the last exchange of each, and the loop's time when that ended."""
+        self._idle: list[tuple[UpstreamConnection, str | None]] = []
+        """Idle connections, and the owner of the last exchange of each."""
         self._tunnels: set[UpstreamConnection] = set()
         self._connecting = 0
         self._dialling = 0
@@ -114,7 +114,8 @@ class Pool:
         may_grow = len(self._open) + self._connecting < self.limit
         quiet_since = now - (QUIET if may_grow else 0)
         for at in range(len(self._idle) - 1, -1, -1):
-            connection, last_owner, since = self._idle[at]
+            connection, last_owner = self._idle[at]
+            since = connection.idle_since
             is_trusted = last_owner == owner and (self._keeps or is_repeatable)
             if is_trusted or since <= quiet_since:
                 del self._idle[at]
@@ -182,9 +183,9 @@ class Pool:
         if self._kept < QUIET or not connection.reusable:
             connection.abort()
             return
-        since = connection.rest(self._idle_time, self._kept)
+        connection.rest(self._idle_time, self._kept)
         if not (self._waiters and self._promise(connection)):
-            self._idle.append((connection, owner, since))
+            self._idle.append((connection, owner))
 
     def use(self, context: ssl.SSLContext) -> None:
         """Use this TLS context for new connections."""
@@ -205,7 +206,7 @@ class Pool:
         self._open.discard(connection)
         self._tunnels.discard(connection)
         self._idle = [each for each in self._idle if each[0] is not connection]
-        if connection.idle_since is not None and isinstance(connection.error, HungUp):
+        if connection.idle_since < inf and isinstance(connection.error, HungUp):
             self._notice_end(connection.idle_since)
         self._offer_slot()
 
