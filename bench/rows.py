@@ -19,8 +19,8 @@ from statistics import median
 from bench import mix, sockets
 from bench.measure import Sample, parse_wrk
 from bench.peers import LOGGING, OURS, Peer, World
-from bench.programs import ALL_CORES, OTHER_CORE, PROXY_CORE, Program, free_port
-from bench.stage import GIB, MIB, Column, bytecode, entered
+from bench.programs import ALL_CORES, OTHER_CORE, PROXY_CORE, free_port
+from bench.stage import GIB, MIB, Column, bytecode, entered, module
 from bench.table import CONNECTIONS, IMPORTING, RELOADS, START, WHOLE, WORKERS
 from bench.visitor import Visitor
 
@@ -111,9 +111,7 @@ def _bare_connections(column: Column, seconds: float) -> Sample:
 @contextmanager
 def _bare(column: Column, kind: str) -> Iterator[Column]:
     port = free_port()
-    command = [sys.executable, "-m", "bench.bare", str(port), kind]
-    log = column.world.folder / f"bare-{kind}.log"
-    with Program(command, port=port, core=PROXY_CORE, log=log) as program:
+    with module(column.world, "bench.bare", port, str(port), kind, core=PROXY_CORE) as program:
         yield replace(column, program=program)
 
 

@@ -164,12 +164,12 @@ def bytecode(world: World) -> dict[str, str]:
     return {"PYTHONPYCACHEPREFIX": str(world.folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
-def module(world: World, name: str, port: int, *arguments: str) -> Program:
-    """A Python module on the core of the upstream."""
+def module(world: World, name: str, port: int, *arguments: str, core: int = OTHER_CORE) -> Program:
+    """A Python module, on the core of the upstream unless told otherwise."""
     return Program(
         [sys.executable, "-m", name, *arguments],
         port=port,
-        core=OTHER_CORE,
+        core=core,
         log=world.folder / f"{name}-{port}.log",
         environ=bytecode(world),
     )
