@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 from tests.support.places import TESTS
@@ -9,6 +10,7 @@ from tests.support.places import TESTS
 PAGE = (TESTS.parent / "docs" / "hostile.md").read_text("utf-8")
 
 
+@cache
 def names_in(path: Path) -> set[str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     names = {node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, functions)}
