@@ -13,9 +13,9 @@ from tests.support.demo import demo
 from tests.support.units import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
-# The last --disable-features holds, so the first of these are Playwright's own, but for ThirdPartyStoragePartitioning:
-# browsers have that. The last three are parts of the address bar that nobody sees: for each window Chromium makes a
-# page for each of them, which took two thirds of the CPU time of these tests.
+# The last --disable-features holds, so the first of these repeat Playwright's, but ThirdPartyStoragePartitioning:
+# browsers have that. The last three are parts of the address bar that nobody sees: for each window Chromium makes
+# a page for each of them, which takes more CPU time than the page under test.
 _OFF = (
     *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
     *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),
