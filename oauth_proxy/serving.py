@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from aiohttp import web
 
@@ -19,11 +19,14 @@ from oauth_proxy.outlet import Outlet
 from oauth_proxy.settings import Level, Settings
 from oauth_proxy.siblings import LAST_MINUTES
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.status import Guard, Here, StatusPage, are_local
+from oauth_proxy.status import Guard, are_local
 from oauth_proxy.telemetry import LOST, AccessLog, Recorder, audit_for, drawn, level_now, set_level, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
+
+if TYPE_CHECKING:
+    from oauth_proxy.status.page import StatusPage
 
 DRAIN = 30.0
 """Seconds that requests in progress have to finish after a stop."""
@@ -146,7 +149,9 @@ async def _tell_each_step(recorder: Recorder) -> None:
 
 def _page(
     settings: Settings, proxy: Proxy, inherited: Inherited, system: System, is_ready: Callable[[], bool]
-) -> StatusPage:
+) -> "StatusPage":
+    from oauth_proxy.status.page import Here, StatusPage  # local: with the first request for it
+
     listeners = inherited.listeners
     says = {
         "public": "visitors by https" if settings.tls else "visitors",
@@ -202,9 +207,15 @@ async def _served(
         lambda: {(): proxy.audit.lost},
         grows=True,
     )
-    page = _page(settings, proxy, inherited, system, lambda: up.is_ready)
     admin = Admin(
-        lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit, page
+        lambda: up.is_ready,
+        proxy.memory,
+        proxy.capacity,
+        proxy.watch,
+        inbox,
+        siblings,
+        proxy.audit,
+        page=lambda: _page(settings, proxy, inherited, system, lambda: up.is_ready),
     )
     asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
     at, services = inherited.listeners, {}

@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from oauth_proxy.pages.environment import for_operators
 from oauth_proxy.pages.policy import Needs, Reader, content_security_policy
 from oauth_proxy.pages.render import Page
 
@@ -18,14 +17,7 @@ class OperatorPages:
     """The pages of the proxy of one site, whose `name` is on top. Nobody can replace their templates."""
 
     def __init__(self, *, name: str) -> None:
-        self._environment = Environment(
-            loader=PackageLoader("oauth_proxy.pages", "operators"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
+        self._environment = for_operators()
         self._environment.globals["site"] = name
 
     @cached_property

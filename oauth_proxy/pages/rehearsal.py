@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.pages.files import TEMPLATE_FAILURES
-from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, Reader, content_security_policy
+from oauth_proxy.pages.environment import TEMPLATE_FAILURES
+from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, SAMPLE, Reader, content_security_policy
 from oauth_proxy.pages.troubles import problem
 from oauth_proxy.pages.typed import samples
 from oauth_proxy.pages.words import Action
@@ -17,8 +17,6 @@ from oauth_proxy.pages.words import Action
 if TYPE_CHECKING:
     from oauth_proxy.pages.render import Page, Pages
 
-# Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
-SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
 _SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
 
 

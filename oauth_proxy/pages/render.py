@@ -10,23 +10,22 @@ import copy
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined, pass_context
-from jinja2.runtime import Context
+from typing import TYPE_CHECKING
 
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.forms import Kept
 from oauth_proxy.pages import json_page
 from oauth_proxy.pages.addresses import link, parts
-from oauth_proxy.pages.files import loader
-from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
+from oauth_proxy.pages.languages import ENGLISH, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
-from oauth_proxy.pages.policy import FRAMED, NEEDS, NOTHING, page_headers
-from oauth_proxy.pages.rehearsal import SAMPLE, rehearsed
-from oauth_proxy.pages.troubles import unreadable
+from oauth_proxy.pages.policy import FRAMED, NEEDS, NOTHING, SAMPLE, page_headers
 from oauth_proxy.pages.typed import shown
 from oauth_proxy.pages.words import Action, texts
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _PLAIN = Looks()
 
@@ -65,18 +64,22 @@ class Pages:
         templates: Path | None = None,
         frame_ancestors: Sequence[str] = (),
     ) -> None:
-        if templates is not None and (problems := unreadable(templates)):
-            raise ConfigurationError(problems)
-        self._environment = Environment(
-            loader=loader(templates),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,  # a changed template is used after a restart, which tests it
-        )
-        self._environment.filters["parts"] = parts
-        self._environment.globals |= {"site": name, "_": _said, **looks._asdict()}
+        if templates is not None:
+            from oauth_proxy.pages.troubles import unreadable  # local: with the first page, as all of Jinja2
+
+            if problems := unreadable(templates):
+                raise ConfigurationError(problems)
+
+        @cache
+        def environment() -> "Environment":
+            from oauth_proxy.pages.environment import for_visitors  # local: as above
+
+            made = for_visitors(templates)
+            made.filters["parts"] = parts
+            made.globals |= {"site": name, **looks._asdict()}
+            return made
+
+        self._environment = environment
         self._policies: dict[str, str] = {}
         self.frame_ancestors = frame_ancestors
         self._language = ENGLISH
@@ -238,7 +241,7 @@ class Pages:
 
     def _page(self, template: str, status: int, /, **values: object) -> Page:
         needs = NEEDS.get(template, NOTHING)
-        text = self._environment.get_template(template).render(values, language=self._language)
+        text = self._environment().get_template(template).render(values, language=self._language)
         # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
         referrer = "no-referrer" if needs.forms == NOTHING.forms else "same-origin"
         headers = page_headers(
@@ -259,13 +262,8 @@ class Pages:
 
     def _rehearse(self, template: str | None = None) -> None:
         """Learn the policy of this template, or of all. Raises ConfigurationError."""
+        from oauth_proxy.pages.rehearsal import rehearsed  # local: as above
+
         rehearsing = copy.copy(self)
         rehearsing._policies = defaultdict(str)  # noqa: SLF001 - one of us; nobody gets its pages
         self._policies |= rehearsed(rehearsing, template)
-
-
-@pass_context
-def _said(context: Context, text: str) -> str:
-    """A text of a template, in the language of the page."""
-    language: Language = context["language"]
-    return language.say(text)

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from oauth_proxy.settings import Listen
 
+PATHS = ("/", "/people", "/settings", "/end", "/reload", "/log-level")
+"""The addresses of the page, and of what can be done there."""
 _THIS_MACHINE = re.compile(
     r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII
 )

@@ -16,7 +16,8 @@ from aiohttp import web
 from oauth_proxy import __version__
 from oauth_proxy.commands import Command
 from oauth_proxy.identity import Seen
-from oauth_proxy.pages import OperatorPages, Page
+from oauth_proxy.pages import Page
+from oauth_proxy.pages.operators import OperatorPages
 from oauth_proxy.recent import STEP
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.settings import Settings, effective
@@ -30,8 +31,6 @@ from oauth_proxy.status.plots import answers, plots
 from oauth_proxy.status.words import lasting, several, stamp
 from oauth_proxy.telemetry import LEVELS, distinct, merged
 
-PATHS = ("/", "/people", "/settings", "/end", "/reload", "/log-level")
-"""What is answered here."""
 _BUTTONS = {"/end": "end", "/reload": "reload", "/log-level": "log-level"}
 """The commands, by the paths of their forms."""
 REFRESH = 15
