@@ -1,18 +1,12 @@
 """The command `oauth-proxy`, also as `python -m oauth_proxy`."""
 
-import gc
+from oauth_proxy.garbage import only_imports
 
 
 def main() -> None:
-    """Run the command.
-
-    Nothing of what is imported becomes garbage, and to look for some takes a seventh of a start.
-    """
-    gc.disable()
-    from oauth_proxy.cli import main as command
-
-    gc.freeze()
-    gc.enable()
+    """Run the command."""
+    with only_imports():
+        from oauth_proxy.cli import main as command
     command(prog_name="oauth-proxy")
 
 

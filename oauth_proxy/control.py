@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-
 from oauth_proxy.commands import LONGEST_ANSWER, Channel, Command, channels
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Seen
@@ -34,6 +32,10 @@ HEALTH_DEADLINE = 3.0
 
 class NobodyAsked(Exception):
     """No proxy can be asked, so the store may be used instead; the text says why."""
+
+
+class NotHttp(Exception):
+    """What came is no HTTP response of a proxy; the text is the kind of the error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ async def ailment(listen: Listen) -> str | None:
     try:
         async with asyncio.timeout(HEALTH_DEADLINE):
             status, _ = await _exchange(listen, "GET", "/healthz")
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+    except (NotHttp, OSError) as error:  # TimeoutError is an OSError
         return f"no answer on {listen}: {of_system(error) or f'none within {HEALTH_DEADLINE:g} s'}"
     return None if status == 200 else f"{listen} answered {status}"
 
@@ -164,9 +166,8 @@ async def _asked(settings: Settings, name: str, subject: str | None = None, oper
     except TimeoutError:
         late = f"whoever listens at {at} has not answered within {deadline:g} s"
         raise ConfigurationError([f"{late}. If it is a proxy that hangs, stop it, and run this again"]) from None
-    except (aiohttp.ClientError, ValueError) as error:
-        kind = type(error).__name__
-        raise ConfigurationError([f"whoever listens at {at} does not answer as a proxy does: {kind}"]) from None
+    except NotHttp as error:
+        raise ConfigurationError([f"whoever listens at {at} does not answer as a proxy does: {error}"]) from None
     except OSError as error:
         raise ConfigurationError([f"the proxy at {at} cannot be asked: {error.strerror or error}"]) from None
     if "refused" in reply:
@@ -201,8 +202,10 @@ def _opened(channel: Channel, command: Command, status: int, text: str, at: List
 async def _exchange(listen: Listen, method: str, path: str, body: str | None = None) -> tuple[int, str]:
     """Status and text of an HTTP response; the caller sets the deadline.
 
-    Raises OSError if nothing listens, and aiohttp.ClientError or ValueError for an invalid response.
+    Raises OSError if nothing listens, and NotHttp for an invalid response.
     """
+    import aiohttp  # local: most commands need none of it, and begin in half the time
+
     connector = aiohttp.UnixConnector(listen.path) if listen.path else None
     try:
         async with (
@@ -213,9 +216,11 @@ async def _exchange(listen: Listen, method: str, path: str, body: str | None = N
                 await reply.content.readexactly(LONGEST_ANSWER + 1)
             except asyncio.IncompleteReadError as whole:
                 return reply.status, whole.partial.decode("latin-1")
-            raise ValueError("an answer that is too long")
+            raise NotHttp("an answer that is too long")
     except aiohttp.ClientConnectorError as error:
         raise error.os_error from None
+    except (aiohttp.ClientError, ValueError) as error:
+        raise NotHttp(type(error).__name__) from None
 
 
 def _origin(listen: Listen) -> str:

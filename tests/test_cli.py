@@ -61,10 +61,20 @@ def test_the_version_is_told() -> None:
     assert said("--version").stdout == f"oauth-proxy, version {__version__}\n"
 
 
+SERVER = {"aiohttp.web", "oauth_proxy.app"}
 LATER = {"jinja2", "oauthlib.oauth2", "oauth_proxy.status.page"}
 
 
-@pytest.mark.parametrize(("workers", "preloaded"), [(1, set[str]()), (2, LATER)])
+@pytest.mark.parametrize("command", ["secret", "--help"])
+def test_what_serves_nobody_imports_no_server(command: str) -> None:
+    asks = [sys.executable, "-X", "importtime", "-m", "oauth_proxy", command]
+    done = subprocess.run(asks, capture_output=True, text=True, check=True)  # noqa: S603 ours
+    imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    assert "oauth_proxy.cli" in imported
+    assert not imported & (SERVER | LATER)
+
+
+@pytest.mark.parametrize(("workers", "preloaded"), [(1, SERVER), (2, SERVER | LATER)])
 def test_a_start_imports_what_it_needs_or_workers_share_and_builds_one_validator(
     tmp_path: Path, workers: int, preloaded: set[str]
 ) -> None:
@@ -82,7 +92,7 @@ print(*sys.modules, *(each.__name__ for each in Section.__subclasses__() if each
     done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)  # noqa: S603 ours
     known = set(done.stdout.split())
     others = {"cryptography.x509", "oauth_proxy.explain", "oauth_proxy.online", "oauth_proxy.demo.launch"}
-    assert known & (others | LATER) == preloaded
+    assert known & (others | SERVER | LATER) == preloaded
     assert {each for each in known if each[0].isupper()} == {"Settings"}
 
 

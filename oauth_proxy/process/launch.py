@@ -1,12 +1,11 @@
 """Makes the parent and what its workers share, and becomes one of them after a fork."""
 
-import gc
 import os
 import signal
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
 
+from oauth_proxy.garbage import only_imports
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import Bell
 from oauth_proxy.outlet import Outlet
@@ -43,9 +42,8 @@ def run_processes(
         loaded = read()
         if loaded.settings.session.store == "cookie":
             private.make()
-        preload(loaded.settings)
-        with suppress(AttributeError):  # only CPython has this call
-            gc.freeze()  # the workers share what exists now: a collection would write to all of it
+        with only_imports():
+            preload(loaded.settings)
         return loaded
 
     try:

@@ -4,7 +4,6 @@ The law: a worker tells the parent once a second that its event loop goes round.
 """
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -14,23 +13,25 @@ import signal
 import socket
 from base64 import b64decode
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import ConfigurationError, MayPass
+from oauth_proxy.garbage import keep_all
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import import_home
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.channel import LONGEST, Message, written
 from oauth_proxy.recent import Told
-from oauth_proxy.serving import Running, running
 from oauth_proxy.settings import Settings
 from oauth_proxy.siblings import LAST_MINUTES, Topics
 from oauth_proxy.telemetry import configure_logging, level_now
+
+if TYPE_CHECKING:
+    from oauth_proxy.serving import Running
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ _PATIENCE = 4.0
 """Seconds to wait for what the other workers tell."""
 _LAST_LINES = 0.5
 """Seconds for the last lines of the log, where its reader is slow."""
+_SERVER = "oauth_proxy.serving"
+"""What imports aiohttp and all that serves. Most commands need nothing of it, and begin in half the time."""
 _LATER = ("oauth_proxy.pages.rehearsal", "oauthlib.oauth2", "oauth_proxy.status.page")
 """What imports Jinja2, oauthlib, and the status page: for the first page, the first login, and operators."""
 _ALONE = 0.5
@@ -123,9 +126,8 @@ def preload(settings: Settings) -> None:
     """
     loop_factory()
     import_home(settings)
-    if settings.worker_count > 1:
-        for name in _LATER:
-            import_module(name)
+    for name in (_SERVER, *(_LATER if settings.worker_count > 1 else ())):
+        import_module(name)
 
 
 def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:
@@ -153,6 +155,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:
+    from oauth_proxy.serving import running  # local: see _SERVER
+
     line = await Line.over(sock)
     beating = asyncio.create_task(_beat(line, log_to))
     try:
@@ -161,10 +165,7 @@ async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, 
             log_to,
             inherited=replace(inherited, siblings=line, may_serve=lambda: _permitted(line)),
         ) as up:
-            # Tens of thousands of objects exist now and stay until the end. Without freeze, every full garbage
-            # collection would visit all of them while all visitors wait. Only CPython has this call.
-            with suppress(AttributeError):
-                gc.freeze()
+            keep_all()  # tens of thousands of objects: a full collection would visit them while all visitors wait
             up.closed = partial(line.say, "closed")
             line.say("serving")
             await _until_told(line, up, inherited, settings)
@@ -189,7 +190,7 @@ async def _permitted(line: Line) -> None:
     raise ConfigurationError(["it is not needed any more"])
 
 
-async def _until_told(line: Line, up: Running, inherited: Inherited, settings: Settings) -> None:
+async def _until_told(line: Line, up: "Running", inherited: Inherited, settings: Settings) -> None:
     """Serve until the parent says stop or hand over, or has ended, and then until that is done."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
@@ -219,7 +220,7 @@ async def _until_told(line: Line, up: Running, inherited: Inherited, settings: S
 
 
 def _ending(
-    message: Message, up: Running, ending: "asyncio.Task[None] | None", line: Line
+    message: Message, up: "Running", ending: "asyncio.Task[None] | None", line: Line
 ) -> "asyncio.Task[None] | None":
     """Begin to end as the message says. A stop cuts a handing over short."""
     match message["do"]:
@@ -239,7 +240,7 @@ def _ending(
     return ending
 
 
-async def _orphaned(up: Running, inherited: Inherited) -> None:
+async def _orphaned(up: "Running", inherited: Inherited) -> None:
     """Make room for the next parent: it could not listen where this process does."""
     log.error("the parent process has ended, and so does this worker")
     asyncio.get_running_loop().call_later(2 * _ALONE, os.kill, os.getpid(), signal.SIGKILL)

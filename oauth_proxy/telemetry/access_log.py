@@ -4,14 +4,16 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from oauth_proxy.outcomes import Outcome
 from oauth_proxy.outlet import PIPE_BUF, Outlet
-from oauth_proxy.requests import Request
 from oauth_proxy.settings import Log
 from oauth_proxy.telemetry.logs import ACCESS, fields, stamp
 from oauth_proxy.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from oauth_proxy.outcomes import Outcome
+    from oauth_proxy.requests import Request
 
 _WORTH_TELLING = 0.1
 """Seconds of waiting for Frame.io or the store from which a line tells it."""
@@ -30,7 +32,7 @@ class AccessLog:
         settings: Log,
         stream: TextIO | Outlet,
         soon: Callable[[Callable[[], None]], object],
-        note: Callable[[Request, Outcome], None] = lambda request, outcome: None,
+        note: Callable[["Request", "Outcome"], None] = lambda request, outcome: None,
     ) -> None:
         self._note = note
         self._count = metrics.answered.count
@@ -43,7 +45,7 @@ class AccessLog:
         self._waiting: list[tuple[dict[str, object], float]] = []
         self._second, self._stamp = 0, ""
 
-    def answered(self, request: Request, outcome: Outcome, seconds: float) -> None:
+    def answered(self, request: "Request", outcome: "Outcome", seconds: float) -> None:
         """Record that a response was sent, `seconds` after its request."""
         response = outcome.response
         status = response.status
@@ -94,7 +96,7 @@ class AccessLog:
         return f"{self._stamp}{int(now * 1000) % 1000:03d}Z"
 
 
-def facts(request: Request, status: int | None = None, *, email: bool = False) -> dict[str, object]:
+def facts(request: "Request", status: int | None = None, *, email: bool = False) -> dict[str, object]:
     """What every line about a request says of it, as far as it is known; the email address only if wanted."""
     told: dict[str, object] = {} if status is None else {"status": status}
     told["method"], told["path"] = request.method, _path(request)
@@ -113,7 +115,7 @@ def facts(request: Request, status: int | None = None, *, email: bool = False) -
     return told
 
 
-def _path(request: Request) -> str:
+def _path(request: "Request") -> str:
     """The request target without its query and user information (RFC 3986 3.2.1), as both may hold secrets."""
     path = request.raw_path.partition("?")[0]
     if path.startswith("/") and not path.startswith("//"):

@@ -10,15 +10,17 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from oauth_proxy.bounded import Bounded
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.identity import Session
 from oauth_proxy.outlet import LineFile, Outlet, Syslog
-from oauth_proxy.requests import Request
 from oauth_proxy.settings import Log
 from oauth_proxy.telemetry.logs import stamp
+
+if TYPE_CHECKING:
+    from oauth_proxy.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class Audit:
         why: str | None = None,
         *,
         session: Session | None = None,
-        request: Request | None = None,
+        request: "Request | None" = None,
         client: str | None = None,
         subject: str | None = None,
         operator: str = "",

@@ -6,13 +6,16 @@ costs no more than before; only one that is refused or fails makes a row.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from oauth_proxy.outcomes import Outcome
 from oauth_proxy.recent import STEP, Recent, Row, Told
-from oauth_proxy.requests import Request
 from oauth_proxy.telemetry.access_log import facts
 from oauth_proxy.telemetry.metrics import Metrics
 from oauth_proxy.telemetry.traffic import Traffic
+
+if TYPE_CHECKING:
+    from oauth_proxy.outcomes import Outcome
+    from oauth_proxy.requests import Request
 
 _EXPECTED = "no session: no cookie"
 """Why everybody is sent to the login once: that is no trouble."""
@@ -39,7 +42,7 @@ class Recorder:
         self._recent = Recent()
         self._before: Mapping[str, float] = dict(self._totals())
 
-    def answered(self, request: Request, outcome: Outcome) -> None:
+    def answered(self, request: "Request", outcome: "Outcome") -> None:
         """Keep a row if the request was refused or failed. Is called for what has a cause, and from 500 on."""
         status = outcome.response.status
         is_broken = outcome.by == "tool" and outcome.cause is not None
