@@ -168,10 +168,16 @@ $(VENV)/run.stamp: requirements.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install -q --require-hashes -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
-	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+# uv installs in a tenth of pip's time. pip installs it, of the same lock; and does the rest where uv cannot, as where an
+# index is known to pip alone (uv has it from UV_DEFAULT_INDEX).
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)/python
+	sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >$(VENV)/uv.txt
+	$(BIN)/pip install -q --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes \
+		-r requirements.txt -r requirements-dev.txt \
+		|| $(BIN)/pip install -q --require-hashes -r requirements.txt -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
-	@touch $@
+	@touch $(VENV)/run.stamp $@
 
 $(SDK)/run.stamp: requirements-sdk.txt
 	$(PYTHON) -m venv $(SDK) || { rm -rf $(SDK); exit 1; }
