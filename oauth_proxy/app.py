@@ -13,7 +13,6 @@ from oauth_proxy.assembly import (
     door_for,
     email_paths,
     logout_for,
-    pages_for,
     provider_for,
     public_rules,
     routes_for,
@@ -59,6 +58,7 @@ from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import OUR_ROUTES, Settings
+from oauth_proxy.site_pages import pages_for
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.refused_streams import refuse_stream

@@ -18,7 +18,6 @@ from oauth_proxy.headers import ToolHeaders
 from oauth_proxy.identity import Session
 from oauth_proxy.oauth import Client
 from oauth_proxy.own_routes import CALLBACK
-from oauth_proxy.pages import Accent, Contact, Looks, Pages, read_logo
 from oauth_proxy.paths import Site
 from oauth_proxy.provider import APIS, Api, Memberships, Provider
 from oauth_proxy.seal import Sealer
@@ -137,20 +136,6 @@ def _upstream_rules(settings: Settings) -> dict[str, Rules]:
         )
         for prefix, each in settings.upstreams.items()
     }
-
-
-def pages_for(settings: Settings) -> Pages:
-    """The pages of this site. Raises ConfigurationError for what `Pages` and `read_logo` refuse."""
-    wanted = settings.pages
-    looks = Looks(
-        contact=Contact.of(wanted.contact) if wanted.contact else None,
-        logo=read_logo(wanted.logo) if wanted.logo else None,
-        accent=Accent.of(wanted.accent) if wanted.accent else None,
-        footer=wanted.footer,
-    )
-    return Pages(
-        name=settings.shown_name, looks=looks, templates=wanted.templates, frame_ancestors=wanted.frame_ancestors
-    )
 
 
 def logout_for(settings: Settings) -> Callable[[str], str] | None:

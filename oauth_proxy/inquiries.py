@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import click
 
 from oauth_proxy.settings import effective, load, load_with_lines, notes
+from oauth_proxy.site_pages import pages_for
 
 if TYPE_CHECKING:
     from oauth_proxy.online import Finding
@@ -52,8 +53,6 @@ def check(context: click.Context, file: Path, online: bool) -> None:
         with asyncio.Runner(loop_factory=LoopThatLetsGo) as runner:
             is_well = runner.run(checked(settings, told.finding, told.waiting))
         context.exit(0 if is_well else 1)
-    from oauth_proxy.assembly import pages_for
-
     pages = pages_for(settings)  # a template that cannot be rendered stops the start
     click.echo(effective(settings), nl=False)
     for note in [*notes(settings, datetime.now(UTC)), *pages.notes]:

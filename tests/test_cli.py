@@ -65,9 +65,10 @@ SERVER = {"aiohttp.web", "oauth_proxy.app"}
 LATER = {"jinja2", "oauthlib.oauth2", "oauth_proxy.status.page"}
 
 
-@pytest.mark.parametrize("command", ["secret", "--help"])
-def test_what_serves_nobody_imports_no_server(command: str) -> None:
-    asks = [sys.executable, "-X", "importtime", "-m", "oauth_proxy", command]
+@pytest.mark.parametrize("command", ["secret", "--help", "check"])
+def test_what_serves_nobody_imports_no_server(tmp_path: Path, command: str) -> None:
+    file = [str(written(tmp_path))] if command == "check" else []
+    asks = [sys.executable, "-X", "importtime", "-m", "oauth_proxy", command, *file]
     done = subprocess.run(asks, capture_output=True, text=True, check=True)  # noqa: S603 ours
     imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
     assert "oauth_proxy.cli" in imported

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.forms import Kept
 from oauth_proxy.pages import json_page
 from oauth_proxy.pages.addresses import link, parts
 from oauth_proxy.pages.languages import ENGLISH, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
 from oauth_proxy.pages.policy import FRAMED, NEEDS, NOTHING, SAMPLE, page_headers
-from oauth_proxy.pages.typed import shown
 from oauth_proxy.pages.words import Action, texts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from oauth_proxy.forms import Kept
 
 _PLAIN = Looks()
 
@@ -158,11 +158,13 @@ class Pages:
         email: str | None,
         name: str | None,
         login_url: str | None,
-        kept: Kept,
+        kept: "Kept",
         request_id: str,
         framed: bool = False,
     ) -> Page:
         """The page for a form that failed, with what was typed; one signs in beside it, or `framed` in a frame."""
+        from oauth_proxy.pages.typed import shown  # local: as above, with what reads forms
+
         return self._page(
             "typed.html",
             status,
