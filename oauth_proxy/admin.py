@@ -6,7 +6,7 @@ status page adds to these is only for somebody at a browser on this machine: see
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -86,6 +86,10 @@ class Admin:
         self._desk = desk
         self._inbox = inbox
         self._capacity = capacity
+
+    def load_page(self) -> Iterator[str]:
+        """Load what the status page needs, a part at each step."""
+        return iter(()) if self._page is None else self._page().load_all()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle /metrics (Prometheus's text), /healthz and /readyz (as in Kubernetes), /command, the page."""

@@ -152,9 +152,10 @@ class Proxy:
             last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        self.responses = Responses(pages := pages_for(settings), site)
+        self.pages = pages_for(settings)
+        self.responses = Responses(self.pages, site)
         self._failures = Failures(self.responses, site)
-        for note in pages.notes:
+        for note in self.pages.notes:
             log.warning(note)
         assertions = assertions_for(settings, system)
         self.tool_tls = ToolTls(settings.upstreams)

@@ -1,18 +1,21 @@
 """One proxy that serves: its listeners, its parts, and how it ends without dropping anybody."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
 from aiohttp import web
 
-from oauth_proxy import server, tool_api
+from oauth_proxy import later, server, tool_api
 from oauth_proxy.admin import Admin
 from oauth_proxy.app import Proxy
 from oauth_proxy.clock import MACHINE, System
 from oauth_proxy.commands import Inbox
 from oauth_proxy.egress import frameio_session
+from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.outlet import Outlet
@@ -231,10 +234,26 @@ async def _served(
     context = tls.context if tls else None
     services["public"] = await server.service(stack, public, at["public"], context, drain=_LAST)
     up = Running(proxy, services)
+    loading = _loaded(proxy, admin)
+    if inherited.others_serve:
+        deque(loading, maxlen=0)  # all at once: nobody waits for this process
+    else:
+        stack.callback(asyncio.create_task(later.done(loading)).cancel)
     await inherited.may_serve()
     for each in services.values():
         await each.accept()
     return up
+
+
+def _loaded(proxy: Proxy, admin: Admin) -> Iterator[object]:
+    """Load what only later requests need, a part at each step. Raises ConfigurationError if that is gone."""
+    try:
+        for name in later.MODULES:
+            yield import_module(name)
+        yield from proxy.pages.rehearse_all()
+        yield from admin.load_page()
+    except (ImportError, OSError) as error:
+        raise ConfigurationError([f"files of the proxy itself cannot be read: {error}"]) from None
 
 
 @contextmanager

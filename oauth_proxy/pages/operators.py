@@ -4,6 +4,7 @@ The law: their Content-Security-Policy allows the one style sheet of their frame
 go to this site.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,12 @@ class OperatorPages:
         frame = self._environment.get_template("frame.html").render()
         needs = Needs(forms="'self'")
         return content_security_policy(Reader(frame, needs).styles, needs)
+
+    def load_all(self) -> Iterator[str]:
+        """Load the templates, one at each step."""
+        for template in self._environment.list_templates():
+            self._environment.get_template(template)
+            yield template
 
     def status(self, *, refresh: int | None, **values: Any) -> Page:
         """The status page; the first lines of status.html say which values it has.

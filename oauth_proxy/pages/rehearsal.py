@@ -27,10 +27,10 @@ def rehearsed(pages: "Pages", template: str | None = None) -> dict[str, str]:
     what its policy blocks.
     """
     policies, problems = dict[str, str](), list[str]()
-    forms_of = _forms(pages)
-    for name in [template] if template else forms_of:
+    forms = forms_of(pages)
+    for name in [template] if template else forms:
         needs, styles = NEEDS.get(name, NOTHING), list[str]()
-        for form in forms_of[name]:
+        for form in forms[name]:
             try:
                 page = form()
             except TEMPLATE_FAILURES as error:
@@ -45,7 +45,7 @@ def rehearsed(pages: "Pages", template: str | None = None) -> dict[str, str]:
     return policies
 
 
-def _forms(pages: "Pages") -> dict[str, list[Callable[[], "Page"]]]:
+def forms_of(pages: "Pages") -> dict[str, list[Callable[[], "Page"]]]:
     """All that each template may have to show, by its name."""
     url, text = _SAMPLE_URL, SAMPLE
     denied = partial(pages.not_allowed, switch_url=url, request_id=text)

@@ -1,14 +1,14 @@
 """Renders the pages from templates.
 
 The law: where operators bring templates or languages, every template is rendered before the first visitor comes,
-and one that cannot be stops the start. Ours are rendered before the first visitor of each, because all of them
-took a quarter of a start; tests prove that this works. The Content-Security-Policy allows only the styles found
-then, so visitors' input can add none.
+and one that cannot be stops the start. Ours are rendered soon after it (`later`) or for the first visitor of each,
+because all of them took a quarter of a start; tests prove that this works. The Content-Security-Policy allows only
+the styles found then, so visitors' input can add none.
 """
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,6 +93,14 @@ class Pages:
             pages._language = language  # noqa: SLF001 - one of us
             if is_theirs:  # tests hold that ours are whole
                 self.notes += pages._proofread()  # noqa: SLF001 - one of us
+
+    def rehearse_all(self) -> Iterator[str]:
+        """Rehearse the templates that nobody has had a page of yet, one at each step."""
+        from oauth_proxy.pages.rehearsal import forms_of  # local: as above
+
+        for template in forms_of(self):
+            self._policy(template)
+            yield template
 
     def for_reader(self, accept_language: Sequence[bytes]) -> "Pages":
         """The pages in the language that a browser asks for by Accept-Language (RFC 9110 12.5.4)."""

@@ -57,6 +57,7 @@ def run_processes(
             private=private.file,
             workers=settings.worker_count,
             since=since,
+            others_serve=forked.generation.number > 1 and not forked.generation.has_served,
         )
         if not forked.generation.has_served:  # who replaces a worker has the level of the others
             set_level(settings.log.level)

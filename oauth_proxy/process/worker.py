@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.garbage import keep_all
 from oauth_proxy.inherited import Inherited
+from oauth_proxy.later import MODULES
 from oauth_proxy.memory import import_home
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.channel import LONGEST, Message, written
@@ -43,8 +44,6 @@ _LAST_LINES = 0.5
 """Seconds for the last lines of the log, where its reader is slow."""
 _SERVER = "oauth_proxy.serving"
 """What imports aiohttp and all that serves. Most commands need nothing of it, and begin in half the time."""
-_LATER = ("oauth_proxy.pages.rehearsal", "oauthlib.oauth2", "oauth_proxy.status.page")
-"""What imports Jinja2, oauthlib, and the status page: for the first page, the first login, and operators."""
 _ALONE = 0.5
 """Seconds that requests under way have when the parent has died; the process ends after twice as many."""
 
@@ -122,11 +121,11 @@ class Line:
 def preload(settings: Settings) -> None:
     """Import what every worker uses, in the parent, so that they share its memory.
 
-    What is needed later, a single worker imports when it is, because without it the start is quicker by a tenth.
+    What only later requests need, a single worker imports later: without it, the start is quicker by a tenth.
     """
     loop_factory()
     import_home(settings)
-    for name in (_SERVER, *(_LATER if settings.worker_count > 1 else ())):
+    for name in (_SERVER, *(MODULES if settings.worker_count > 1 else ())):
         import_module(name)
 
 

@@ -6,7 +6,7 @@ very page by somebody at this machine, and says itself what it does.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -103,6 +103,10 @@ class StatusPage:
         self._here = here
         self._buttons = Buttons(settings.session.keys, settings.public_url, here.wall)
         self._pages = OperatorPages(name=settings.shown_name)
+
+    def load_all(self) -> Iterator[str]:
+        """Load what the page needs, a part at each step."""
+        return self._pages.load_all()
 
     async def handle(
         self, request: web.BaseRequest, read: Callable[[web.BaseRequest], Awaitable[str]], obey: Obey
