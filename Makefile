@@ -9,10 +9,10 @@ BENCH_PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys
 # In CI a skipped test is a failed one.
 NO_SKIPS := $(if $(filter true,$(CI)),-p tests.no_skips)
 
-# Half the time of a test is spent waiting, for a process, a browser or the end of a pause: three share two cores. Each
+# Half the time of a test is spent waiting, for a process, a browser or the end of a pause: two share a core. Each
 # takes a part of the suite as it stands (worksteal), so what a module shares, a browser or a demo, is started once,
 # and who is done early takes from the others.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 2)))
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 SDK := .venv-sdk
