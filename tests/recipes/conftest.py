@@ -20,6 +20,7 @@ TRAEFIK_CANNOT = {
     "test_the_tool_is_told_who_it_is_in_the_headers_it_knows_from_the_proxy": _TOLD,
     "test_a_header_named_in_connection_is_not_taken_from_the_tool": _TOLD,
     "test_what_cannot_go_through_a_login_gets_a_401_that_names_it": _PAGE,
+    "test_a_browsers_window_gets_the_page_that_takes_the_fragment_along": _PAGE,
     "test_signing_out_ends_it": _PAGE,
     "test_a_websocket_s_handshake_brings_the_refreshed_cookie": "it adds no cookies to a 101",
     "test_nothing_a_browser_forges_reaches_the_tool": _NAMES,
