@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.garbage import keep_all
 
 log = logging.getLogger(__name__)
 
@@ -30,4 +31,5 @@ async def done(steps: Iterable[object]) -> None:
         for problem in error.problems:
             log.error("%s; restart the proxy", problem)  # noqa: TRY400 it says all
     else:
+        keep_all()
         log.debug("nothing is left to be loaded")

@@ -5,6 +5,8 @@ import signal
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 
+from oauth_proxy import __version__, installed_version
+from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.garbage import only_imports
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import Bell
@@ -39,6 +41,8 @@ def run_processes(
     bell, since, private, tls = Bell(), time.monotonic(), PrivateFolder(environ), bare_context()
 
     def prepared() -> Loaded:
+        if (now := installed_version()) != __version__:  # new workers would be half of one, and half of the other
+            raise ConfigurationError([f"version {__version__} runs, and {now} is installed: restart the proxy"])
         loaded = read()
         if loaded.settings.session.store == "cookie":
             private.make()

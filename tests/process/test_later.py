@@ -74,3 +74,23 @@ async def test_one_that_was_taken_away_before_it_was_loaded_is_told(
     monkeypatch.setattr(later, "AFTER", 0.0)
     await later.done(steps())
     assert caplog.messages == ["files of the proxy itself cannot be read: gone; restart the proxy"]
+
+
+async def test_a_reload_does_not_mix_two_versions(tmp_path: Path, visitor: Visitor) -> None:
+    command = installed(tmp_path / "site")
+
+    def is_version(number: str) -> None:
+        for old in (tmp_path / "site").glob("*.dist-info"):
+            shutil.rmtree(old)
+        about = tmp_path / "site" / f"frameio_oauth_proxy-{number}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: frameio-oauth-proxy\nVersion: {number}\n")
+
+    is_version("1.0")
+    async with processes(tmp_path, command=command, log={"level": "debug"}) as proxies:
+        await proxies.reloaded("generation 2 serves")
+        is_version("1.1")
+        told = await proxies.reloaded("is installed")
+        assert told.endswith("reload: version 1.0 runs, and 1.1 is installed: restart the proxy")
+        await proxies.says("nothing is changed")
+        await shown(proxies, visitor)
