@@ -6,10 +6,9 @@ status page adds to these is only for somebody at a browser on this machine: see
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -18,11 +17,8 @@ from oauth_proxy.commands import LONGEST_COMMAND, Channel, Command, Inbox, censu
 from oauth_proxy.identity import Seen
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.siblings import Siblings
-from oauth_proxy.status import PATHS
+from oauth_proxy.status import PATHS, StatusPage
 from oauth_proxy.telemetry import LEVELS, SILENT, Audit, distinct, exposition, merged
-
-if TYPE_CHECKING:
-    from oauth_proxy.status.page import StatusPage
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +60,7 @@ class Admin:
     """`is_ready` is whether new visitors should be sent here; `memory` reports whether the store can be reached.
 
     `capacity` reports trouble while new connections are refused; `desk` and `inbox` are for commands. Metrics are
-    those of all `siblings`, and they can be given the file as it is now. `page` makes the status page, once.
+    those of all `siblings`, and they can be given the file as it is now. `page` answers for the status page.
     """
 
     def __init__(
@@ -76,9 +72,9 @@ class Admin:
         inbox: Inbox,
         siblings: Siblings,
         audit: Audit = SILENT,
-        page: Callable[[], "StatusPage"] | None = None,
+        page: StatusPage | None = None,
     ) -> None:
-        self._page = page and cache(page)
+        self._page = page
         self._audit = audit
         self._siblings = siblings
         self._is_ready = is_ready
@@ -86,10 +82,6 @@ class Admin:
         self._desk = desk
         self._inbox = inbox
         self._capacity = capacity
-
-    def load_page(self) -> Iterator[str]:
-        """Load what the status page needs, a part at each step."""
-        return iter(()) if self._page is None else self._page().load_all()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle /metrics (Prometheus's text), /healthz and /readyz (as in Kubernetes), /command, the page."""
@@ -101,7 +93,7 @@ class Admin:
     async def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.raw_path.partition("?")[0]
         if self._page is not None and path in PATHS:
-            return await self._page().handle(request, _body, self._reply)
+            return await self._page.handle(request, _body, self._reply)
         allowed = ("POST",) if path == "/command" else ("GET", "HEAD")
         if request.method not in allowed:
             return web.Response(status=405, headers={"Allow": ", ".join(allowed)})

@@ -152,10 +152,9 @@ class Proxy:
             last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        self.pages = pages_for(settings)
-        self.responses = Responses(self.pages, site)
+        self.responses = Responses(pages := pages_for(settings), site)
         self._failures = Failures(self.responses, site)
-        for note in self.pages.notes:
+        for note in pages.notes:
             log.warning(note)
         assertions = assertions_for(settings, system)
         self.tool_tls = ToolTls(settings.upstreams)

@@ -35,7 +35,11 @@ class NobodyAsked(Exception):
 
 
 class NotHttp(Exception):
-    """What came is no HTTP response of a proxy; the text is the kind of the error."""
+    """What came is no HTTP response of a proxy. The text says why, and `kind` is the name of aiohttp's error."""
+
+    def __init__(self, why: str, kind: str) -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,8 @@ async def _asked(settings: Settings, name: str, subject: str | None = None, oper
         late = f"whoever listens at {at} has not answered within {deadline:g} s"
         raise ConfigurationError([f"{late}. If it is a proxy that hangs, stop it, and run this again"]) from None
     except NotHttp as error:
-        raise ConfigurationError([f"whoever listens at {at} does not answer as a proxy does: {error}"]) from None
+        strange = f"whoever listens at {at} does not answer as a proxy does"
+        raise ConfigurationError([f"{strange}: {error.kind}"]) from None
     except OSError as error:
         raise ConfigurationError([f"the proxy at {at} cannot be asked: {error.strerror or error}"]) from None
     if "refused" in reply:
@@ -216,11 +221,13 @@ async def _exchange(listen: Listen, method: str, path: str, body: str | None = N
                 await reply.content.readexactly(LONGEST_ANSWER + 1)
             except asyncio.IncompleteReadError as whole:
                 return reply.status, whole.partial.decode("latin-1")
-            raise NotHttp("an answer that is too long")
+            raise NotHttp("an answer that is too long", "it is too long")
     except aiohttp.ClientConnectorError as error:
         raise error.os_error from None
+    except TimeoutError:  # aiohttp's are ClientErrors, too
+        raise
     except (aiohttp.ClientError, ValueError) as error:
-        raise NotHttp(type(error).__name__) from None
+        raise NotHttp(of_system(error), type(error).__name__) from None
 
 
 def _origin(listen: Listen) -> str:

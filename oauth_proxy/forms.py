@@ -10,13 +10,15 @@ is a character: a form with that charset sends the same bytes, whatever charset 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import parse_qsl, quote_plus
 
-from aiohttp import BodyPartReader, MultipartReader, StreamReader
-
-from oauth_proxy.aiohttp_private import BODY_ERRORS, Protocol
 from oauth_proxy.turns import wait_for_turn
+
+if TYPE_CHECKING:
+    from aiohttp import BodyPartReader, StreamReader
+
+    from oauth_proxy.aiohttp_private import Protocol
 
 LONGEST = 256 * 1024
 """Bytes of a form's text: all names and values, and what stands between them."""
@@ -128,7 +130,7 @@ class Again(NamedTuple):
     who: str | None
 
 
-async def read_form(content_type: bytes, content: StreamReader, take: Take = lambda _: None) -> Form:
+async def read_form(content_type: bytes, content: "StreamReader", take: Take = lambda _: None) -> Form:
     """Read a whole body. `take` is called with the size of each piece that is kept.
 
     Raises NotAForm, and what `take` raises, and `content` when it breaks off.
@@ -146,15 +148,17 @@ async def read_form(content_type: bytes, content: StreamReader, take: Take = lam
     return Form(enctype, entries)
 
 
-def as_stream(body: bytes, protocol: Protocol) -> StreamReader:
+def as_stream(body: bytes, protocol: "Protocol") -> "StreamReader":
     """A body that is in hand, as `read_form` takes it; `protocol` is the connection that it came by."""
+    from aiohttp import StreamReader  # local: as below
+
     content = StreamReader(protocol, len(body) + 1, loop=protocol.loop)
     content.feed_data(body)
     content.feed_eof()
     return content
 
 
-async def _whole(content: StreamReader, take: Take) -> bytes:
+async def _whole(content: "StreamReader", take: Take) -> bytes:
     body = bytearray()
     while piece := await content.readany():
         take(len(piece))
@@ -204,8 +208,12 @@ def _plain(body: bytes) -> list[Entry]:
     return [Entry(name, value.removesuffix(b"\r\n"))]
 
 
-async def _parts(content_type: str, content: StreamReader, take: Take) -> list[Entry]:
+async def _parts(content_type: str, content: "StreamReader", take: Take) -> list[Entry]:
     """The parts of multipart/form-data (RFC 7578), of files only their names."""
+    from aiohttp import BodyPartReader, MultipartReader  # local: `check` has pages of forms, and no server
+
+    from oauth_proxy.aiohttp_private import BODY_ERRORS
+
     matched = _MULTIPART.fullmatch(content_type)
     boundary = matched[1] if matched else ""
     # Another subtype, because aiohttp 3.14.5 keeps a first field _charset_ of form-data for itself.
@@ -236,7 +244,7 @@ async def _parts(content_type: str, content: StreamReader, take: Take) -> list[E
 
 
 async def _part(
-    part: BodyPartReader, content: StreamReader, before: int, take: Take, *, is_file: bool
+    part: "BodyPartReader", content: "StreamReader", before: int, take: Take, *, is_file: bool
 ) -> tuple[bytes, int]:
     """What is in a part, but nothing of a file, and its length; `before` are the bytes of other parts."""
     value, size = bytearray(), 0

@@ -36,8 +36,6 @@ class Inherited:
     """How many share what there is."""
     since: float = field(default_factory=time.monotonic)
     """When the proxy started, in monotonic seconds."""
-    others_serve: bool = False
-    """Whether other processes serve meanwhile. Then there is time to load what only later requests need."""
     may_serve: Callable[[], Awaitable[None]] = _at_once
     """Is awaited when everything is made, before the first connection is accepted."""
 

@@ -1,35 +1,29 @@
 """One proxy that serves: its listeners, its parts, and how it ends without dropping anybody."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from aiohttp import web
 
-from oauth_proxy import later, server, tool_api
+from oauth_proxy import server, tool_api
 from oauth_proxy.admin import Admin
 from oauth_proxy.app import Proxy
 from oauth_proxy.clock import MACHINE, System
 from oauth_proxy.commands import Inbox
 from oauth_proxy.egress import frameio_session
-from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.settings import Level, Settings
 from oauth_proxy.siblings import LAST_MINUTES
 from oauth_proxy.sockets import Listener, opened
-from oauth_proxy.status import Guard, are_local
+from oauth_proxy.status import Guard, Here, StatusPage, are_local
 from oauth_proxy.telemetry import LOST, AccessLog, Recorder, audit_for, drawn, level_now, set_level, snapshot
 from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
-
-if TYPE_CHECKING:
-    from oauth_proxy.status.page import StatusPage
 
 DRAIN = 30.0
 """Seconds that requests in progress have to finish after a stop."""
@@ -152,9 +146,7 @@ async def _tell_each_step(recorder: Recorder) -> None:
 
 def _page(
     settings: Settings, proxy: Proxy, inherited: Inherited, system: System, is_ready: Callable[[], bool]
-) -> "StatusPage":
-    from oauth_proxy.status.page import Here, StatusPage  # local: with the first request for it
-
+) -> StatusPage:
     listeners = inherited.listeners
     says = {
         "public": "visitors by https" if settings.tls else "visitors",
@@ -210,15 +202,9 @@ async def _served(
         lambda: {(): proxy.audit.lost},
         grows=True,
     )
+    page = _page(settings, proxy, inherited, system, lambda: up.is_ready)
     admin = Admin(
-        lambda: up.is_ready,
-        proxy.memory,
-        proxy.capacity,
-        proxy.watch,
-        inbox,
-        siblings,
-        proxy.audit,
-        page=lambda: _page(settings, proxy, inherited, system, lambda: up.is_ready),
+        lambda: up.is_ready, proxy.memory, proxy.capacity, proxy.watch, inbox, siblings, proxy.audit, page
     )
     asked = web.Server(admin.handle, access_log=None, auto_decompress=False)
     at, services = inherited.listeners, {}
@@ -234,26 +220,10 @@ async def _served(
     context = tls.context if tls else None
     services["public"] = await server.service(stack, public, at["public"], context, drain=_LAST)
     up = Running(proxy, services)
-    loading = _loaded(proxy, admin)
-    if inherited.others_serve:
-        deque(loading, maxlen=0)  # all at once: nobody waits for this process
-    else:
-        stack.callback(asyncio.create_task(later.done(loading)).cancel)
     await inherited.may_serve()
     for each in services.values():
         await each.accept()
     return up
-
-
-def _loaded(proxy: Proxy, admin: Admin) -> Iterator[object]:
-    """Load what only later requests need, a part at each step. Raises ConfigurationError if that is gone."""
-    try:
-        for name in later.MODULES:
-            yield import_module(name)
-        yield from proxy.pages.rehearse_all()
-        yield from admin.load_page()
-    except (ImportError, OSError) as error:
-        raise ConfigurationError([f"files of the proxy itself cannot be read: {error}"]) from None
 
 
 @contextmanager

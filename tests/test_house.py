@@ -96,7 +96,11 @@ def tracked() -> Iterator[Path]:
         ours = (name for name in folders if name in (".ci", ".github") or not name.startswith("."))
         folders[:] = sorted(set(ours) - NOT_OURS)  # environments have tens of thousands of files
         for path in sorted(Path(folder, name) for name in set(names) - NOT_OURS):
-            if path.suffix not in (".pyc", ".png", ".mo") and not path.name.startswith(".coverage"):
+            if (
+                path.is_file()
+                and path.suffix not in (".pyc", ".png", ".mo")
+                and not path.name.startswith(".coverage")
+            ):
                 yield path
 
 

@@ -1,9 +1,7 @@
-"""The pages a visitor sees, and the script for pages of the tool; and those of operators (in `pages.operators`).
-
-Jinja2 and what needs it are imported with the first page.
-"""
+"""The pages a visitor sees, and the script for pages of the tool; and those of operators: the status page."""
 
 from oauth_proxy.pages.looks import Accent, Contact, Looks, read_logo
+from oauth_proxy.pages.operators import OperatorPages
 from oauth_proxy.pages.render import Page, Pages
 from oauth_proxy.pages.script import session_script
 from oauth_proxy.pages.words import Action, Label
@@ -14,6 +12,7 @@ __all__ = [
     "Contact",
     "Label",
     "Looks",
+    "OperatorPages",
     "Page",
     "Pages",
     "read_logo",

@@ -7,6 +7,7 @@ import gettext
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def languages(folder: Path | None) -> Iterator[tuple[Language, bool]]:
     With each, whether it is from the folder. A catalogue there for one of our languages goes before ours. Raises
     ConfigurationError for a file that is no catalogue.
     """
-    ours = dict(_catalogues(Path(str(files("oauth_proxy.pages") / "locales"))))
+    ours = {tag: gettext.GNUTranslations(BytesIO(content)) for tag, content in _OURS.items()}
     theirs = dict(_catalogues(folder)) if folder is not None else {}
     for tag in sorted(ours.keys() | theirs.keys()):
         first, *others = [each[tag] for each in (theirs, ours) if tag in each]
@@ -66,11 +67,21 @@ def languages(folder: Path | None) -> Iterator[tuple[Language, bool]]:
         yield Language(tag, first), tag in theirs
 
 
-def _catalogues(folder: Path) -> Iterator[tuple[str, gettext.NullTranslations]]:
+def _found(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The catalogues in a folder, by the tags of their languages."""
     for path in sorted(folder.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")):
+        yield path.parts[-3].replace("_", "-"), path
+
+
+_OURS = {tag: path.read_bytes() for tag, path in _found(Path(str(files("oauth_proxy.pages") / "locales")))}
+"""Read while the package is imported, as its templates."""
+
+
+def _catalogues(folder: Path) -> Iterator[tuple[str, gettext.NullTranslations]]:
+    for tag, path in _found(folder):
         try:
             with path.open("rb") as file:
-                yield path.parts[-3].replace("_", "-"), gettext.GNUTranslations(file)
+                yield tag, gettext.GNUTranslations(file)
         except (OSError, ValueError, LookupError, struct.error) as error:  # it was never meant for other files
             raise ConfigurationError([f"{path}: this is no gettext catalogue: {error}"]) from None
 

@@ -4,12 +4,13 @@ The law: their Content-Security-Policy allows the one style sheet of their frame
 go to this site.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from oauth_proxy.pages.environment import for_operators
+from jinja2 import Environment, StrictUndefined
+
+from oauth_proxy.pages.files import FOR_OPERATORS
 from oauth_proxy.pages.policy import Needs, Reader, content_security_policy
 from oauth_proxy.pages.render import Page
 
@@ -18,7 +19,14 @@ class OperatorPages:
     """The pages of the proxy of one site, whose `name` is on top. Nobody can replace their templates."""
 
     def __init__(self, *, name: str) -> None:
-        self._environment = for_operators()
+        self._environment = Environment(
+            loader=FOR_OPERATORS,
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
         self._environment.globals["site"] = name
 
     @cached_property
@@ -26,12 +34,6 @@ class OperatorPages:
         frame = self._environment.get_template("frame.html").render()
         needs = Needs(forms="'self'")
         return content_security_policy(Reader(frame, needs).styles, needs)
-
-    def load_all(self) -> Iterator[str]:
-        """Load the templates, one at each step."""
-        for template in self._environment.list_templates():
-            self._environment.get_template(template)
-            yield template
 
     def status(self, *, refresh: int | None, **values: Any) -> Page:
         """The status page; the first lines of status.html say which values it has.

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 CANARY = "x-unescaped"
 """Stands between < and > in every sample value. If it becomes markup, the page does not escape values."""
-SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
-"""A text that would break out of an attribute, comment, title or style sheet if it were not escaped."""
 
 _LOADS = frozenset({"src", "srcset", "data", "poster", "background"})
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.pages.environment import TEMPLATE_FAILURES
-from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, SAMPLE, Reader, content_security_policy
+from oauth_proxy.pages.files import TEMPLATE_FAILURES
+from oauth_proxy.pages.policy import CANARY, NEEDS, NOTHING, Reader, content_security_policy
 from oauth_proxy.pages.troubles import problem
 from oauth_proxy.pages.typed import samples
 from oauth_proxy.pages.words import Action
@@ -17,6 +17,8 @@ from oauth_proxy.pages.words import Action
 if TYPE_CHECKING:
     from oauth_proxy.pages.render import Page, Pages
 
+# Sample values that would break out of an attribute, comment, title or style sheet if they were not escaped.
+SAMPLE = f'Sample {CANARY} "--></title></style><{CANARY}>'
 _SAMPLE_URL = f'/sample"--></title></style><{CANARY}>'
 
 
@@ -27,10 +29,10 @@ def rehearsed(pages: "Pages", template: str | None = None) -> dict[str, str]:
     what its policy blocks.
     """
     policies, problems = dict[str, str](), list[str]()
-    forms = forms_of(pages)
-    for name in [template] if template else forms:
+    forms_of = _forms(pages)
+    for name in [template] if template else forms_of:
         needs, styles = NEEDS.get(name, NOTHING), list[str]()
-        for form in forms[name]:
+        for form in forms_of[name]:
             try:
                 page = form()
             except TEMPLATE_FAILURES as error:
@@ -45,7 +47,7 @@ def rehearsed(pages: "Pages", template: str | None = None) -> dict[str, str]:
     return policies
 
 
-def forms_of(pages: "Pages") -> dict[str, list[Callable[[], "Page"]]]:
+def _forms(pages: "Pages") -> dict[str, list[Callable[[], "Page"]]]:
     """All that each template may have to show, by its name."""
     url, text = _SAMPLE_URL, SAMPLE
     denied = partial(pages.not_allowed, switch_url=url, request_id=text)

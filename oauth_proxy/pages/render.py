@@ -1,31 +1,32 @@
 """Renders the pages from templates.
 
 The law: where operators bring templates or languages, every template is rendered before the first visitor comes,
-and one that cannot be stops the start. Ours are rendered soon after it (`later`) or for the first visitor of each,
-because all of them took a quarter of a start; tests prove that this works. The Content-Security-Policy allows only
-the styles found then, so visitors' input can add none.
+and one that cannot be stops the start. Ours are rendered before the first visitor of each, because all of them
+took a quarter of a start; tests prove that this works. The Content-Security-Policy allows only the styles found
+then, so visitors' input can add none.
 """
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.forms import Kept
 from oauth_proxy.pages import json_page
 from oauth_proxy.pages.addresses import link, parts
-from oauth_proxy.pages.languages import ENGLISH, Untranslated, languages, preferred
+from oauth_proxy.pages.files import loader
+from oauth_proxy.pages.languages import ENGLISH, Language, Untranslated, languages, preferred
 from oauth_proxy.pages.looks import Looks
-from oauth_proxy.pages.policy import FRAMED, NEEDS, NOTHING, SAMPLE, page_headers
+from oauth_proxy.pages.policy import FRAMED, NEEDS, NOTHING, page_headers
+from oauth_proxy.pages.rehearsal import SAMPLE, rehearsed
+from oauth_proxy.pages.troubles import unreadable
+from oauth_proxy.pages.typed import shown
 from oauth_proxy.pages.words import Action, texts
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-    from oauth_proxy.forms import Kept
 
 _PLAIN = Looks()
 
@@ -64,22 +65,18 @@ class Pages:
         templates: Path | None = None,
         frame_ancestors: Sequence[str] = (),
     ) -> None:
-        if templates is not None:
-            from oauth_proxy.pages.troubles import unreadable  # local: with the first page, as all of Jinja2
-
-            if problems := unreadable(templates):
-                raise ConfigurationError(problems)
-
-        @cache
-        def environment() -> "Environment":
-            from oauth_proxy.pages.environment import for_visitors  # local: as above
-
-            made = for_visitors(templates)
-            made.filters["parts"] = parts
-            made.globals |= {"site": name, **looks._asdict()}
-            return made
-
-        self._environment = environment
+        if templates is not None and (problems := unreadable(templates)):
+            raise ConfigurationError(problems)
+        self._environment = Environment(
+            loader=loader(templates),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,  # a changed template is used after a restart, which tests it
+        )
+        self._environment.filters["parts"] = parts
+        self._environment.globals |= {"site": name, "_": _said, **looks._asdict()}
         self._policies: dict[str, str] = {}
         self.frame_ancestors = frame_ancestors
         self._language = ENGLISH
@@ -93,14 +90,6 @@ class Pages:
             pages._language = language  # noqa: SLF001 - one of us
             if is_theirs:  # tests hold that ours are whole
                 self.notes += pages._proofread()  # noqa: SLF001 - one of us
-
-    def rehearse_all(self) -> Iterator[str]:
-        """Rehearse the templates that nobody has had a page of yet, one at each step."""
-        from oauth_proxy.pages.rehearsal import forms_of  # local: as above
-
-        for template in forms_of(self):
-            self._policy(template)
-            yield template
 
     def for_reader(self, accept_language: Sequence[bytes]) -> "Pages":
         """The pages in the language that a browser asks for by Accept-Language (RFC 9110 12.5.4)."""
@@ -166,13 +155,11 @@ class Pages:
         email: str | None,
         name: str | None,
         login_url: str | None,
-        kept: "Kept",
+        kept: Kept,
         request_id: str,
         framed: bool = False,
     ) -> Page:
         """The page for a form that failed, with what was typed; one signs in beside it, or `framed` in a frame."""
-        from oauth_proxy.pages.typed import shown  # local: as above, with what reads forms
-
         return self._page(
             "typed.html",
             status,
@@ -251,7 +238,7 @@ class Pages:
 
     def _page(self, template: str, status: int, /, **values: object) -> Page:
         needs = NEEDS.get(template, NOTHING)
-        text = self._environment().get_template(template).render(values, language=self._language)
+        text = self._environment.get_template(template).render(values, language=self._language)
         # With `no-referrer` a form's Origin is "null" (Fetch 3.2), which another site's may be too.
         referrer = "no-referrer" if needs.forms == NOTHING.forms else "same-origin"
         headers = page_headers(
@@ -272,8 +259,13 @@ class Pages:
 
     def _rehearse(self, template: str | None = None) -> None:
         """Learn the policy of this template, or of all. Raises ConfigurationError."""
-        from oauth_proxy.pages.rehearsal import rehearsed  # local: as above
-
         rehearsing = copy.copy(self)
         rehearsing._policies = defaultdict(str)  # noqa: SLF001 - one of us; nobody gets its pages
         self._policies |= rehearsed(rehearsing, template)
+
+
+@pass_context
+def _said(context: Context, text: str) -> str:
+    """A text of a template, in the language of the page."""
+    language: Language = context["language"]
+    return language.say(text)

@@ -5,8 +5,6 @@ import signal
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 
-from oauth_proxy import __version__, installed_version
-from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.garbage import only_imports
 from oauth_proxy.inherited import Inherited
 from oauth_proxy.memory import Bell
@@ -18,7 +16,7 @@ from oauth_proxy.process.parent import EndedAtOnce, Parent
 from oauth_proxy.process.private import PrivateFolder
 from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.worker import preload, serve
-from oauth_proxy.settings import Loaded
+from oauth_proxy.settings import Loaded, Settings
 from oauth_proxy.telemetry import set_level
 from oauth_proxy.tls import bare_context
 
@@ -40,18 +38,18 @@ def run_processes(
     listeners = Listeners([*given, *given_sockets(environ)])
     bell, since, private, tls = Bell(), time.monotonic(), PrivateFolder(environ), bare_context()
 
-    def prepared() -> Loaded:
-        if (now := installed_version()) != __version__:  # new workers would be half of one, and half of the other
-            raise ConfigurationError([f"version {__version__} runs, and {now} is installed: restart the proxy"])
+    def checked() -> Loaded:
         loaded = read()
         if loaded.settings.session.store == "cookie":
             private.make()
-        with only_imports():
-            preload(loaded.settings)
         return loaded
 
+    def prepare(settings: Settings) -> None:
+        with only_imports():
+            preload(settings)
+
     try:
-        Parent(prepared, tell, private.restore, listeners, supervisor, log_to).run()
+        Parent(checked, prepare, tell, private.restore, listeners, supervisor, log_to).run()
     except Forked as forked:
         settings = forked.generation.settings
         inherited = Inherited(
@@ -61,7 +59,6 @@ def run_processes(
             private=private.file,
             workers=settings.worker_count,
             since=since,
-            others_serve=forked.generation.number > 1 and not forked.generation.has_served,
         )
         if not forked.generation.has_served:  # who replaces a worker has the level of the others
             set_level(settings.log.level)

@@ -21,7 +21,7 @@ from oauth_proxy.process.status import Status
 from oauth_proxy.process.succession import Asker, Succession
 from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import Wakeups
-from oauth_proxy.settings import Loaded
+from oauth_proxy.settings import Loaded, Settings
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,16 @@ class EndedAtOnce(Exception):
 
 
 class Parent:
-    """`read` loads the configuration, and `tell` is called with the address once the first generation serves.
+    """`read` loads the configuration, and `prepare` what its workers share.
 
+    `tell` is called with the address once the first generation serves.
     `tend` is called about once a second. Its log is written to `log_to`.
     """
 
     def __init__(
         self,
         read: Callable[[], Loaded],
+        prepare: Callable[[Settings], None],
         tell: Callable[[str], None],
         tend: Callable[[], None],
         listeners: Listeners,
@@ -63,7 +65,7 @@ class Parent:
         self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
         self._status = Status(self._workers)
         self._gatherings = Gatherings(self._status.metrics, self._status.line)
-        self._succession = Succession(read, tell, self._fork, listeners, supervisor, self._status, log_to)
+        self._succession = Succession(read, prepare, tell, self._fork, listeners, supervisor, self._status, log_to)
         self._closes_at = self._killed_at = float("inf")
         """When a stop closes the listeners, and kills what is left."""
         self._looked_at = time.monotonic()

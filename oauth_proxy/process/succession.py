@@ -38,11 +38,15 @@ class Asker(NamedTuple):
 
 
 class Succession:
-    """`read` loads the configuration, `tell` hears where the first generation serves, `fork` starts a worker."""
+    """`read` loads the configuration, `prepare` what workers share, and `fork` starts a worker.
+
+    `tell` hears where the first generation serves.
+    """
 
     def __init__(
         self,
         read: Callable[[], Loaded],
+        prepare: Callable[[Settings], None],
         tell: Callable[[str], None],
         fork: Callable[[Generation], None],
         listeners: Listeners,
@@ -60,6 +64,7 @@ class Succession:
         self.failure: ConfigurationError | None = None
         """Why the first one cannot serve."""
         self._read = read
+        self._prepare = prepare
         self._tell = tell
         self._fork = fork
         self._listeners = listeners
@@ -82,6 +87,7 @@ class Succession:
                 loaded = self._read()
             self._watching.watch(loaded.files, began)
             settings = loaded.settings
+            self._prepare(settings)
             if self.present is None:
                 listeners = self._listeners.open_patiently(settings)
             else:

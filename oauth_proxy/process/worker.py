@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.garbage import keep_all
 from oauth_proxy.inherited import Inherited
-from oauth_proxy.later import MODULES
 from oauth_proxy.memory import import_home
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.channel import LONGEST, Message, written
@@ -42,8 +41,6 @@ _PATIENCE = 4.0
 """Seconds to wait for what the other workers tell."""
 _LAST_LINES = 0.5
 """Seconds for the last lines of the log, where its reader is slow."""
-_SERVER = "oauth_proxy.serving"
-"""What imports aiohttp and all that serves. Most commands need nothing of it, and begin in half the time."""
 _ALONE = 0.5
 """Seconds that requests under way have when the parent has died; the process ends after twice as many."""
 
@@ -119,14 +116,13 @@ class Line:
 
 
 def preload(settings: Settings) -> None:
-    """Import what every worker uses, in the parent, so that they share its memory.
+    """Import what every worker uses, in the parent: they share its memory, and one version of each file.
 
-    What only later requests need, a single worker imports later: without it, the start is quicker by a tenth.
+    So an installation may be replaced, or gone, while the proxy runs, reloads, and replaces workers.
     """
     loop_factory()
     import_home(settings)
-    for name in (_SERVER, *(MODULES if settings.worker_count > 1 else ())):
-        import_module(name)
+    import_module("oauth_proxy.serving")
 
 
 def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:
@@ -154,7 +150,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def _serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:
-    from oauth_proxy.serving import running  # local: see _SERVER
+    from oauth_proxy.serving import running  # local: most commands need no server, and begin in half the time
 
     line = await Line.over(sock)
     beating = asyncio.create_task(_beat(line, log_to))

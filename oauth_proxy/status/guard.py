@@ -11,15 +11,11 @@ address (SSRF) says no such thing.
 import re
 import socket
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from oauth_proxy.settings import Listen
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-PATHS = ("/", "/people", "/settings", "/end", "/reload", "/log-level")
-"""The addresses of the page, and of what can be done there."""
 _THIS_MACHINE = re.compile(
     r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII
 )
@@ -41,7 +37,7 @@ class Guard:
     def __init__(self, *, is_local: bool) -> None:
         self.is_local = is_local
 
-    def knows_host(self, request: "web.BaseRequest") -> bool:
+    def knows_host(self, request: web.BaseRequest) -> bool:
         """Whether the request may have an answer at all: at a local listener, its Host is this machine.
 
         The port may be another one: that of a tunnel.
@@ -49,7 +45,7 @@ class Guard:
         hosts = request.headers.getall("Host", [])
         return not self.is_local or (len(hosts) == 1 and _THIS_MACHINE.fullmatch(hosts[0]) is not None)
 
-    def is_somebody_here(self, request: "web.BaseRequest") -> bool:
+    def is_somebody_here(self, request: web.BaseRequest) -> bool:
         """Whether somebody at a browser on this machine opens a page, not a program, and not a part of a page."""
         headers = request.headers
         return (
@@ -61,7 +57,7 @@ class Guard:
             and not any(name in headers for name in _PASSED_ON)
         )
 
-    def is_own_form(self, request: "web.BaseRequest") -> bool:
+    def is_own_form(self, request: web.BaseRequest) -> bool:
         """Whether a form of this very page was sent by somebody here (Fetch 3.2; Fetch Metadata)."""
         headers = request.headers
         return (
@@ -70,6 +66,6 @@ class Guard:
             and self.comes_from_here(request)
         )
 
-    def comes_from_here(self, request: "web.BaseRequest") -> bool:
+    def comes_from_here(self, request: web.BaseRequest) -> bool:
         """Whether a page of ours has led here, or asked for itself again."""
         return request.headers.get("Sec-Fetch-Site") == "same-origin"

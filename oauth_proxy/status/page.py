@@ -6,7 +6,7 @@ very page by somebody at this machine, and says itself what it does.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -16,8 +16,7 @@ from aiohttp import web
 from oauth_proxy import __version__
 from oauth_proxy.commands import Command
 from oauth_proxy.identity import Seen
-from oauth_proxy.pages import Page
-from oauth_proxy.pages.operators import OperatorPages
+from oauth_proxy.pages import OperatorPages, Page
 from oauth_proxy.recent import STEP
 from oauth_proxy.seal import Unsealable
 from oauth_proxy.settings import Settings, effective
@@ -31,6 +30,8 @@ from oauth_proxy.status.plots import answers, plots
 from oauth_proxy.status.words import lasting, several, stamp
 from oauth_proxy.telemetry import LEVELS, distinct, merged
 
+PATHS = ("/", "/people", "/settings", "/end", "/reload", "/log-level")
+"""What is answered here."""
 _BUTTONS = {"/end": "end", "/reload": "reload", "/log-level": "log-level"}
 """The commands, by the paths of their forms."""
 REFRESH = 15
@@ -103,10 +104,6 @@ class StatusPage:
         self._here = here
         self._buttons = Buttons(settings.session.keys, settings.public_url, here.wall)
         self._pages = OperatorPages(name=settings.shown_name)
-
-    def load_all(self) -> Iterator[str]:
-        """Load what the page needs, a part at each step."""
-        return self._pages.load_all()
 
     async def handle(
         self, request: web.BaseRequest, read: Callable[[web.BaseRequest], Awaitable[str]], obey: Obey

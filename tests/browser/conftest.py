@@ -13,9 +13,9 @@ from tests.support.demo import demo
 from tests.support.units import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
-# The last --disable-features holds, so the first of these repeat Playwright's, but ThirdPartyStoragePartitioning:
-# browsers have that. The last three are parts of the address bar that nobody sees: for each window Chromium makes
-# a page for each of them, which takes more CPU time than the page under test.
+# The last --disable-features holds, so the first of these repeat what Playwright has for Chromium on Linux, but
+# ThirdPartyStoragePartitioning: browsers have that. The last three are parts of the address bar that nobody sees.
+# For each window Chromium makes a page for each of them, which takes more CPU time than the page under test.
 _OFF = (
     *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
     *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),

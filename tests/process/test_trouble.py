@@ -117,10 +117,10 @@ async def test_a_file_that_cannot_be_read_to_its_end_does_not_stop_the_parent(
 ) -> None:
     pipe = tmp_path / "secret"
     os.mkfifo(pipe)
-    command = told(succession___READING=1)
+    command = told(succession___READING=3)
     async with processes(tmp_path, command=command) as proxies:
         proxies.write(session={"secret_file": str(pipe)})
-        await proxies.reloaded("could not be read within 1 s")
+        await proxies.reloaded("could not be read within 3 s")
         proxies.process.terminate()
         assert await proxies.ended() == 0
 

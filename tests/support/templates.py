@@ -28,5 +28,5 @@ class Compiled(BytecodeCache):
 def compiled_once() -> Iterator[None]:
     """All pages that are made meanwhile, and no others, share what was compiled."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("oauth_proxy.pages.environment.Environment", partial(Environment, bytecode_cache=Compiled()))
+        patch.setattr("oauth_proxy.pages.render.Environment", partial(Environment, bytecode_cache=Compiled()))
         yield
