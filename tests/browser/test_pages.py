@@ -29,8 +29,7 @@ async def studio(chromium: Browser, **options: Any) -> AsyncIterator[tuple[Stage
         yield stage, somebody
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(("screen", "colours"), [("phone", "dark"), ("desktop", "light")])
 async def test_every_page_on_the_way_is_readable(
     chromium: Browser, screen: str, colours: Literal["light", "dark"]
 ) -> None:
