@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.outlet import Outlet
-from oauth_proxy.process.crew import Generation, Worker
+from oauth_proxy.process.crew import Forked, Generation, Worker
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
 from oauth_proxy.process.supervisor import Supervisor
@@ -97,8 +97,16 @@ class Succession:
             self.generations.append(self.coming)
             for _ in range(settings.worker_count):
                 self._fork(self.coming)
+        except Forked:
+            raise
         except ConfigurationError as error:
             self.fail(error.problems, passing=isinstance(error, MayPass))
+        except Exception as error:
+            if self.present is None:
+                raise
+            problem = f"a fault of the proxy itself ({type(error).__name__}), which its log has"
+            log.exception("reload: %s", problem)
+            self.fail([problem])
 
     def reload(self, *asker: Asker) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -259,3 +260,28 @@ async def test_whom_the_new_file_refuses_keeps_nothing_open_and_gets_nothing_mor
             writer.write(f"GET /echo HTTP/1.1\r\nHost: {site}\r\n{cookie}\r\n\r\n".encode())
             assert (await reader.readline()).split()[1] in (b"401", b"403")
         writer.close()
+
+
+async def test_a_fault_of_ours_while_a_file_is_read_ends_nobody(tmp_path: Path, visitor: Visitor) -> None:
+    """It ended all: whatever was no ConfigurationError killed every worker, and the parent."""
+    lines = """
+import sys
+from oauth_proxy import cli
+read, times = cli.load_with_files, []
+def broken(*arguments):
+    times.append(arguments)
+    if len(times) == 2:
+        raise ZeroDivisionError
+    return read(*arguments)
+cli.load_with_files = broken
+cli.main()
+"""
+    async with processes(tmp_path, command=[sys.executable, "-c", lines]) as proxies:
+        cookie = await signed_in(proxies.stage, visitor)
+        await proxies.reloaded("nothing is changed")
+        await proxies.says("a fault of the proxy itself (ZeroDivisionError)")
+        assert (await proxies.stage.ask("/echo", cookie)).status == 200
+        await proxies.reloaded("generation 2 serves")
+        assert (await proxies.stage.ask("/echo", cookie)).status == 200
+        assert "ZeroDivisionError" in proxies.log
+        proxies.log.clear()  # a traceback is right here
