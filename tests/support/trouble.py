@@ -128,6 +128,7 @@ class Caller:
 
     async def give_up(self, kind: str, path: str, tool: Tool) -> None:
         """A request whose client leaves once the tool has it."""
+        await self._connect()  # meanwhile others plant theirs
         before, number = len(tool.heads), len(self._crowd.planted)
         await self._send(kind, path, (), None)
         mark = f"{kind.replace(' ', '-')}-{number}\r\n".encode()
@@ -140,9 +141,13 @@ class Caller:
             self._connection[1].close()
         self._connection = None
 
-    async def _send(self, kind: str, path: str, lines: tuple[str, ...], host: str | None) -> Planted:
+    async def _connect(self) -> asyncio.StreamWriter:
         if self._connection is None:
             self._connection = await asyncio.open_connection("127.0.0.1", self._crowd.port)
+        return self._connection[1]
+
+    async def _send(self, kind: str, path: str, lines: tuple[str, ...], host: str | None) -> Planted:
+        writer = await self._connect()
         name = f"{kind.replace(' ', '-')}-{len(self._crowd.planted)}"
         planted = self._crowd.planted[name] = Planted(kind, self._client, self.user)
         head = [
@@ -153,7 +158,7 @@ class Caller:
             *self._lines,
             *lines,
         ]
-        self._connection[1].write("\r\n".join([*head, "", ""]).encode())
+        writer.write("\r\n".join([*head, "", ""]).encode())
         return planted
 
     async def _answered(self, planted: Planted) -> bytes:
