@@ -1,13 +1,12 @@
 """Who sent a request, and how it ended: immutable values that are passed on."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
+
+from aiohttp import web
 
 from oauth_proxy.errors import ProxyError
 from oauth_proxy.identity import Session
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 class Visit(NamedTuple):
@@ -32,7 +31,7 @@ class Outcome(NamedTuple):
     `failure` is the name of what was refused, as in the JSON of the response and in the metrics.
     """
 
-    response: "web.StreamResponse"
+    response: web.StreamResponse
     by: Literal["proxy", "tool"] = "proxy"
     cause: str | None = None
     failure: str | None = None
@@ -61,6 +60,6 @@ class Refused(Exception):
         self.visit = visit
         self.return_to = return_to
 
-    def outcome(self, response: "web.StreamResponse") -> Outcome:
+    def outcome(self, response: web.StreamResponse) -> Outcome:
         """How the request ends with this response."""
         return Outcome(response, cause=self.error.cause, failure=self.error.name)

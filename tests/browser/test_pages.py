@@ -29,7 +29,8 @@ async def studio(chromium: Browser, **options: Any) -> AsyncIterator[tuple[Stage
         yield stage, somebody
 
 
-@pytest.mark.parametrize(("screen", "colours"), [("phone", "dark"), ("desktop", "light")])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
 async def test_every_page_on_the_way_is_readable(
     chromium: Browser, screen: str, colours: Literal["light", "dark"]
 ) -> None:
