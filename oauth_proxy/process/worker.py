@@ -26,7 +26,7 @@ from oauth_proxy.memory import import_home
 from oauth_proxy.outlet import Outlet
 from oauth_proxy.process.channel import LONGEST, Message, written
 from oauth_proxy.recent import Told
-from oauth_proxy.settings import Settings
+from oauth_proxy.settings import Settings, any_has
 from oauth_proxy.siblings import LAST_MINUTES, Topics
 from oauth_proxy.telemetry import configure_logging, level_now
 
@@ -123,6 +123,8 @@ def preload(settings: Settings) -> None:
     loop_factory()
     import_home(settings)
     import_module("oauth_proxy.serving")
+    if any_has(settings.headers, "assertion"):
+        import_module("oauth_proxy.assertions")
 
 
 def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:

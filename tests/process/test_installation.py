@@ -54,8 +54,8 @@ async def shown(proxies: Proxies, visitor: Visitor) -> None:
 async def test_an_installation_that_changes_is_nothing_to_a_proxy_that_runs(
     tmp_path: Path, visitor: Visitor, workers: int, change: Callable[[Path], None]
 ) -> None:
-    command = installed(tmp_path / "site")
-    async with processes(tmp_path, command=command, workers=workers) as proxies:
+    command, headers = installed(tmp_path / "site"), {"X-Assertion": "{assertion}"}
+    async with processes(tmp_path, command=command, workers=workers, headers=headers) as proxies:
         change(tmp_path / "site")
         await shown(proxies, visitor)
         proxies.write(workers=3 - workers)
