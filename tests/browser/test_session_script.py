@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, expect
 
 from oauth_proxy.demo.people import EDITOR, GUEST
 from tests.support.browser import Visitor
-from tests.support.chromium import AtBrowser, at_browser, press, see
+from tests.support.chromium import AtBrowser, at_browser, press, see, untouched
 from tests.support.proxy import Stage, on_stage, serving
 from tests.support.single_page import ELSEWHERE, Notes
 from tests.support.units import WEEK_AND_A_DAY
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 TYPED = "nothing of this may be lost"
 TOLD = "() => window.told.map(([type]) => type)"
+TOLD_WHY = "() => window.told.map(([, detail]) => detail.reason)"
 
 
 @dataclass
@@ -88,7 +89,9 @@ async def test_a_call_that_no_click_made_asks_for_one_in_a_dialog_that_every_pol
     chromium: Browser, place: Place
 ) -> None:
     async with at_browser(chromium) as somebody:
-        tab = await somebody.open(f"{place.stage.url}/?asks")
+        tab = await somebody.context.new_page()
+        await untouched(tab, f"{place.stage.url}/?asks")
+        assert await tab.evaluate(TOLD_WHY) == ["click"]
         dialog = tab.get_by_role("dialog", name="Sign in")
         await expect(dialog).to_contain_text("Your session has ended.")
         assert len(somebody.context.pages) == 1

@@ -1,5 +1,6 @@
 """The examples of docs/tool-authors.md, as they stand there, on a page of a tool."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
 from oauth_proxy.demo.tool import OpenExchanges
-from tests.support.chromium import SLOW_CLOSE, AtBrowser, at_browser, press
+from tests.support.chromium import SLOW_CLOSE, AtBrowser, at_browser, press, untouched
 from tests.support.places import ROOT
 from tests.support.proxy import Stage, on_stage
 from tests.support.units import WEEK_AND_A_DAY
@@ -73,9 +74,10 @@ async def visited(
 
 async def test_a_page_that_asks_by_a_button_of_its_own_sends_what_was_typed(chromium: Browser) -> None:
     says = f"<script type=module>{SAVES} said.textContent = await answer.text()</script>"
-    application = tool(LOADED, f"<script>{ASKS}</script>{says}")
+    tells = "oauthProxy.addEventListener('needed', () => console.debug('needed'));"
+    application = tool(LOADED, f"<script>{ASKS}{tells}</script>{says}")
     async with visited(chromium, application, access={"public": ["/"]}) as (stage, somebody, page):
-        await page.goto(f"{stage.url}/")
+        await untouched(page, f"{stage.url}/")
         async with page.expect_popup() as opening:
             await page.get_by_role("button", name="Sign in, please").click()
         await somebody.sign_in(await opening.value)
@@ -100,9 +102,11 @@ async def test_a_websocket_whose_session_has_ended_is_there_again_after_the_logi
         await page.goto(f"{stage.url}/")
         await somebody.sign_in(page)
         await expect(page.locator("#clock")).to_have_text("00:00:00")
-        await page.get_by_role("heading").click()  # within the last seconds, so that a popup may open
         async with page.expect_popup() as opening:
             stage.clock.advance(WEEK_AND_A_DAY)
+            while not opening.is_done():  # by expect_popup's timeout at the latest
+                await page.get_by_role("heading").click()  # within the last seconds, so that a popup may open
+                await asyncio.sleep(0.5)
         await page.evaluate("() => { clock.textContent = '' }")
         await (await opening.value).get_by_role("button", name="Allow").click()
         await expect(page.locator("#clock")).to_have_text("00:00:00")

@@ -15,7 +15,7 @@ from tests.browser.test_frames import framed
 from tests.browser.test_service_workers import KEEPS_ALL
 from tests.browser.test_session_script import TYPED
 from tests.browser.test_streams import assert_comes_back, assert_told_why
-from tests.support.chromium import AtBrowser, at_browser, press, see
+from tests.support.chromium import AtBrowser, at_browser, press, see, untouched
 from tests.support.demo import demo
 from tests.support.firefox import FIREFOX, driven
 from tests.support.form_tool import a_form
@@ -81,7 +81,8 @@ async def test_a_click_whose_session_has_ended_opens_one_popup_and_a_call_withou
 ) -> None:
     notes = Notes()
     async with on_stage(tool=notes.app(), access={"public": ["/", "/app.js"]}) as stage:
-        page = await somebody.open(f"{stage.url}/?asks")
+        page = await somebody.context.new_page()
+        await untouched(page, f"{stage.url}/?asks")
         dialog = page.get_by_role("dialog", name="Sign in")
         await expect(dialog).to_contain_text("Your session has ended.")
         async with page.expect_popup() as opening:

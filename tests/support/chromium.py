@@ -77,6 +77,15 @@ async def at_browser(chromium: Browser, **options: Any) -> AsyncIterator[AtBrows
         await context.close()
 
 
+async def untouched(page: Page, url: str) -> None:
+    """Go to that address, and wait until the console says "needed": a call of the page needs a login.
+
+    Nothing is looked up in the page until then: whatever Playwright looks up counts as a click there.
+    """
+    async with page.expect_console_message(lambda message: message.text == "needed"):
+        await page.goto(url)
+
+
 async def choose(page: Page, person: Person) -> None:
     """Be that person, on Frame.io's login page."""
     await expect(page).to_have_title("Sign in · Emulated Frame.io")

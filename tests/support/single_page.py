@@ -14,11 +14,14 @@ PAGE = """<!doctype html><html lang=en><title>Notes</title><link rel=icon href=d
 <body><h1>Notes</h1><main id=root></main>{script}</body></html>"""
 CLASSIC = "<script src=/oauth2/session.js></script><script src=/app.js defer></script>"
 MODULE = "<script type=module src=/module.js></script>"
-# What React does, in eleven lines: state, a function that draws it, and handlers that change it.
+# What React does, in a few lines: state, a function that draws it, and handlers that change it.
 APP = """
 const told = window.told = [];
 for (const type of ["needed", "ends", "ended", "changed"])
-  oauthProxy.addEventListener(type, (event) => told.push([type, event.detail]));
+  oauthProxy.addEventListener(type, (event) => {
+    told.push([type, event.detail]);
+    console.debug(type);
+  });
 let state = {saved: []};
 const text = Object.assign(document.createElement("textarea"), {ariaLabel: "Note"});
 const save = Object.assign(document.createElement("button"), {textContent: "Save"});
