@@ -22,7 +22,7 @@ from oauth_proxy.libc import dump_no_core, keep_freed_memory
 from oauth_proxy.migration import migrate
 from oauth_proxy.outlet import Outlet, standard_error
 from oauth_proxy.process import Given, run_processes
-from oauth_proxy.settings import Level, Loaded, fresh_secret, load, load_with_files, notes, schema
+from oauth_proxy.settings import Level, Loaded, admin_listener, fresh_secret, load, load_with_files, notes, schema
 from oauth_proxy.telemetry import LEVELS, configure_logging
 
 log = logging.getLogger("oauth_proxy")
@@ -209,9 +209,10 @@ def log_level(file: Path, level: Level | None) -> None:
 def health(file: Path) -> None:
     """Ask the proxy of FILE whether it is alive.
 
-    For a container's health check: ends with 0 if it is, and else with 1 and a sentence.
+    For a container's health check: ends with 0 if it is, and else with 1 and a sentence. A mistake in FILE, made
+    since the proxy began, is for `check` to find: the proxy that runs is as healthy as before.
     """
-    ailment = asyncio.run(control.ailment(load(file, os.environ).admin.listen))
+    ailment = asyncio.run(control.ailment(admin_listener(file, os.environ)))
     if ailment is not None:
         raise click.ClickException(ailment)
     click.echo("ok")

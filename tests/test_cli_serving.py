@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
+from oauth_proxy.settings import Listen, admin_listener
 from tests.support.command import COMMAND, ended, said, started, written
 from tests.support.processes import waiting_tool
 from tests.support.proxy import free_port, serving
@@ -31,6 +32,47 @@ async def test_health_is_ok_while_the_proxy_runs_and_1_after_it(admin: str, tmp_
     done = await asyncio.to_thread(said, "health", file)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: no answer on {admin}: ")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [("secret:", "secert:"), ("the-client-secret", "$UNSET"), ("everyone", "nobody"), ("\nlisten:", "\n-:")],
+)
+async def test_a_mistake_in_the_file_makes_no_proxy_unhealthy_that_began_before_it(
+    mistake: tuple[str, str], tmp_path: Path
+) -> None:
+    file = written(tmp_path, port=free_port(), admin=f"127.0.0.1:{free_port()}")
+    async with started("run", file, sign=b"serving"):
+        file.write_text(file.read_text().replace(*mistake))
+        assert (await asyncio.to_thread(said, "check", file)).returncode == 2
+        healthy = await asyncio.to_thread(said, "health", file)
+        assert (healthy.returncode, healthy.stdout, healthy.stderr) == (0, "ok\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("admin: {listen: 4181}", "1:17: a listener is host:port or unix:/path"),
+        ('admin: {listen: "127.0.0.1:${NO_PORT}"}', "1:17: the environment variable NO_PORT is not set"),
+        ("admin: {listen: [a]}", "1:17: one value is wanted here, not a list"),
+        ("admin: {listen: 127.0.0.1:4181", "1:31: a ',' or a '}' is missing before this"),
+        ("- admin", "1:1: keys with values are wanted"),
+        ("", "1:1: the file is empty"),
+    ],
+)
+def test_health_says_what_hides_where_the_proxy_listens(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "proxy.yaml").write_text(text)
+    done = said("health", "proxy.yaml", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"proxy.yaml:{sentence}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["listen: 127.0.0.1:4180", "admin: {}", "admin: 4181"])
+def test_health_asks_the_usual_address_where_the_file_names_none(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(text)
+    assert admin_listener(file, {}) == Listen("127.0.0.1", 4181)
 
 
 async def test_health_is_1_where_something_else_answers(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from oauth_proxy.settings.frameio import DEFAULT_SCOPES, Frameio, Webhook
 from oauth_proxy.settings.headers import DEFAULT_HEADERS, any_has, parse_header_name, parse_header_template
 from oauth_proxy.settings.lines import Lines
 from oauth_proxy.settings.listeners import Listen, parse_listener_text
-from oauth_proxy.settings.loading import Loaded, load, load_with_files, load_with_lines, parse
+from oauth_proxy.settings.loading import Loaded, admin_listener, load, load_with_files, load_with_lines, parse
 from oauth_proxy.settings.log import AuditTo, Level, Log
 from oauth_proxy.settings.model import Admin, Limits, Settings, ToolApi, UpstreamSettings
 from oauth_proxy.settings.notes import notes
@@ -80,6 +80,7 @@ __all__ = [
     "UpstreamSettings",
     "UpstreamUrl",
     "Webhook",
+    "admin_listener",
     "any_has",
     "asset_rules",
     "changes",

@@ -17,7 +17,8 @@ from oauth_proxy.settings.addresses import parse_public_url
 from oauth_proxy.settings.content import text_of
 from oauth_proxy.settings.fields import Reading
 from oauth_proxy.settings.lines import Lines
-from oauth_proxy.settings.model import Settings
+from oauth_proxy.settings.listeners import Listen, parse_listener
+from oauth_proxy.settings.model import Admin, Settings
 from oauth_proxy.settings.problems import (
     KeyPath,
     Position,
@@ -78,6 +79,24 @@ def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, L
     return settings, Lines.of(str(path), source)
 
 
+def admin_listener(path: Path, environ: Mapping[str, str]) -> Listen:
+    """Where the proxy of this YAML file answers /healthz, whatever else may be wrong with the file by now.
+
+    Raises ConfigurationError if it is no YAML, or if `admin.listen` itself cannot be read.
+    """
+    source = _read(text_of(path), str(path), environ, path.parent)
+    admin, key_path = source.tree.get("admin"), ("admin", "listen")
+    if not isinstance(admin, dict) or "listen" not in admin:
+        return Admin().listen
+    problems = [each for each in source.problems if each.position == source.values[key_path]]
+    try:
+        if not problems:
+            return parse_listener(admin["listen"])
+    except Refused as refused:
+        problems.append(Problem(source.values[key_path], refused.message))
+    raise ConfigurationError([f"{path}:{problem}" for problem in problems])
+
+
 def _loaded(path: Path, environ: Mapping[str, str]) -> tuple[Settings, Source]:
     return _parsed(text_of(path), filename=str(path), environ=environ, folder=path.parent)
 
@@ -92,10 +111,7 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
 
 def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> tuple[Settings, Source]:
     """The settings in this YAML text, and what they were read from."""
-    try:
-        source = read(text, environ, folder)
-    except Unreadable as error:
-        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
+    source = _read(text, filename, environ, folder)
     problems = source.problems
     tree = source.tree
     if not any(nearest(key, Settings.model_fields, similarity=0.8) for key in tree):
@@ -112,6 +128,13 @@ def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Pat
             return settings, source
     in_order = sorted(problems, key=lambda problem: (problem.position, problem.message))
     raise ConfigurationError([f"{filename}:{problem}" for problem in in_order])
+
+
+def _read(text: str, filename: str, environ: Mapping[str, str], folder: Path) -> Source:
+    try:
+        return read(text, environ, folder)
+    except Unreadable as error:
+        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
 
 
 def _named_in(value: object) -> Iterator[Path]:
