@@ -198,11 +198,14 @@ class Link:
         if before not in (None, self._epoch):
             self._settled_at = self._clock() + _SETTLES
         await self._learn()
-        self.is_up = (
-            True  # before the writing below, so that what ends in the meantime is written by its own caller
-        )
-        await self._tell()
-        await self._retell()
+        self.is_up = True  # before the writing, so that what ends in the meantime is written by its own caller
+        is_written = False
+        try:
+            await self._tell()
+            await self._retell()
+            is_written = True
+        finally:
+            self.is_up = self.is_up and is_written  # a request whose client hangs up may be the one that writes
         if self.is_up and self._is_complained_of:
             self._is_complained_of = False
             log.warning("%s is back: what processes share is shared again", self.home.name)

@@ -42,6 +42,13 @@ local oldest = redis.call('TIME')[1] * 1000 - tonumber(ARGV[1])
 redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), '*', 'sealed', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
+# A server that was killed may be back, with an older snapshot of the same content, before anybody saw it away. So the
+# run of the server counts, too. One that does not tell it is believed.
+_EPOCH = """
+local told = redis.pcall('INFO', 'server')
+local run = type(told) == 'string' and string.match(told, 'run_id:(%x+)') or ''
+return {redis.call('GET', KEYS[1]), run}
+"""
 _GIVE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
@@ -71,11 +78,11 @@ class RedisHome:
         )  # its type hints do not know that replies are bytes here
 
     async def open(self) -> object:
-        """An id stored in the database; it changes when the database was emptied."""
+        """An id stored in the database, which changes when that was emptied, and the run of the server."""
         name, lasts = secrets.token_hex(_EPOCH_BYTES), _milliseconds(self._lifetime)
         await self._asked(self._client.set, self._epoch, name, nx=True, px=lasts)
-        epoch = await self._asked(self._client.get, self._epoch)
-        if not isinstance(epoch, bytes) or len(epoch) != 2 * _EPOCH_BYTES:
+        epoch: list[Any] = await self._asked(self._client.eval, _EPOCH, 1, self._epoch)
+        if not isinstance(epoch[0], bytes) or len(epoch[0]) != 2 * _EPOCH_BYTES:
             raise RedisError("it does not keep what it is told")
         self._read_to = b"0"
         return epoch
@@ -132,7 +139,7 @@ class RedisHome:
     async def news(self) -> tuple[object, list[str], bool]:
         """The id of the content, the sealed ends since the last call, and whether there may be more."""
         async with self._client.pipeline(transaction=False) as asked:
-            asked.get(self._epoch)
+            asked.eval(_EPOCH, 1, self._epoch)
             asked.xread({self._ended: self._read_to}, count=BATCH)
             epoch, streams = await self._asked(asked.execute)
         items: list[Any] = streams[0][1] if streams else []

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from oauth_proxy.errors import ProviderUnavailable
-from oauth_proxy.memory import home
+from oauth_proxy.memory import Bell, home
 from oauth_proxy.memory.home import Record
 from oauth_proxy.memory.memory import Note
 from oauth_proxy.seal import Sealer
@@ -278,6 +278,38 @@ async def test_what_ends_while_the_home_is_read_anew_is_told(
     await other.follow()
     assert other.has_ended(before)
     assert other.has_ended(during)
+
+
+@shared
+@pytest.mark.parametrize("writing", ["tell", "put"])
+async def test_whoever_looks_first_at_a_home_that_is_back_may_hang_up_while_it_is_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch, writing: str
+) -> None:
+    its_home, bell = place.home(), Bell()
+    one = a_memory(place, home=its_home, bell=bell)
+    session, ended = a_session(place), a_session(place, "b", who="u-al")
+    await one.remember(session)
+    await one.end(ended)
+    write, is_asked = getattr(its_home, writing), asyncio.Event()
+
+    async def slow(*told: object) -> None:
+        is_asked.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(its_home, writing, slow)
+        bell.ring()
+        request = asyncio.create_task(one.catch_up())
+        await is_asked.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+    assert getattr(its_home, writing) == write
+    await one.follow()
+    assert one.trouble is None
+    [other] = await processes(place, 1)
+    assert await other.newest(session.id) == session
+    assert other.has_ended(ended)
 
 
 async def test_nothing_that_is_asked_of_a_home_that_is_away_fails(

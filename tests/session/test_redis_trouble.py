@@ -95,6 +95,36 @@ async def test_a_redis_that_was_emptied_between_two_looks_is_told_everything_aga
         assert await refused(restarted, cookie)
 
 
+async def test_a_redis_that_is_back_with_an_older_snapshot_before_anybody_saw_it_away_is_told_what_that_lacks(
+    pair: Pair, visitor: Visitor
+) -> None:
+    async with Visitor() as second:
+        cookie, stays = await signed_in(pair.a, visitor), await signed_in(pair.a, second)
+    async with pair.redis.client() as client:
+        await client.save()
+    await pair.a.ask("/oauth2/sign_out", cookie, WANTED)
+    pair.a.clock.advance(HOUR)
+    first = await pair.a.ask("/echo", stays)
+    await pair.redis.kill()
+    await pair.redis.start()
+    for stage in (pair.a, pair.b):
+        await stage.proxy.look()
+        assert stage.proxy.memory.trouble is None
+    async with replica(pair.a) as started_later:
+        assert await refused(started_later, cookie)
+        assert bearer(await started_later.ask("/echo", stays)) == bearer(first)
+
+
+async def test_a_redis_that_may_not_tell_of_itself_is_used_all_the_same(pair: Pair, visitor: Visitor) -> None:
+    async with pair.redis.client() as client:
+        await client.execute_command("ACL", "SETUSER", "default", "-info")
+    cookie = await signed_in(pair.a, visitor)
+    await pair.a.ask("/oauth2/sign_out", cookie, WANTED)
+    await pair.b.proxy.look()
+    assert await refused(pair.b, cookie)
+    assert (pair.a.proxy.memory.trouble, pair.b.proxy.memory.trouble) == (None, None)
+
+
 async def test_a_frozen_redis_holds_up_no_request_with_a_good_token_and_others_for_a_moment(
     pair: Pair, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:

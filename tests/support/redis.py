@@ -34,7 +34,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def start(self) -> None:
-        """Returns when it accepts connections; its memory is empty."""
+        """Returns when it accepts connections; its memory is empty, or as somebody had it saved."""
         fixed = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self._folder)
         self._process = await asyncio.create_subprocess_exec(
             BINARY, *fixed, *self._options, stdin=DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
