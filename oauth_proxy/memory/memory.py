@@ -174,8 +174,17 @@ class Memory:
 
     async def end(self, session: Session) -> None:
         """End this session: in this process at once, in others as soon as they can read it."""
-        await self._end(Revocation(f"session {session.id}", self._clock(), session.identity.id, session.created))
+        await self._end(self._end_of(session))
         await self.forget(session.id)
+
+    def end_here(self, session: Session) -> None:
+        """End this session in this process. Call `end` soon: others do not learn of it before."""
+        self._ends.learn([self._end_of(session)])
+
+    async def end_pointed(self, session_id: str) -> None:
+        """As `end`, for a session of which only the id is known here."""
+        await self._end(Revocation(f"session {session_id}", self._clock()))
+        await self.forget(session_id)
 
     async def end_user(self, user: str | None) -> bool:
         """End all present sessions of an id or email address; of everybody for None.
@@ -204,6 +213,9 @@ class Memory:
     async def _end(self, end: Revocation) -> bool:
         self._ends.learn([end])
         return await self._link.tell(end)
+
+    def _end_of(self, session: Session) -> Revocation:
+        return Revocation(f"session {session.id}", self._clock(), session.identity.id, session.created)
 
     async def _retell(self) -> None:
         entries = [self._entry(session) for session in self._told.values() if not self.has_ended(session)]

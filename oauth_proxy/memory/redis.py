@@ -42,8 +42,8 @@ local oldest = redis.call('TIME')[1] * 1000 - tonumber(ARGV[1])
 redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), '*', 'sealed', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
-# A server that was killed may be back, with an older snapshot of the same content, before anybody saw it away. So the
-# run of the server counts, too. One that does not tell it is believed.
+# A server that was killed may be back, with an older snapshot of the same content, before anybody saw it away. So
+# the run of the server counts, too. One that does not tell it is believed.
 _EPOCH = """
 local told = redis.pcall('INFO', 'server')
 local run = type(told) == 'string' and string.match(told, 'run_id:(%x+)') or ''

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from oauth_proxy.bounded import Bounded
 from oauth_proxy.cookies import RequestCookies
@@ -20,6 +21,8 @@ from oauth_proxy.session.store import TOUCHES_PER_IDLE, Absence, CookieStore
 from oauth_proxy.telemetry import SILENT, Audit
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PATIENCE = 5.0
 """Seconds that the response to a sign-out waits for the provider; the work then goes on without it."""
@@ -57,7 +60,7 @@ class Sessions:
         self._idle = idle
         self._refused = Bounded[str, None](_REFUSED)
         self._noted = Bounded[str, float](_NOTED)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def in_background(self) -> int:
@@ -121,12 +124,9 @@ class Sessions:
         This is completed even if the client disconnects. Returns the session, if there was one, and the Set-Cookie
         values that delete it.
         """
-        session = None
-        with suppress(SessionsUnavailable):  # the cookies are cleared all the same
-            session = await self._of(received)
-        if session is not None:
-            ending = self._in_background(self._end(session))
-            await asyncio.wait([ending], timeout=_PATIENCE)
+        ending = self._in_background(self._ended(received))
+        await asyncio.wait([ending], timeout=_PATIENCE)
+        session = ending.result() if ending.done() else self._store.brought(received)
         return session, self._store.clear(received)
 
     def refuse(self, session: Session, received: RequestCookies) -> list[str]:
@@ -183,8 +183,23 @@ class Sessions:
         loaded = await self._store.load(received)
         return None if loaded is None or self._memory.has_ended(loaded.session) else loaded.session
 
+    async def _ended(self, received: RequestCookies) -> Session | None:
+        """The request's session, once it has ended; None if there was none, or if it cannot be fetched now."""
+        try:
+            session = await self._of(received)
+        except SessionsUnavailable as error:
+            if (pointed := self._store.pointed(received)) is not None:
+                await self._memory.end_pointed(pointed)
+                log.warning("signed out here, but the tokens were not revoked at Frame.io: %s", error.cause)
+            return None
+        if session is not None:
+            await self._end(session)
+        return session
+
     async def _end(self, session: Session) -> None:
         """End the session everywhere; then revoke its newest tokens, also those of a refresh in progress."""
+        if self._allows(session.identity):
+            self._memory.end_here(session)  # at once: the memory may be slow, or hang
         newest = await self._refresher.newest_anywhere(session)
         if self._allows(newest.identity) or self._allows(session.identity):  # copied cookies hold the old profile
             await self._memory.end(session)
@@ -211,7 +226,7 @@ class Sessions:
         except ProviderUnavailable as error:
             log.warning("signed out here, but the tokens were not revoked at Frame.io: %s", error.cause)
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+    def _in_background(self, work: Coroutine[None, None, T]) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

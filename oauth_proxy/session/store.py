@@ -127,6 +127,12 @@ class CookieStore:
         content = self._cookie.open(text) if text is not None else None
         return None if content is None or content.startswith(_POINTER) else decode(content)
 
+    def pointed(self, received: RequestCookies) -> str | None:
+        """The id of the session in the memory that the request's cookie points to; None if it points to none."""
+        text = self._cookie.text(received)
+        content = self._cookie.open(text) if text is not None else None
+        return None if content is None or not content.startswith(_POINTER) else _pointed(content)[0]
+
     async def save(self, session: Session, received: RequestCookies) -> list[str]:
         """Set-Cookie values that store the session.
 
@@ -166,7 +172,7 @@ class CookieStore:
     def _was_ended(self, content: bytes) -> bool:
         """Whether the session of an opened cookie was ended before its time."""
         if content.startswith(_POINTER):
-            session_id, _ = json.loads(content.removeprefix(_POINTER))
+            session_id, _ = _pointed(content)
             return self._memory.is_over(session_id, math.inf)  # whose it is, is not known: its own end counts
         session = decode(content)
         return session is not None and self._memory.has_ended(session)
@@ -189,7 +195,7 @@ class CookieStore:
         content = self._cookie.open(text)
         if content is None or not content.startswith(_POINTER):
             return None
-        session_id, seen = json.loads(content.removeprefix(_POINTER))
+        session_id, seen = _pointed(content)
         session = await self._memory.newest(session_id)
         if session is None:
             if self._memory.trouble:
@@ -202,3 +208,9 @@ class CookieStore:
 
 def _pointer(session: Session) -> bytes:
     return _POINTER + json.dumps([session.id, session.seen]).encode()
+
+
+def _pointed(content: bytes) -> tuple[str, float]:
+    """The id of the session that a pointer names, and when it was last seen with this cookie."""
+    session_id, seen = json.loads(content.removeprefix(_POINTER))
+    return session_id, seen

@@ -1,5 +1,6 @@
 """Sessions too large for cookies: the cookie points to them, and Redis holds them for every replica."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -10,7 +11,8 @@ from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, replica
 from tests.support.redis import RedisServer, needs_redis
 from tests.support.replicas import USES, Pair, admin, pair_on
-from tests.support.sessions import bearer, new_cookie_line, refreshes, signed_in
+from tests.support.sessions import bearer, new_cookie_line, refreshes, settled, signed_in
+from tests.support.tool import until
 from tests.support.units import DAY, HOUR
 
 pytestmark = needs_redis
@@ -97,6 +99,29 @@ async def test_signed_out_it_is_gone(pair: Pair, visitor: Visitor) -> None:
         assert await refused(restarted, cookie)
     async with pair.redis.client() as client:
         assert not await client.keys("*:session:*")
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_signed_out_where_it_cannot_be_fetched_it_has_ended_everywhere(
+    pair: Pair, visitor: Visitor, caplog: pytest.LogCaptureFixture, hangs_up: bool
+) -> None:
+    cookie = await signed_in(pair.a, visitor)
+    pair.redis.freeze()
+    if hangs_up:
+        _, writer = await asyncio.open_connection("127.0.0.1", pair.b.listens_on)
+        lines = ["POST /oauth2/sign_out HTTP/1.1", f"Host: localhost:{pair.b.port}", cookie, WANTED, "", ""]
+        writer.write("\r\n".join(lines).encode())
+        await until(lambda: pair.b.proxy.sessions.in_background > 0)
+        writer.transport.abort()
+        await settled(pair.b)
+    else:
+        answer = await pair.b.ask("/oauth2/sign_out", cookie, WANTED)
+        assert (answer.status, len(answer.all("Set-Cookie"))) == (200, 1)
+    pair.redis.thaw()
+    assert "not revoked at Frame.io: a session too large for cookies could not be fetched" in caplog.text
+    for stage in (pair.b, pair.a):
+        await stage.proxy.look()
+        assert await refused(stage, cookie)
 
 
 async def test_without_redis_who_knows_it_goes_on_and_who_does_not_answers_503(

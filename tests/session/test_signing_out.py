@@ -1,14 +1,16 @@
 """Sign-out means it at Frame.io too: both tokens are revoked, whoever hangs up and whoever is refused."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
+from oauth_proxy.memory.sqlite import SqliteHome
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import complaints, query
-from tests.support.proxy import STUDIO, WANTED, Stage, on_stage, serving
+from tests.support.proxy import STUDIO, WANTED, Stage, on_stage, replica, serving
 from tests.support.sessions import bearer, settled, signed_in
 from tests.support.tool import until
 from tests.support.units import HOUR
@@ -85,6 +87,30 @@ async def test_a_sign_out_is_finished_although_the_connection_breaks(visitor: Vi
         revoked.gate.set()
         await settled(stage)
         assert revoked.told == tokens(stage)
+
+
+async def test_a_copy_of_the_cookie_is_refused_while_the_sign_out_waits_for_the_store(
+    visitor: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_stage(session={"store": f"sqlite:{tmp_path}/sessions.db"}) as stage:
+        cookie = await signed_in(stage, visitor)
+        asked, goes_on, get = asyncio.Event(), asyncio.Event(), SqliteHome.get
+
+        async def slow(home: SqliteHome, key: str) -> str | None:
+            asked.set()
+            await goes_on.wait()
+            return await get(home, key)
+
+        monkeypatch.setattr(SqliteHome, "get", slow)
+        leaving = asyncio.create_task(stage.ask("/oauth2/sign_out", cookie, WANTED))
+        await asked.wait()
+        status, is_waiting = (await stage.ask("/echo", cookie)).status, not leaving.done()
+        goes_on.set()
+        assert (status, is_waiting) == (401, True)
+        assert (await leaving).status == 200
+        async with replica(stage) as other:
+            assert (await other.ask("/echo", cookie)).status == 401
+        assert stage.frameio.grants[-1].revoked
 
 
 async def test_a_sign_out_while_a_refresh_is_under_way_revokes_what_that_brings(visitor: Visitor) -> None:
