@@ -118,6 +118,7 @@ class Proxy:
             clock,
             self.memory,
             recheck=settings.access.recheck,
+            asked=self.provider.asked,
             count=self.metrics.refreshes.add,
             audit=audit,
         )

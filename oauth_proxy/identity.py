@@ -13,7 +13,8 @@ class Identity:
     """A user as Frame.io describes them.
 
     `standing` holds their memberships in the accounts and teams that the configuration names: `account:ID`,
-    `team:ID`, and the same with `:role` appended for each of their roles.
+    `team:ID`, and the same with `:role` appended for each of their roles. `asked` names the set of these accounts
+    and teams (see Memberships): of others nothing is known.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Identity:
     name: str | None = None
     account_id: str | None = None
     standing: tuple[str, ...] = ()
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def encode(session: Session) -> bytes:
     fields = [
         _VERSION,
         [session.id, session.created, session.seen, session.profile_at],
-        [who.id, who.email, who.name, who.account_id, who.standing],
+        [who.id, who.email, who.name, who.account_id, who.standing, who.asked],
         [tokens.access, tokens.granted_at, tokens.expires_at, tokens.refresh, tokens.scope],
     ]
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
@@ -114,7 +116,7 @@ def decode(content: bytes) -> Session | None:
     version, *fields = json.loads(content.decode("utf-8", "surrogatepass"))
     if version not in (1, _VERSION):
         return None
-    (session_id, created, seen, *profile_at), (person, email, name, account_id, standing), tokens = fields
-    who, held = Identity(person, email, name, account_id, tuple(standing)), Tokens(*tokens)
+    (session_id, created, seen, *profile_at), (person, email, name, account_id, standing, *asked), tokens = fields
+    who, held = Identity(person, email, name, account_id, tuple(standing), *asked), Tokens(*tokens)
     # 0.1.0 read the profile with each refresh, and stored no time for it.
     return Session(session_id, who, held, created, seen, *profile_at or [held.granted_at])

@@ -6,7 +6,7 @@ from oauth_proxy.identity import Identity, Session, Tokens, decode, encode
 
 
 def test_every_field_of_an_identity_and_of_tokens_survives() -> None:
-    who = Identity("an-id", "an-email", "a-name", "an-account", ("account:1", "account:1:owner"))
+    who = Identity("an-id", "an-email", "a-name", "an-account", ("account:1", "account:1:owner"), "a-set")
     tokens = Tokens("access", 1.0, 2.0, "refresh", "a scope")
     for thing in (who, tokens):
         assert all(getattr(thing, field.name) for field in fields(thing)), "a new field gets a value here"

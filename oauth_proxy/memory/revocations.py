@@ -63,6 +63,9 @@ class Revocations:
     def learn(self, ends: Iterable[Revocation]) -> None:
         """Add these ends."""
         for end in ends:
+            merged = self._known.get(f"user {end.person.lower()}") if end.person else None
+            if merged is not None and end.created <= merged.when:
+                continue  # it is told again, and to count it twice would move the mark over sessions that live
             before = self._known.get(end.what)
             if before is None or before.when < end.when:
                 self._known[end.what] = end

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from oauth_proxy.identity import Identity, TokenMark
+from oauth_proxy.oauth import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,12 @@ class Memberships:
 
     accounts: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """A short text that no other set has; empty for none (see Identity.asked)."""
+        ids = [*(f"account:{each}" for each in self.accounts), *(f"team:{each}" for each in self.teams)]
+        return digest(" ".join(sorted(ids)))[:12] if ids else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Provider:
         proxies: Proxies = _NO_PROXIES,
     ) -> None:
         self._api = api
+        self.asked = asked.name
+        """The name of the set of memberships that a profile is read with."""
         self._count = count
         self._client = client
         self._clock = clock
@@ -56,7 +58,7 @@ class Provider:
         self._calls = Calls(http, wall or clock, proxies)
         self._shares = Shares()
         self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
-        self._profiles = Profiles(api, api.questions(asked), self._calls, self._shares, elapsed)
+        self._profiles = Profiles(api, asked, self._calls, self._shares, elapsed)
 
     def authorize_url(self, state: str, attempt: oauth.Attempt, *, switch: bool = False) -> str:
         """The URL where the visitor signs in and consents; with `switch`, Frame.io asks for the credentials again.

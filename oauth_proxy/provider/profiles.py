@@ -4,14 +4,14 @@ The law: a token is sent to the API's own origin and paths only, whatever addres
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from oauth_proxy.errors import GrantEnded, NotAllowed, ProviderNonsense
 from oauth_proxy.identity import Identity
-from oauth_proxy.provider.api import Api, Question
+from oauth_proxy.provider.api import Api, Memberships, Question
 from oauth_proxy.provider.breaker import Breaker
 from oauth_proxy.provider.calls import Calls, ProviderResponse
 from oauth_proxy.provider.shares import Shares
@@ -39,13 +39,14 @@ class Profiles:
     def __init__(
         self,
         api: Api,
-        questions: Iterable[Question],
+        asked: Memberships,
         calls: Calls,
         shares: Shares,
         elapsed: Callable[[], float],
     ) -> None:
         self._api = api
-        self._questions = tuple(questions)
+        self._questions = tuple(api.questions(asked))
+        self._asked = asked.name
         self._calls = calls
         self._shares = shares
         self._breaker = Breaker(elapsed)
@@ -72,7 +73,7 @@ class Profiles:
         standing: list[str] = []
         for question in self._questions:
             standing += await self._standing(question, bearer)
-        return replace(identity, standing=tuple(standing))
+        return replace(identity, standing=tuple(standing), asked=self._asked)
 
     async def _standing(self, question: Question, bearer: _Bearer) -> list[str]:
         """The memberships on all pages of a list. Pages after MOST_PAGES are ignored."""

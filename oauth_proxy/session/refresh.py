@@ -30,9 +30,10 @@ _TENDED_AT_ONCE = 8
 class Refresher:
     """Keeps the tokens and profiles of sessions up to date, and ends sessions whose grant has ended.
 
-    A profile is read after each refresh, and `recheck` seconds after it was last read. `clock` returns seconds
-    since the epoch; `memory` is shared by all processes. `count` is called with how each refresh ended (`done`,
-    `ended`, `failed`), and with `shared` for each wait for one that had begun before.
+    A profile is read after each refresh, and `recheck` seconds after it was last read, with the memberships that
+    `asked` names. `clock` returns seconds since the epoch; `memory` is shared by all processes. `count` is called
+    with how each refresh ended (`done`, `ended`, `failed`), and with `shared` for each wait for one that had begun
+    before.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Refresher:
         memory: Memory,
         *,
         recheck: float = 3600.0,
+        asked: str = "",
         count: Callable[[str], None] = lambda result: None,
         audit: Audit = SILENT,
     ) -> None:
@@ -50,6 +52,7 @@ class Refresher:
         self._clock = clock
         self._memory = memory
         self._recheck = recheck
+        self._asked = asked
         self._count = count
         self._newest = Bounded[str, Session](_REMEMBERED)
         self._renewals = Flights[Session]()
@@ -57,6 +60,7 @@ class Refresher:
         self._unrenewed = Pauses("tokens not refreshed", clock)
         self._unread = Pauses("profile not read", clock)
         self._owed = Bounded[str, None](_REMEMBERED)
+        self._refused = Bounded[str, str](_REMEMBERED)
         self._tending: set[asyncio.Task[None]] = set()
 
     @property
@@ -80,6 +84,20 @@ class Refresher:
                 return session
         raise ProviderUnavailable("new tokens run out faster than they can be used")
 
+    def is_asked(self, session: Session) -> bool:
+        """Whether the profile was read with the memberships that the rules of today are about."""
+        return session.identity.asked == self._asked
+
+    async def asked_again(self, session: Session) -> Session:
+        """The session with a profile that was read with the memberships of today. Raises what `fresh` raises."""
+        session = await self.fresh(session)
+        if self.is_asked(session):
+            return session
+        if left := self._unread.left(session.id):
+            raise ProviderUnavailable("reading the profile failed a moment ago", retry_after=int(left) + 1)
+        reads = self._profile_reads
+        return await (reads.join(session.id) or reads.start(session.id, self._read(session))).result()
+
     def has_news(self, session: Session) -> bool:
         """Whether newer tokens or a newer profile are known, or will be soon."""
         known = self._newest.get(session.id)
@@ -101,7 +119,7 @@ class Refresher:
 
     def settled_until(self, session: Session) -> float:
         """When tokens or profile are next due, in seconds since the epoch."""
-        if session.profile_at < session.tokens.granted_at:
+        if session.profile_at < session.tokens.granted_at or not self.is_asked(session):
             return 0.0
         return min(session.tokens.due_at, session.profile_at + self._recheck)
 
@@ -188,7 +206,7 @@ class Refresher:
             raise
         self._count("done")
         # Remember this before anything else can fail: the old refresh token cannot be used any more.
-        session = self._remember(session.renewed(tokens, self._clock()))
+        session = self._remember(self.newest(session).renewed(tokens, self._clock()))
         log.debug("tokens refreshed", extra={"user": session.identity.id})
         await self._memory.remember(session)
         return session
@@ -227,7 +245,11 @@ class Refresher:
             if newest.tokens != session.tokens or not self._is_good(session):
                 # The token expired or was replaced, so the refusal does not mean that the grant ended.
                 raise ProviderUnavailable("the profile was asked with a token of before") from None
-            raise
+            if session.tokens.refresh is None:
+                raise
+            # Perhaps this token alone has ended, as after a machine was paused whose clocks then stood still.
+            self._refused.keep(session.id, session.tokens.access)
+            raise ProviderUnavailable("its token is refused before its time; a refresh says why") from None
 
     @asynccontextmanager
     async def _ending(self, session: Session) -> AsyncIterator[None]:
@@ -245,10 +267,14 @@ class Refresher:
             raise
 
     def _is_good(self, session: Session) -> bool:
-        return self._clock() < session.tokens.expires_at
+        return self._clock() < session.tokens.expires_at and not self._is_refused(session)
 
     def _is_due(self, session: Session) -> bool:
-        return self._clock() >= session.tokens.due_at
+        return self._clock() >= session.tokens.due_at or self._is_refused(session)
+
+    def _is_refused(self, session: Session) -> bool:
+        """Whether Frame.io has refused the access token, although it should be valid still."""
+        return self._refused.get(session.id) == session.tokens.access
 
     def _is_unread(self, session: Session) -> bool:
         read_at = session.profile_at

@@ -95,18 +95,22 @@ class Sessions:
     async def resume(self, received: RequestCookies) -> Visit:
         """The request's session with an access token that is valid now.
 
-        Raises ProviderUnavailable when the token has expired and the provider cannot be asked for a new one, and
-        SessionsUnavailable when the session is stored in the memory only and that cannot be asked.
+        Raises ProviderUnavailable when the provider cannot be asked for a new token, and the old one has expired,
+        or for what a new rule is about, and no other rule lets them in; and SessionsUnavailable when the session
+        is stored in the memory only and that cannot be asked.
         """
         await self._memory.catch_up()
         loaded = await self._store.load(received)
         if loaded is None or self._memory.has_ended(loaded.session):
             return Visit(None)
         newest = self._refresher.newest(loaded.session)
-        if not self._allows(newest.identity):
-            return Visit(newest)  # it will be refused, so no provider call is made for it
+        is_refused = not self._allows(newest.identity)
+        if is_refused and self._refresher.is_asked(newest):
+            return Visit(newest)  # no provider call is made for it
         try:
-            session = await self._refresher.fresh(loaded.session)
+            # Of a rule that is new in the file, Frame.io has not been asked yet whether it fits.
+            current = self._refresher.asked_again if is_refused else self._refresher.fresh
+            session = await current(loaded.session)
         except GrantEnded:
             return Visit(None, self._store.clear(received))
         if session is loaded.session and not self._store.is_due(loaded):

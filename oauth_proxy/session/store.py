@@ -184,7 +184,11 @@ class CookieStore:
         if session is None:
             return None
         by_old_key = self._cookie.is_due(text)
-        settled_until = 0.0 if by_old_key else min(self._due_at(session), self._settled_until(session))
+        is_ahead = (
+            session.created > self._clock() + _CLOCK_SKEW
+        )  # `load` refuses it, so that `cached` may not have it
+        is_due = by_old_key or is_ahead
+        settled_until = 0.0 if is_due else min(self._due_at(session), self._settled_until(session))
         loaded = Loaded(session, by_old_key, settled_until)
         if len(text) <= _REMEMBERED_LENGTH:
             self._opened.keep(text, loaded)

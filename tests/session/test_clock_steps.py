@@ -115,7 +115,8 @@ async def test_a_session_sealed_an_hour_ahead_is_a_strangers_without_a_store_and
             await ahead.proxy.look()
             clock.wrong = 0.0
             async with replica(ahead) as right:
-                assert (await right.ask("/echo", cookie)).status == expected, store
+                for _ in range(2):  # the second one finds the cookie opened
+                    assert (await right.ask("/echo", cookie)).status == expected, store
             assert (await ahead.ask("/echo", cookie)).status == 200
 
 

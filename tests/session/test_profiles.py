@@ -1,15 +1,18 @@
 """Who somebody is, read after each refresh and on a clock of its own, and what happens when that fails."""
 
 import asyncio
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from oauth_proxy.demo.faults import Fault
-from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.demo.people import EDITOR, STUDIO_ACCOUNT
+from oauth_proxy.settings import Member
 from tests.support.browser import Visitor
 from tests.support.crowd import Alive, living_only
-from tests.support.proxy import STUDIO, on_stage
-from tests.support.sessions import bearer, refreshes, signed_in
+from tests.support.proxy import A_MONTH, STUDIO, on_stage, replica
+from tests.support.sessions import bearer, refreshes, settled, signed_in
 from tests.support.units import DAY, HOUR
 
 FAILURES = [Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS, Fault.DISCONNECT, Fault.HTML, Fault.NOT_AN_OBJECT]
@@ -97,11 +100,64 @@ async def test_a_recheck_that_fails_leaves_who_they_were_and_is_repeated(visitor
         assert (await stage.ask("/echo", cookie)).status == 403
 
 
-async def test_a_recheck_that_finds_the_token_dead_ends_the_session(visitor: Visitor) -> None:
+async def test_a_profile_that_is_read_during_a_refresh_is_not_forgotten_when_that_lands(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oauth_proxy.session.flights.PATIENCE", 0.05)
+    async with on_stage(access={**STUDIO, "recheck": "10m"}) as stage:
+        cookie = await signed_in(stage, visitor)
+        stage.clock.advance(HOUR - 30)
+        stage.frameio.faults.plan("token", Fault.HANG, 1)
+        stage.frameio.change_email(EDITOR, "new@studio.example.com")
+        assert b"new@studio" in (await stage.ask("/echo", cookie)).body
+        stage.frameio.faults.plan("me", Fault.SERVER_ERROR)
+        stage.frameio.faults.release()
+        await stage.proxy.refresher.close()
+        assert b"new@studio" in (await stage.ask("/echo", cookie)).body
+        assert refreshes(stage) == 1
+
+
+async def test_a_recheck_that_finds_the_grant_dead_ends_the_session(visitor: Visitor) -> None:
     async with on_stage(api="v4", frameio={"access_lifetime": DAY}) as stage:
         cookie = await signed_in(stage, visitor)
         stage.frameio.revoke_all(EDITOR)
         bearer(await stage.ask("/echo", cookie))
         stage.clock.advance(HOUR)
         assert (await stage.ask("/echo", cookie)).status == 401
-        assert refreshes(stage) == 0
+        assert refreshes(stage) == 1
+
+
+async def test_a_recheck_that_finds_the_token_alone_dead_refreshes_it(visitor: Visitor) -> None:
+    async with on_stage(api="v4", frameio={"access_lifetime": DAY}, session=A_MONTH) as stage:
+        cookie = await signed_in(stage, visitor)
+        first = bearer(await stage.ask("/echo", cookie))
+        for grant in stage.frameio.grants:  # as after a night in which the machine was paused, and its clocks
+            grant.access_expires = stage.clock.wall()
+        stage.clock.advance(HOUR)
+        assert bearer(await stage.ask("/echo", cookie)) != first
+        assert refreshes(stage) == 1
+        stage.clock.advance(HOUR)
+        assert (await stage.ask("/echo", cookie)).status == 200
+        assert refreshes(stage) == 1
+
+
+@pytest.mark.parametrize("api", ["v2", "v4"])
+async def test_a_rule_that_is_new_in_the_file_is_asked_about_before_it_refuses_anybody(
+    visitor: Visitor, api: Literal["v2", "v4"], tmp_path: Path
+) -> None:
+    store = {"store": f"sqlite:{tmp_path}/sessions.db"}
+    rules = [Member("account", STUDIO_ACCOUNT, ("admin",) if api == "v2" else ("owner", "admin"))]
+    async with on_stage(api=api, session=store, access=STUDIO) as stage, Visitor() as second:
+        editor, reviewer = await signed_in(stage, visitor), await signed_in(stage, second, "Reviewer")
+        async with replica(stage, access=stage.settings.access.model_copy(update={"allow": rules})) as anew:
+            stage.frameio.faults.plan("me", Fault.SERVER_ERROR, 1)
+            assert (await anew.ask("/echo", editor)).status == 503
+            anew.clock.advance(2)
+            assert (await anew.ask("/echo", editor)).status == 200
+            assert (await anew.ask("/echo", editor)).status == 200, "also with the cookie of before"
+            assert (await anew.ask("/echo", reviewer)).status == 403
+            asked = stage.frameio.calls["me"]
+            assert (await anew.ask("/echo", editor)).status == 200
+            assert stage.frameio.calls["me"] == asked
+            await settled(anew)
+        assert [grant.revoked for grant in stage.frameio.grants] == [False, api == "v2"]

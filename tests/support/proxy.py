@@ -272,9 +272,9 @@ async def on_stage(
 
 
 @asynccontextmanager
-async def replica(stage: Stage) -> AsyncIterator[Stage]:
-    """The same stage, seen through one more proxy with the same settings; it listens on a port of its own."""
-    elsewhere: dict[str, object] = {"listen": Listen("127.0.0.1", 0)}
+async def replica(stage: Stage, **changes: object) -> AsyncIterator[Stage]:
+    """The same stage, seen through one more proxy with these settings changed; it listens on a port of its own."""
+    elsewhere: dict[str, object] = {"listen": Listen("127.0.0.1", 0), **changes}
     if stage.settings.tool_api:
         elsewhere["tool_api"] = ToolApi(listen=f"127.0.0.1:{free_port()}")
     settings = stage.settings.model_copy(update=elsewhere)
