@@ -298,7 +298,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
             f"{recent.MOST_ROWS} of strangers and {recent.MOST_ROWS} others, {recent.MOST_OF_KIND} alike"
         ),
         "Lines of the log that nobody reads": f"{outlet.MOST_WAITING >> 20} MiB",
-        "What workers share without a store, in memory": f"{sqlite.MOST_BYTES >> 20} MiB",
+        "What workers share without a store, in memory": (
+            f"{sqlite.MOST_BYTES >> 20} MiB, or half of the room where it lies"
+        ),
         "Sign of life of a worker": f"{crew.SILENCE:.0f} s",
         "Workers of earlier configurations, after reloads": f"{succession.MOST_LEAVING} generations",
         "Requests sent before the last response, bodies in chunks that are slow to parse "

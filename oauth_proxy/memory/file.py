@@ -5,11 +5,12 @@ the proxy could not read.
 """
 
 import errno
+import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,21 +58,53 @@ class Identity(NamedTuple):
     inode: int
 
 
-def prepared(path: Path) -> None:
+def prepared(path: Path, *, lasting: bool = True) -> None:
     """Make sure that the file exists and can be used. Raises ConfigurationError, and MayPass for a full disk.
 
     A file that another process has locked is no error: it is like a store that cannot be reached for a while.
+    Neither is a full disk for a file that ends with the proxy (not `lasting`).
     """
     try:
-        made(path)
-        with closing(opened(path)) as database:
-            tried(database)
+        with alone(path, lasting=lasting):
+            made(path)
+            with closing(opened(path)) as database:
+                tried(database)
     except Unusable as error:
         raise ConfigurationError([f"session.store: {path}: {error}"]) from None
     except (sqlite3.Error, OSError) as error:
-        if not _is_busy(error):
+        if not _is_busy(error) and (lasting or not may_pass(error)):
             problem = f"session.store: {path} cannot be used: {error}"
-            raise (MayPass if _may_pass(error) else ConfigurationError)([problem]) from None
+            raise (MayPass if may_pass(error) else ConfigurationError)([problem]) from None
+
+
+@contextmanager
+def alone(path: Path, *, lasting: bool) -> Iterator[None]:
+    """Inside this context, no other worker makes or removes a file that ends with the proxy (not `lasting`).
+
+    A file that lasts is made and removed by operators, too, whom no lock would keep out.
+    """
+    if lasting:
+        yield
+        return
+    # A file of its own: what SQLite locks must not be closed here, and the parent has a lock on the folder.
+    lock = os.open(_beside(path, "-lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():  # or the next file would be opened with the logs of the one before
+            for suffix in _LOGS:
+                _beside(path, suffix).unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(lock)
+
+
+def give_up(path: Path, file: Identity) -> None:
+    """Remove the file, unless it was replaced. Who has it open notices; only inside of `alone`.
+
+    Its room is free once all have let go of it, and its logs' once somebody begins a new one.
+    """
+    if (found := _stat(path)) and _identity(found) == file:
+        path.unlink()
 
 
 def tried(database: sqlite3.Connection) -> None:
@@ -232,7 +265,7 @@ def _is_busy(error: Exception) -> bool:
     return _code(error) == sqlite3.SQLITE_BUSY
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Whether the disk is full or fails, which nobody has to change the configuration for."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)

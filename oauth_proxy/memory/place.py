@@ -64,16 +64,26 @@ def full_disk_hazard(path: Path) -> Hazard | None:
     The path need not be there, but its folder. What is kept for root does not count.
     """
     try:
-        disk = os.statvfs(path.parent)
+        left = room(path)
     except OSError:
         return None
-    left = disk.f_bavail * disk.f_frsize
-    if left >= _ROOM:
+    if left is None or left >= _ROOM:
         return None
     return Hazard(
         f"lies on a disk with hardly any room: {left // 1024} KiB are left.",
         f"Make room on the disk of {path.parent} (df {path.parent}); the proxy notices by itself.",
     )
+
+
+def room(path: Path) -> int | None:
+    """Bytes that are left where this path lies, without what is kept for root; None if there is no limit.
+
+    The path need not be there, but its folder. Raises OSError.
+    """
+    disk = os.statvfs(path.parent)
+    if not disk.f_blocks:  # a tmpfs with size=0
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def _is_remote(kind: str) -> bool:

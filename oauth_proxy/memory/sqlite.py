@@ -9,14 +9,28 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from oauth_proxy.clock import MOST_AHEAD
-from oauth_proxy.memory.file import Identity, Unusable, abandon, found, logs, made, opened, prepared, tried
+from oauth_proxy.memory.file import (
+    Identity,
+    Unusable,
+    abandon,
+    alone,
+    found,
+    give_up,
+    logs,
+    made,
+    may_pass,
+    opened,
+    prepared,
+    tried,
+)
 from oauth_proxy.memory.home import BATCH, NONSENSE, Hazard, Record
-from oauth_proxy.memory.place import remote_filesystem_hazard
+from oauth_proxy.memory.place import remote_filesystem_hazard, room
 
 T = TypeVar("T")
 
@@ -50,8 +64,11 @@ DO UPDATE SET owner = :owner, until = :until WHERE until <= :now OR until > :sta
 _CLEAN = "DELETE FROM record WHERE key IN (SELECT key FROM record WHERE expires <= ? LIMIT ?)"
 _CLEAN_LEASES = "DELETE FROM turn WHERE until <= ?"
 _MOST_CLEANED = 5000
+_AT_ONCE = 20
+"""Records that one transaction deletes: SQLite may write all their pages to the log (secure_delete)."""
 MOST_BYTES = 96 * 1024 * 1024
-"""Bytes of a file that lies in memory. Strangers can fill it with attempts to log in."""
+"""Bytes of a file that lies in memory; half of the room there, if that is less: the log needs some, and grows
+while somebody reads. Strangers can fill it with attempts to log in."""
 _EVICT = "DELETE FROM record WHERE key IN (SELECT key FROM record ORDER BY expires LIMIT ?)"
 
 
@@ -68,7 +85,7 @@ class SqliteHome:
 
     def __init__(self, path: Path, site: str, clock: Callable[[], float], *, lasting: bool = True) -> None:
         self.lasting = lasting
-        prepared(path)
+        prepared(path, lasting=lasting)
         self._path = path
         self._site = site
         self._clock = clock
@@ -98,7 +115,9 @@ class SqliteHome:
     async def put(self, *records: Record) -> None:
         """Store each record, unless there is a later one with its key."""
         rows = [self._row(record) for record in records]
-        if any(record.key.startswith("session:") for record in records):
+        if not self.lasting:
+            await self.asked(partial(self._put_singly, rows))
+        elif any(record.key.startswith("session:") for record in records):
             await self.asked(
                 lambda file: self._write(file, rows, _PUT)
             )  # synced, as the old refresh tokens no longer work
@@ -181,16 +200,25 @@ class SqliteHome:
         """Run the work, in the thread, on the file that is at the path now."""
         try:
             if self._database is not None and self._file != found(self._path):
-                abandon(self._path, self._file, self._logs)
+                with self._alone():
+                    abandon(self._path, self._file, self._logs)
                 self._let_go()
             if self._database is None:
-                self._file = made(self._path)
-                self._database = opened(self._path)
-                self._logs = logs(self._path)
+                with self._alone():
+                    self._file = made(self._path)
+                    self._database = opened(self._path)
+                    self._logs = logs(self._path)
             return work(self._database)
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError) as error:
+            if not self.lasting and may_pass(error):
+                # Nothing can be deleted in a full file, as the log needs room for it. All workers tell a new one.
+                with suppress(OSError), self._alone():
+                    give_up(self._path, self._file)
             self._let_go()
             raise
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return alone(self._path, lasting=self.lasting)
 
     def _let_go(self) -> None:
         database, self._database = self._database, None
@@ -203,6 +231,12 @@ class SqliteHome:
     def _page(self, after: str, end: str, file: sqlite3.Connection) -> list[tuple[str, str]]:
         query = "SELECT key, sealed FROM record WHERE key > ? AND key < ? AND expires > ? ORDER BY key LIMIT ?"
         return file.execute(query, (after, end, self._clock(), BATCH)).fetchall()
+
+    def _put_singly(self, rows: Sequence[dict[str, object]], file: sqlite3.Connection) -> None:
+        """Not synced, as the file ends with the proxy. Never far above the bound: workers tell a new file all."""
+        for row in rows:
+            file.execute(_PUT, row)
+            self._evict(file)
 
     def _write(self, file: sqlite3.Connection, rows: Sequence[dict[str, object]], *statements: str) -> None:
         """One synced transaction: it survives a power cut once this returns."""
@@ -219,11 +253,27 @@ class SqliteHome:
         if now >= self._clean_at:
             file.execute("DELETE FROM ended WHERE expires <= ?", (now - MOST_AHEAD,))
             file.execute(_CLEAN_LEASES, (time.monotonic(),))
-            if file.execute(_CLEAN, (now, _MOST_CLEANED)).rowcount < _MOST_CLEANED:
-                self._clean_at = now + _CLEAN_EVERY
-        if not self.lasting and _bytes_of(file) > MOST_BYTES:
-            # What expires next goes first: attempts live for minutes, what is known of sessions for days.
-            file.execute(_EVICT, (_MOST_CLEANED,))
+            for _ in range(0, _MOST_CLEANED, _AT_ONCE):
+                if file.execute(_CLEAN, (now, _AT_ONCE)).rowcount < _AT_ONCE:
+                    self._clean_at = now + _CLEAN_EVERY
+                    break
+        self._evict(file)
+
+    def _evict(self, file: sqlite3.Connection) -> None:
+        """If a file in memory is too large, delete a tenth of it, or as much as others can wait for.
+
+        What expires next goes first: attempts live for minutes, what is known of sessions for days.
+        """
+        if self.lasting:
+            return
+        size, used = _bytes_of(file)
+        left = room(self._path)
+        most = MOST_BYTES if left is None else min(MOST_BYTES, (left + size) // 2)
+        if used > most:
+            for _ in range(0, _MOST_CLEANED, _AT_ONCE):
+                deleted = file.execute(_EVICT, (_AT_ONCE,)).rowcount
+                if deleted < _AT_ONCE or _bytes_of(file)[1] <= most * 0.9:
+                    break
 
     def _full(self, key: str) -> str:
         return f"{self._site}:{key}"
@@ -234,9 +284,9 @@ class SqliteHome:
         return {**values, "expires": now + record.lasts, "now": now}
 
 
-def _bytes_of(file: sqlite3.Connection) -> int:
-    """The bytes in use. Pages that were freed are used again before the file grows."""
+def _bytes_of(file: sqlite3.Connection) -> tuple[int, int]:
+    """All bytes, and those in use. Pages that were freed are used again before the file grows."""
     [size], [pages], [free] = (
         file.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count", "freelist_count")
     )
-    return int(size * (pages - free))
+    return size * pages, size * (pages - free)
