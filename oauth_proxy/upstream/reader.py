@@ -79,10 +79,12 @@ class ResponseReader:
         """Parse `data`. Raises UpstreamNonsense, also for bytes after a complete response, which stays valid."""
         if self.head is not None and self.head.status == 101:
             self.early += data
-        elif self._left is None:
-            self._parse(data)
-        else:
+        elif self._left is not None:
             self._count(data)
+        elif self.complete and self.head is not None and not self.head.chunked:
+            raise UpstreamNonsense("bytes after a complete answer")  # llhttp would ignore line ends
+        else:
+            self._parse(data)
 
     def end(self) -> bool:
         """The connection has ended without error; return whether the response is complete."""

@@ -197,7 +197,7 @@ async def a_prometheus(folder: Path, proxies: Proxies) -> AsyncIterator[str]:
 
 async def asked(http: aiohttp.ClientSession, url: str, expression: str) -> list[Any]:
     """The samples that Prometheus finds now."""
-    async with http.get(f"{url}/api/v1/query", params={"query": expression}) as answer:
+    async with http.get(f"{url}/api/v1/query", params={"query": expression}, raise_for_status=True) as answer:
         told = json.loads(await answer.read())
     assert told["status"] == "success", (expression, told)
     found: list[Any] = told["data"]["result"]
