@@ -265,7 +265,7 @@ def _head(headers: Mapping[str, str]) -> tuple[bytes, bytes | None, bytes]:
     lines = (
         {"Content-Disposition", "Content-Type"} if matched and matched[2] is not None else {"Content-Disposition"}
     )
-    if matched is None or len(headers) != len(lines) or not lines <= headers.keys():
+    if matched is None or len(headers) != len(lines) or set(headers) != lines:
         raise NotAForm("a part with other header lines than a browser writes")
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     name, filename = (None if text is None else _bytes(text) for text in matched.groups())
