@@ -10,7 +10,7 @@ is a character: a form with that charset sends the same bytes, whatever charset 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl, quote_plus
 
 from oauth_proxy.turns import wait_for_turn
@@ -81,9 +81,8 @@ class Form:
     @property
     def longest_page(self) -> int:
         """Bytes that its entries take at most in a page: no character becomes more than five, or an entry 512."""
-        return 5 * sum(map(len, self._texts())) + sum(
-            64 if each.filename is None else 512 for each in self.entries
-        )
+        texts = sum(map(len, self._texts()))
+        return 5 * texts + sum(64 if each.filename is None else 512 for each in self.entries)
 
     def _texts(self) -> Iterator[bytes]:
         for each in self.entries:
@@ -194,8 +193,7 @@ async def _pairs(body: bytes) -> list[Entry]:
 
 
 def _quoted(text: str) -> str:
-    quoted = quote_plus(text, safe="*", encoding="latin-1")
-    return quoted.replace("~", "%7E")  # browsers quote it, Python does not
+    return quote_plus(text, safe="*", encoding="latin-1").replace("~", "%7E")  # browsers quote it, Python does not
 
 
 def _plain(body: bytes) -> list[Entry]:
@@ -217,7 +215,9 @@ async def _parts(content_type: str, content: "StreamReader", take: Take) -> list
     matched = _MULTIPART.fullmatch(content_type)
     boundary = matched[1] if matched else ""
     # Another subtype, because aiohttp 3.14.5 keeps a first field _charset_ of form-data for itself.
-    reader = MultipartReader({"Content-Type": f'multipart/mixed; boundary="{boundary}"'}, content)
+    reader = MultipartReader(
+        {"Content-Type": f'multipart/mixed; boundary="{boundary}"'}, cast("StreamReader", _Lines(content))
+    )
     entries: list[Entry] = []
     length, kept = len(f"--{boundary}--\r\n"), 0
     try:
@@ -243,6 +243,22 @@ async def _parts(content_type: str, content: "StreamReader", take: Take) -> list
     return entries
 
 
+class _Lines:
+    """A body that is NotAForm if a line does not end in one CRLF: to aiohttp, any number of CR and LF will do."""
+
+    def __init__(self, content: "StreamReader") -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def readline(self, **how: int) -> bytes:
+        line = await self._content.readline(**how)
+        if line and line.rstrip(b"\r\n") + b"\r\n" != line:
+            raise NotAForm("lines that a browser ends in another way")
+        return line
+
+
 async def _part(
     part: "BodyPartReader", content: "StreamReader", before: int, take: Take, *, is_file: bool
 ) -> tuple[bytes, int]:
@@ -262,9 +278,7 @@ def _head(headers: Mapping[str, str]) -> tuple[bytes, bytes | None, bytes]:
     """A part's name, its file's name or None, and all of its header lines as they were sent."""
     disposition = headers.get("Content-Disposition", "")
     matched = _DISPOSITION.fullmatch(disposition)
-    lines = (
-        {"Content-Disposition", "Content-Type"} if matched and matched[2] is not None else {"Content-Disposition"}
-    )
+    lines = {"Content-Disposition", *(["Content-Type"] if matched and matched[2] is not None else [])}
     if matched is None or len(headers) != len(lines) or set(headers) != lines:
         raise NotAForm("a part with other header lines than a browser writes")
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
