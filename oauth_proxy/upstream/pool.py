@@ -20,7 +20,7 @@ from oauth_proxy.errors import HungUp, UpstreamBusy, UpstreamTimeout, UpstreamUn
 from oauth_proxy.quotes import of_system
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.outbox import Outbox
-from oauth_proxy.upstream.reach import Name
+from oauth_proxy.upstream.reach import Name, Socket
 
 QUIET = 0.1
 """Seconds of silence before another user may use a connection: by then any late bytes of the tool have arrived."""
@@ -63,7 +63,7 @@ class Pool:
         idle: float,
     ) -> None:
         self._address = address
-        self._name = Name(address.host, address.port)
+        self._way = Socket(address.unix) if address.unix else Name(address.host, address.port)
         self._ssl = (ssl_context or ssl.create_default_context()) if address.tls else None
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -164,10 +164,7 @@ class Pool:
         address = self._address
         try:
             async with asyncio.timeout(self._connect_timeout):
-                if address.unix:
-                    _, connection = await loop.create_unix_connection(self._new, address.unix)
-                else:
-                    connection = await self._name.connected(self._new, self._ssl)
+                connection = await self._way.connected(self._new, self._ssl)
         except TimeoutError as error:
             raise UpstreamTimeout(f"{address}: no connection in {self._connect_timeout:g} s") from error
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Connects to a tool that is at a name: looks up where the name leads to, and tries each address in turn.
+"""Connects to a tool at a name, by looking up where it leads to and trying each address in turn, or at a socket.
 
 The law: of a tool's name one lookup is under way at a time, in a thread of its own, and all who need it wait for
 that one. So a name that gets no answer holds up no other tool.
@@ -23,6 +23,40 @@ FRESH = 0.1
 """Seconds for which an answer is kept, so that a tool that closes every connection is not looked up for each."""
 SLOW = 1.0
 """Seconds after which a lookup is waited for only where it is the first, or the last answer leads nowhere."""
+QUEUE_FULL = 0.01
+"""Seconds between two attempts at a Unix socket whose tool accepts too slowly."""
+
+
+class Socket:
+    """The path of a Unix socket. Connecting waits while its listen queue is full, as TCP does by itself."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._turn = asyncio.Lock()
+        """Where the queue is full, one of all who wait tries, in the order in which they came."""
+
+    async def connected(self, new: NewConnection, _tls: ssl.SSLContext | None) -> UpstreamConnection:
+        """Return a connection that `new` has made. Raises OSError, and has no deadline of its own."""
+        async with self._turn:
+            sock = await self._connected_socket()
+        _, connection = await asyncio.get_running_loop().create_unix_connection(new, sock=sock)
+        return connection
+
+    async def _connected_socket(self) -> socket.socket:
+        """Not by the loop: if the queue is full, uvloop gives up at once, and asyncio believes it is connected."""
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            while True:
+                try:
+                    sock.connect(self._path)
+                except BlockingIOError:
+                    await asyncio.sleep(QUEUE_FULL)
+                else:
+                    return sock
+        except BaseException:
+            sock.close()
+            raise
 
 
 class Name:
