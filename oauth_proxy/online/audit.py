@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from oauth_proxy.apart import apart
 from oauth_proxy.memory import full_disk_hazard
 from oauth_proxy.online.findings import Finding, said, well, wrong
-from oauth_proxy.online.lookups import apart
 from oauth_proxy.outlet import Syslog
 from oauth_proxy.settings import AuditTo
 from oauth_proxy.telemetry.audit import SYSLOG

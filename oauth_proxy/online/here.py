@@ -7,11 +7,11 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from oauth_proxy import control
+from oauth_proxy.apart import apart
 from oauth_proxy.certificates import Certificate, Unusable, read_certificate, require_key_of
 from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.online.audit import audit_found
 from oauth_proxy.online.findings import Check, Finding, well, wrong
-from oauth_proxy.online.lookups import apart
 from oauth_proxy.online.store import store_found
 from oauth_proxy.settings import Listen, Settings, Tls
 from oauth_proxy.sockets import require_free

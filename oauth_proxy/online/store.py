@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
+from oauth_proxy.apart import apart
 from oauth_proxy.clock import Clock
 from oauth_proxy.errors import ConfigurationError
 from oauth_proxy.memory import (
@@ -15,7 +16,6 @@ from oauth_proxy.memory import (
     surveyed,
 )
 from oauth_proxy.online.findings import Finding, said, well, wrong
-from oauth_proxy.online.lookups import apart
 from oauth_proxy.settings import Settings, Sqlite, Store
 
 _ANOTHER_VERSION = (

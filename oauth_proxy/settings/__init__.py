@@ -14,6 +14,7 @@ from oauth_proxy.settings.access import (
 from oauth_proxy.settings.addresses import (
     OUR_ROUTES,
     UpstreamUrl,
+    is_ip,
     parse_domain,
     parse_network,
     parse_path_prefix,
@@ -88,6 +89,7 @@ __all__ = [
     "expanded",
     "first_file",
     "fresh_secret",
+    "is_ip",
     "load",
     "load_with_files",
     "load_with_lines",

@@ -3,7 +3,8 @@
 Many tools close a connection without having said when: uWSGI's http-socket after each response, gunicorn's
 threads after two idle seconds. A POST that is on its way at that moment is lost, and may not be sent again. So
 until a tool has been seen to keep connections, such a request uses none that has just been used, as long as there
-may be another; and where a tool was seen to close an idle one, the next are kept for half as long.
+may be another; and where a tool was seen to close an idle one, the next are kept for half as long. Where it hung
+up on a request, which may be the request's fault, only what may not be sent again uses none that was idle so long.
 
 The law: every connection is counted from the moment it is made until the loop reports it lost, so the counts are
 exact. What was promised to a request that went away goes to the next in the queue. Another user's request goes out
@@ -20,6 +21,7 @@ from oauth_proxy.errors import HungUp, UpstreamBusy, UpstreamTimeout, UpstreamUn
 from oauth_proxy.quotes import of_system
 from oauth_proxy.upstream.connection import UpstreamConnection
 from oauth_proxy.upstream.outbox import Outbox
+from oauth_proxy.upstream.reach import Name, Socket
 
 QUIET = 0.1
 """Seconds of silence before another user may use a connection: by then any late bytes of the tool have arrived."""
@@ -43,6 +45,25 @@ class Address:
         return f"unix:{self.unix}" if self.unix else f"{host}:{self.port}"
 
 
+class KeepAlive:
+    """How long the tool keeps an idle connection, by what it has lately done."""
+
+    def __init__(self) -> None:
+        self.seconds = inf
+        """For so long a connection may be idle: half of what was seen."""
+        self._counts_until = inf
+
+    def ended_after(self, idle: float, now: float) -> None:
+        """The tool has closed a connection that was idle for so long."""
+        self.seconds = min(self.seconds, idle / 2)
+        self._counts_until = now + (REMEMBERED if idle > QUIET else TRIED_AGAIN)
+
+    def forget(self, now: float) -> None:
+        """Forget what was seen too long ago."""
+        if now > self._counts_until:
+            self.seconds = self._counts_until = inf
+
+
 class Pool:
     """At most `limit` connections for exchanges; as many more requests may wait for one. Tunnels count apart.
 
@@ -62,6 +83,7 @@ class Pool:
         idle: float,
     ) -> None:
         self._address = address
+        self._way = Socket(address.unix) if address.unix else Name(address.host, address.port)
         self._ssl = (ssl_context or ssl.create_default_context()) if address.tls else None
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -70,10 +92,9 @@ class Pool:
         self._idle_time = idle
         self._keeps = False
         """The tool was seen to keep an idle connection for QUIET seconds, and has closed none sooner since."""
-        self._kept = inf
-        """Seconds for which an idle connection is kept at most, by what the tool has lately done."""
-        self._kept_counts_until = inf
-        """The loop's time at which `_kept` is forgotten."""
+        self._kept = KeepAlive()
+        self._kept_perhaps = KeepAlive()
+        """The same where the tool hung up on a request: of importance to what may not be sent again."""
         self._tick = min(1.0, timeout, idle) / 4
         self._outbox = Outbox()
         self._open: set[UpstreamConnection] = set()
@@ -119,13 +140,16 @@ class Pool:
             is_trusted = last_owner == owner and (self._keeps or is_repeatable)
             if is_trusted or since <= quiet_since:
                 del self._idle[at]
-                is_late = now > min(connection.deadline, since + self._kept)
-                if not is_late and connection.silent:
+                is_late = now > min(connection.deadline, since + self._kept.seconds)
+                is_risky = may_grow and not is_repeatable and now > since + self._kept_perhaps.seconds
+                if not is_late and not connection.silent:
+                    self.ended_after(now - since)
+                elif not is_late and not is_risky:
                     self._keeps = self._keeps or since <= now - QUIET
                     return connection
-                if not is_late:
-                    self._notice_end(since)
                 connection.abort()
+                if is_risky:
+                    return None  # the new one takes its place: else they would become many
         return None
 
     async def connect(self) -> UpstreamConnection:
@@ -162,12 +186,7 @@ class Pool:
         address = self._address
         try:
             async with asyncio.timeout(self._connect_timeout):
-                if address.unix:
-                    _, connection = await loop.create_unix_connection(self._new, address.unix)
-                else:
-                    _, connection = await loop.create_connection(
-                        self._new, address.host, address.port, ssl=self._ssl
-                    )
+                connection = await self._way.connected(self._new, self._ssl)
         except TimeoutError as error:
             raise UpstreamTimeout(f"{address}: no connection in {self._connect_timeout:g} s") from error
         except OSError as error:
@@ -180,10 +199,10 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection, owner: str | None) -> None:
         """End the owner's exchange, if there was one: keep its connection for the next, or cut it."""
-        if self._kept < QUIET or not connection.reusable:
+        if self._kept.seconds < QUIET or not connection.reusable:
             connection.abort()
             return
-        connection.rest(self._idle_time, self._kept)
+        connection.rest(self._idle_time, self._kept.seconds)
         if not (self._waiters and self._promise(connection)):
             self._idle.append((connection, owner))
 
@@ -205,18 +224,19 @@ class Pool:
     def _lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
         self._tunnels.discard(connection)
-        self._idle = [each for each in self._idle if each[0] is not connection]
+        others = [each for each in self._idle if each[0] is not connection]
+        was_idle = len(others) < len(self._idle)
+        self._idle = others
         if connection.idle_since < inf and isinstance(connection.error, HungUp):
-            self._notice_end(connection.idle_since)
+            idle = asyncio.get_running_loop().time() - connection.idle_since
+            self.ended_after(idle, is_sure=was_idle)
         self._offer_slot()
 
-    def _notice_end(self, since: float) -> None:
-        """The tool has closed a connection that was idle since then; perhaps a request was on its way."""
-        now = asyncio.get_running_loop().time()
-        kept = now - since
-        self._keeps = self._keeps and kept > QUIET
-        self._kept = min(self._kept, kept / 2)
-        self._kept_counts_until = now + (REMEMBERED if kept > QUIET else TRIED_AGAIN)
+    def ended_after(self, idle: float, *, is_sure: bool = True) -> None:
+        """The tool closed a connection that was idle for so long; or hung up on a request there: not `is_sure`."""
+        self._keeps = self._keeps and idle > QUIET
+        kept = self._kept if is_sure else self._kept_perhaps
+        kept.ended_after(idle, asyncio.get_running_loop().time())
 
     def _take_place(self) -> bool:
         """Count a connection that is about to be made, if one more is allowed; return whether it is."""
@@ -270,7 +290,7 @@ class Pool:
         now = loop.time()
         for connection in [each for each in (*self._open, *self._tunnels) if each.deadline < now]:
             connection.expire()
-        if now > self._kept_counts_until:
-            self._kept = self._kept_counts_until = inf
+        self._kept.forget(now)
+        self._kept_perhaps.forget(now)
         watched = self._open or self._tunnels
         self._watch = loop.call_later(self._tick, self._look_after) if watched else None

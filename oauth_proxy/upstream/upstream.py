@@ -106,8 +106,11 @@ class Upstream:
                     await connection.ask(wire, to_head=to_head)
                     if isinstance(connection.error, HungUp) and connection.exchanges > 1 and is_repeatable:
                         log.debug("sent again: the tool had closed an old connection")
+                        idle = asyncio.get_running_loop().time() - connection.idle_since
                         connection = await self._pool.connect()
                         await connection.ask(wire, to_head=to_head)
+                        if connection.is_answered:  # so it was not this request on which the tool hung up
+                            self._pool.ended_after(idle)
                     head = self._head(connection, request, started)
                     return await pass_on(
                         request,

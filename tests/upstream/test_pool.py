@@ -1,9 +1,11 @@
 """Which connection a request gets: reuse, expiry, limits and the queue."""
 
 import asyncio
+from math import inf
 
 import pytest
 
+from oauth_proxy.errors import HungUp
 from oauth_proxy.upstream.pool import Address, Pool
 from tests.support.messages import GET, OK, POST
 from tests.support.tool import Peer, Play, Tool, a_stage, a_tool, saying, until
@@ -203,6 +205,53 @@ async def test_connections_are_kept_for_half_of_what_the_tool_keeps_them() -> No
         await door.ask(GET)
         assert door.upstream.idle_connections == 1
         await until(lambda: ended_by_us == [True])
+
+
+def hanging_up_on_old(tool_keeps: float) -> Play:
+    """A tool that hangs up on a request at `/444`, and on one on a connection that was idle for longer."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        now = asyncio.get_running_loop().time
+        ready = inf
+        while b"/444" not in await tool.asked(peer) and now() < ready + tool_keeps:
+            await peer.send(OK)
+            ready = now()
+
+    return play
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_a_request_that_the_tool_hangs_up_on_costs_nobody_else_their_connections(method: bytes) -> None:
+    async with a_stage(hanging_up_on_old(3600)) as (tool, door):
+        await door.ask(GET)
+        await asyncio.sleep(0.15)  # more than QUIET, and half of it is less
+        asked = GET.replace(b"GET / ", b"%b /444 " % method).replace(b"Host", b"Content-Length: 0\r\nHost")
+        assert (await door.ask(asked)).startswith(b"HTTP/1.1 502 ")
+        await until(lambda: door.upstream.open_connections == 0)
+        before = tool.connections
+        for _ in range(5):
+            assert (await door.ask(GET)).endswith(b"hi")
+        assert tool.connections == before + 1
+
+
+async def test_of_posts_on_connections_that_the_tool_closes_meanwhile_one_is_lost() -> None:
+    async with a_stage(hanging_up_on_old(0.25)) as (tool, door):
+        asked = POST + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        await door.ask(asked)
+        for _ in range(4):
+            await asyncio.sleep(0.3)
+            await door.ask(asked)
+        assert [type(error) for error in door.errors] == [HungUp]
+        assert (tool.connections, door.upstream.open_connections) == (4, 1)  # the new take the places of the old
+
+
+async def test_a_get_that_is_answered_on_a_new_connection_shows_that_the_tool_closes_old_ones() -> None:
+    async with a_stage(hanging_up_on_old(0.25), idle=3600) as (tool, door):
+        await door.ask(GET)
+        await asyncio.sleep(0.3)
+        assert (await door.ask(GET)).endswith(b"hi")
+        assert (tool.connections, door.upstream.idle_connections) == (2, 1)
+        await until(lambda: door.upstream.idle_connections == 0)  # an hour before its time
 
 
 async def test_a_connection_is_not_used_when_its_time_is_over_but_nobody_has_closed_it_yet() -> None:

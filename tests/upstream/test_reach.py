@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,46 @@ async def test_a_tool_behind_a_unix_socket(tmp_path: Path) -> None:
         assert tool.connections == 1
     async with a_door(Address(unix=str(tmp_path / "none.sock"))) as door:
         assert (await door.ask(GET)).startswith(b"HTTP/1.1 502 ")
+
+
+def a_full_socket(path: Path) -> tuple[socket.socket, list[socket.socket]]:
+    """One that listens at this path, and those who wait already: nobody else gets into its queue."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(1)
+    waiting: list[socket.socket] = []
+    with suppress(BlockingIOError):
+        while True:
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+            waiting[-1].connect(str(path))
+    return listening, waiting
+
+
+async def test_a_tool_behind_a_unix_socket_whose_queue_is_full_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    listening, waiting = a_full_socket(tmp_path / "tool.sock")
+    tool = Tool(saying(OK))
+    async with a_door(Address(unix=str(tmp_path / "tool.sock"))) as door:
+        asking = [asyncio.create_task(door.ask(GET)) for _ in range(20)]
+        await until(lambda: len(door.tasks) == 20)
+        await asyncio.sleep(0.1)  # in which all have tried
+        server = await asyncio.start_unix_server(tool.serve, sock=listening)
+        assert {answer[9:12] for answer in await asyncio.gather(*asking)} == {b"200"}
+    for each in waiting:
+        each.close()
+    server.close()
+    await tool.stop()
+
+
+async def test_a_tool_behind_a_unix_socket_whose_queue_stays_full_is_504(tmp_path: Path) -> None:
+    listening, waiting = a_full_socket(tmp_path / "tool.sock")
+    async with a_door(Address(unix=str(tmp_path / "tool.sock")), connect_timeout=0.1) as door:
+        answers = await asyncio.gather(*(door.ask(GET) for _ in range(5)))
+        assert {answer[9:12] for answer in answers} == {b"504"}
+        assert {type(error) for error in door.errors} == {UpstreamTimeout}
+        assert door.upstream.open_connections == 0
+    for each in (listening, *waiting):
+        each.close()
 
 
 @pytest.mark.parametrize(("name", "trusted", "status"), [
