@@ -144,9 +144,9 @@ class UpstreamConnection(asyncio.Protocol):
                 raise UpstreamTimeout(f"the tool took nothing of the request for {self.timeout:g} s")
 
     def sent(self) -> None:
-        """The request's body has been sent: from now on the tool must respond in time."""
+        """The request's body has been sent: from now on the tool must respond in time, unless we do not read."""
         self.sending = False
-        self.deadline = self._patience()
+        self.deadline = inf if self._reading_paused or self.complete else self._patience()
 
     # Called by the pool.
 

@@ -112,6 +112,29 @@ async def test_an_answer_may_run_beside_its_request() -> None:
         await visitor.close()
 
 
+async def test_a_visitor_who_reads_slowly_and_sends_meanwhile_is_not_the_tools_fault() -> None:
+    """The answer began early and fills what is held for the visitor: it is we who do not read."""
+    size = 16 * 1_048_576
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: %d\r\n\r\n" % size)
+        peer.writer.write(bytes(size))
+        await peer.rest()
+
+    async with a_stage(play, timeout=0.2) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 4\r\n\r\nbo")
+        await visitor.head()
+        await asyncio.sleep(0.2)  # until nothing moves any more
+        await visitor.send(b"dy")
+        await asyncio.sleep(0.6)  # three times what the tool has
+        try:
+            assert await visitor.exactly(size) == bytes(size)
+        finally:
+            visitor.hang_up()
+
+
 async def test_a_tool_that_reads_nothing_of_the_body_is_504() -> None:
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
