@@ -7,15 +7,15 @@ arrive is not used again.
 
 import asyncio
 import select
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from typing import cast
 
-from oauth_proxy.errors import HungUp, ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.errors import ProxyError, UpstreamNonsense, UpstreamTimeout, UpstreamUnreachable
+from oauth_proxy.stall import keep_alive
 from oauth_proxy.turns import SLICE, Slices, wake
 from oauth_proxy.upstream.head import Head
+from oauth_proxy.upstream.lost import unread, why_lost
 from oauth_proxy.upstream.outbox import Outbox
 from oauth_proxy.upstream.pieces import write_pieces
 from oauth_proxy.upstream.reader import ResponseReader
@@ -23,8 +23,7 @@ from oauth_proxy.upstream.reader import ResponseReader
 HIGH_WATER = 131072
 """Bytes of a body held for a slow client before the tool's socket is paused."""
 
-_SPENT = ResponseReader()
-"""Shared by all connections that have become tunnels."""
+_SPENT = ResponseReader()  # shared by all connections that have become tunnels
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -86,7 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
     def response_head(self) -> Head:
         """Return the response's head, once the future of `ask` has ended. Raises the error of the exchange."""
         head = self._reader.head
-        if head is None or (self.error is not None and not self.complete):
+        if head is None or (self.error is not None and not (self.complete or self.parsing)):
             raise self.error or UpstreamUnreachable("there is no answer")
         return head
 
@@ -115,6 +114,11 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the whole response has arrived, although it may not be taken yet."""
         return self._reader.complete
 
+    @property
+    def parsing(self) -> bool:
+        """Whether bytes have arrived that are not parsed yet; there may be such after an `error`, too."""
+        return self._slices is not None and self._slices.held > 0
+
     def become_tunnel(self) -> bytes:
         """Stop reading responses and watching deadlines. Returns what the tool sent directly after its 101."""
         early = self._reader.early
@@ -127,11 +131,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def write(self, *pieces: bytes) -> None:
         """Send more of the request; call `drain` if `writing_paused`. After an `error` nothing is sent."""
-        if self.error is not None:
-            return
-        if len(pieces) == 1:
+        if self.error is None and len(pieces) == 1:
             self.transport.write(pieces[0])
-        else:
+        elif self.error is None:
             write_pieces(self.transport, pieces)
 
     async def drain(self) -> None:
@@ -144,9 +146,9 @@ class UpstreamConnection(asyncio.Protocol):
                 raise UpstreamTimeout(f"the tool took nothing of the request for {self.timeout:g} s")
 
     def sent(self) -> None:
-        """The request's body has been sent: from now on the tool must respond in time."""
+        """The request's body has been sent: from now on the tool must respond in time, unless we do not read."""
         self.sending = False
-        self.deadline = self._patience()
+        self.deadline = inf if self._reading_paused or self.complete else self._patience()
 
     # Called by the pool.
 
@@ -189,7 +191,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.error is None:
             self.error = error
         self.deadline = inf
-        self._slices = None
+        self._drop()
         self.transport.abort()
         wake(self._waiter)
 
@@ -198,17 +200,16 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's has the methods only
-        sock = transport.get_extra_info("socket")
-        # An event stream has no deadline, so the system must detect that the tool has disappeared.
-        with suppress(OSError):  # macOS lets no option be set once the tool has reset the connection
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(transport)  # an event stream has no deadline, so the system must detect that the tool is gone
         self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._poll.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes of the response: all at once if that takes a constant time, otherwise in slices."""
-        while self._reader.head is None and len(data) > SLICE and self.error is None:
+        while self._reader.head is None and len(data) > SLICE:
             self._read(data[:SLICE])
+            if self.error is not None:
+                return
             data = data[SLICE:]
         head = self._reader.head
         if head is None or not head.chunked or self.complete:
@@ -222,11 +223,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_slice(self, data: bytes) -> bool:
         """Parse a slice of a chunked response; return whether the next slice may follow at once."""
+        if self._slices is None:
+            return False  # the exchange has failed meanwhile
         self._read(data)
         wake(self._waiter)
-        if self.complete and self._slices is not None and self._slices.held:
+        if self.complete and self.parsing:
             self.fail(UpstreamNonsense("bytes after a complete answer"))
-        return not (self._reading_paused or self.error)
+        return not self._reading_paused and self._slices is not None
 
     def _release(self) -> None:
         """Resume the socket, unless the client has to read first, or the present response waits for its turn."""
@@ -258,12 +261,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline = self._patience()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed, by either side."""
+        """The socket is closed, by either side. What has arrived until then is still parsed."""
+        if self.error is None and self._asked and not self.complete and (rest := unread(self.transport)):
+            self.data_received(rest)
         if self.error is None:
-            self.error = self._why_lost(exc)
-        # Break reference cycles: otherwise the memory stays in use until a full garbage collection.
-        self._slices = None
-        self._reader.close()
+            self.error = why_lost(self._reader, exc, asked=self._asked)
+        if not self.parsing:
+            self._drop()
         self.resume_writing()
         wake(self._waiter)
         self._on_lost(self)
@@ -277,14 +281,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.writing_paused = False
         wake(self._drained)
 
-    def _why_lost(self, exc: Exception | None) -> ProxyError:
-        """Return the error that the end of the connection means, unless the response is complete already."""
-        why = f" ({exc})" if exc else ""
-        if not (self._asked and self._reader.begun):
-            return HungUp(f"the tool hung up before its answer{why}")
-        if exc is None and self._reader.end():
-            return UpstreamUnreachable("the tool closed the connection")
-        return UpstreamUnreachable(f"the tool hung up in the middle of its answer{why}")
+    def _drop(self) -> None:
+        """Break reference cycles: otherwise the memory stays in use until a full garbage collection."""
+        self._slices = None
+        self._reader.close()
 
     def _patience(self) -> float:
         """Return the deadline for the next byte. An event stream has none: it may be silent for hours."""
@@ -295,6 +295,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _wait(self) -> asyncio.Future[None]:
         waiter = self._waiter = self._loop.create_future()
-        if self.error or self._reader.complete or self._reader.buffered:
+        if self._reader.complete or self._reader.buffered or (self.error and not self.parsing):
             waiter.set_result(None)
         return waiter

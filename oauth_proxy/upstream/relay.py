@@ -100,7 +100,8 @@ async def pass_on(
         await _stream(request, connection, response, opening, chunked=chunked)
     except CutShort as cut:
         _log.warning("an answer was cut short: %s", cut)
-        traffic.failed("visitor_too_slow" if connection.error is None else "cut_short")
+        is_alive = connection.error is None or connection.parsing
+        traffic.failed("visitor_too_slow" if is_alive else "cut_short")
         response.cause = f"cut short: {cut}"
         response.force_close()
         _cut(request.transport)
@@ -145,7 +146,7 @@ async def _stream(
     while transport is not None and not transport.is_closing():
         if _send(transport, connection, response, opening, chunked=chunked):
             return
-        if connection.error is not None:
+        if connection.error is not None and not connection.parsing:
             raise CutShort(connection.error.cause)
         if protocol.writing_paused:
             await caught_up(request, transport)

@@ -140,18 +140,19 @@ class Upstream:
     ) -> Forwarded:
         """Send a request whose body is still arriving: the tool may respond before it has all of it.
 
-        An error response (413 and the like) ends the sending at once. Any other early response is forwarded
-        meanwhile, and ends the sending when it is complete. In both cases, neither connection is used for another
-        request.
+        An error response (413 and the like) ends the sending at once, unless the tool ends it by closing: it may
+        want to read everything before that. Any other early response is forwarded meanwhile, and ends the sending
+        when it is complete. In each case, neither connection is used for another request.
         """
         response = connection.ask(wire, to_head=request.method == "HEAD", more_follows=True)
         sender = asyncio.create_task(body.send(connection))
         try:
             await response
             head = self._head(connection, request, started)
-            if head.status >= 400:
-                sender.cancel()
             keep_alive = request.keep_alive and not (body.chunked or connection.sending)
+            if head.status >= 400 and not head.until_close and connection.sending:
+                sender.cancel()
+                connection.sent()  # nothing more: from now on it is the tool that is waited for
             return await pass_on(
                 request,
                 connection,

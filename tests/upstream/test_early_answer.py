@@ -37,6 +37,64 @@ async def test_a_tool_that_refuses_early_is_heard_and_the_rest_is_not_sent() -> 
         visitor.hang_up()
 
 
+@pytest.mark.parametrize("body", [b"x", b"xxxxx"], ids=["part of the body", "the whole body"])
+async def test_a_tool_that_stalls_in_its_refusal_is_given_up(body: bytes) -> None:
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.exactly(len(body))
+        await peer.send(b"HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 100\r\n\r\nhalf")
+        await asyncio.Event().wait()
+
+    async with a_stage(play, timeout=0.2) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 5\r\n\r\n" + body)
+        assert (await visitor.head()).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(ConnectionResetError):
+            await visitor.rest()
+        await until(lambda: door.upstream.open_connections == 0 and not door.tasks)
+        await visitor.close()
+
+
+async def test_a_tool_may_refuse_without_a_length_and_read_everything_before_it_closes() -> None:
+    """Else it would wait for the rest of the request, and we for the end of its answer."""
+    size, received = 3_000_000, 0
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        nonlocal received
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 401 No\r\nDate: now\r\nConnection: close\r\n\r\nplease sign in")
+        received = len(await peer.exactly(size))
+
+    async with a_stage(play) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+        assert b"\r\nConnection: close\r\n" in await visitor.head()
+        await visitor.send(bytes(size))
+        assert await visitor.rest() == b"e\r\nplease sign in\r\n0\r\n\r\n"
+        assert received == size
+        await visitor.close()
+
+
+async def test_a_tool_that_refuses_without_a_length_and_takes_no_more_is_given_up() -> None:
+    size = 64 * 1_048_576
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 401 No\r\nDate: now\r\nConnection: close\r\n\r\nplease sign in")
+        await asyncio.Event().wait()
+
+    async with a_stage(play, timeout=0.2) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+        pump = asyncio.create_task(visitor.send(bytes(size)))
+        assert (await visitor.head()).startswith(b"HTTP/1.1 401 ")
+        with pytest.raises(ConnectionResetError):
+            await visitor.rest()
+        await until(lambda: door.upstream.open_connections == 0 and not door.tasks)
+        await asyncio.wait({pump})
+        visitor.hang_up()
+
+
 async def test_an_answer_may_run_beside_its_request() -> None:
     async def play(tool: Tool, peer: Peer) -> None:
         await tool.asked(peer)
@@ -52,6 +110,29 @@ async def test_an_answer_may_run_beside_its_request() -> None:
             await visitor.send(pair)
             assert await visitor.exactly(2) == pair
         await visitor.close()
+
+
+async def test_a_visitor_who_reads_slowly_and_sends_meanwhile_is_not_the_tools_fault() -> None:
+    """The answer began early and fills what is held for the visitor: it is we who do not read."""
+    size = 16 * 1_048_576
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: %d\r\n\r\n" % size)
+        peer.writer.write(bytes(size))
+        await peer.rest()
+
+    async with a_stage(play, timeout=0.2) as (_, door):
+        visitor = await door.visitor()
+        await visitor.send(POST + b"Content-Length: 4\r\n\r\nbo")
+        await visitor.head()
+        await asyncio.sleep(0.2)  # until nothing moves any more
+        await visitor.send(b"dy")
+        await asyncio.sleep(0.6)  # three times what the tool has
+        try:
+            assert await visitor.exactly(size) == bytes(size)
+        finally:
+            visitor.hang_up()
 
 
 async def test_a_tool_that_reads_nothing_of_the_body_is_504() -> None:
