@@ -11,12 +11,16 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.process.channel import Channel, Message
+from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.settings import Settings
 from oauth_proxy.sockets import Listener
+
+if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ START = 60.0
 _WELL = 60.0
 """Seconds after which a worker that dies is not one that dies at its start."""
 _LONGEST_WAIT = 30.0
+_CATCHING_UP = 2
+"""Seconds for files to be read again that a worker has just read."""
 
 
 class Forked(Exception):
@@ -55,6 +61,14 @@ class Worker:
     def send(self, message: Message) -> None:
         """Send it a message."""
         self.channel.send(message)
+
+    def take(self, message: Message) -> None:
+        """What it says of itself and its generation."""
+        match message["say"]:
+            case "last":
+                self.metrics = message["content"]
+            case "have_read":
+                self.generation.catch_up()
 
     def advance(self, state: str) -> None:
         """It has reached this state, unless it was told to leave meanwhile."""
@@ -92,11 +106,14 @@ class Worker:
 
 
 class Generation:
-    """The workers with one configuration."""
+    """The workers with one configuration, and the `contents` of the files that it names."""
 
-    def __init__(self, number: int, settings: Settings, listeners: Mapping[str, Listener]) -> None:
+    def __init__(
+        self, number: int, settings: Settings, contents: "FileContents", listeners: Mapping[str, Listener]
+    ) -> None:
         self.number = number
         self.settings = settings
+        self.contents = contents
         self.listeners = listeners
         self.workers: list[Worker] = []
         self.has_served = False
@@ -133,6 +150,16 @@ class Generation:
                     "to share it: restart the proxy"
                 ]
             )
+
+    def catch_up(self) -> None:
+        """A worker has read files again: who replaces one is to have what they hold."""
+        try:
+            with at_most(_CATCHING_UP):
+                self.contents.catch_up()
+        except MayPass:
+            log.warning("a worker has read a file again, which the parent could not do in %d s", _CATCHING_UP)
+        except Exception:  # whatever it is, workers serve
+            log.exception("a fault of ours while reading files again")
 
     def send(self, message: Message) -> None:
         """Send all its workers a message."""

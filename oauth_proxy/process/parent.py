@@ -10,7 +10,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import MayPass
 from oauth_proxy.outlet import Outlet
@@ -22,6 +22,9 @@ from oauth_proxy.process.succession import Asker, Succession
 from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import Wakeups
 from oauth_proxy.settings import Loaded, Settings
+
+if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ class EndedAtOnce(Exception):
 
 
 class Parent:
-    """`read` loads the configuration, and `prepare` what its workers share.
+    """`read` loads the configuration, `prepare` what its workers share, and `look_into` the files that it names.
 
     `tell` is called with the address once the first generation serves.
     `tend` is called about once a second. Its log is written to `log_to`.
@@ -51,6 +54,7 @@ class Parent:
         self,
         read: Callable[[], Loaded],
         prepare: Callable[[Settings], None],
+        look_into: Callable[[Settings], "FileContents"],
         tell: Callable[[str], None],
         tend: Callable[[], None],
         listeners: Listeners,
@@ -65,7 +69,9 @@ class Parent:
         self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
         self._status = Status(self._workers)
         self._gatherings = Gatherings(self._status.metrics, self._status.line)
-        self._succession = Succession(read, prepare, tell, self._fork, listeners, supervisor, self._status, log_to)
+        self._succession = Succession(
+            read, prepare, look_into, tell, self._fork, listeners, supervisor, self._status, log_to
+        )
         self._closes_at = self._killed_at = float("inf")
         """When a stop closes the listeners, and kills what is left."""
         self._looked_at = time.monotonic()
@@ -136,8 +142,8 @@ class Parent:
                     self._succession.closed(worker)
                 case "failed":
                     self._refused(worker, message)
-                case "last":
-                    worker.metrics = message["content"]
+                case _:
+                    worker.take(message)
 
     def _refused(self, worker: Worker, message: Mapping[str, Any]) -> None:
         """A worker cannot serve with its configuration."""
