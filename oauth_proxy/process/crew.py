@@ -84,7 +84,7 @@ class Worker:
         if not pid:
             return None
         code = os.waitstatus_to_exitcode(status)
-        return f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return f"exit status {code}" if code >= 0 else f"signal {_name(-code)}"
 
     def look_after(self, now: float, killed_at: float) -> None:
         """Kill it if its event loop does not go round, if it does not become ready, or at `killed_at`."""
@@ -103,6 +103,11 @@ class Worker:
         log.error("worker %d is killed: %s", self.pid, why)
         os.kill(self.pid, signal.SIGKILL)
         self._is_killed = True
+
+
+def _name(number: int) -> str:
+    """Of a signal; the number where it has no name, as most real-time signals."""
+    return next((each.name for each in signal.Signals if each == number), str(number))
 
 
 class Generation:

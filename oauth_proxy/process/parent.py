@@ -10,6 +10,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import MayPass
@@ -95,7 +96,8 @@ class Parent:
                 raise
             except BaseException:  # whatever ends this process: no worker may outlive it, and nobody wait for one
                 for worker in self._workers():
-                    os.kill(worker.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it may be what has ended us that it is gone
+                        os.kill(worker.pid, signal.SIGKILL)
                 raise
         self._listeners.close()
         self._log_to.finish(_LAST_LINES)

@@ -125,6 +125,16 @@ async def test_a_worker_that_dies_is_replaced_and_no_counter_falls(tmp_path: Pat
         assert all(after[name] >= value for name, value in before.items() if name.endswith(("_total", "_count")))
 
 
+async def test_a_worker_that_a_signal_without_a_name_ends_is_replaced_like_any_other(tmp_path: Path) -> None:
+    async with processes(tmp_path) as proxies:
+        [ended] = proxies.workers
+        number = signal.SIGRTMIN + 3
+        os.kill(ended, number)
+        assert f"worker {ended} has ended: signal {number};" in await proxies.says("has ended")
+        await until(lambda: proxies.workers not in ([], [ended]))
+        assert (await proxies.stage.ask("/echo")).status == 401
+
+
 async def test_a_worker_whose_loop_stands_still_is_killed_and_replaced(tmp_path: Path) -> None:
     async with processes(tmp_path, command=told(crew__SILENCE=2.0)) as proxies:
         [hanging] = proxies.workers
