@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -78,6 +79,24 @@ async def test_a_socket_file_that_somebody_removed_is_made_again_by_a_reload(tmp
         proxies.write(listen={"path": str(path), "mode": "0600"})
         await proxies.reloaded("serves")
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_removed_socket_file_is_not_made_again_for_nobody_by_a_reload_that_cannot_listen_elsewhere(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "proxy.sock"
+    async with processes(tmp_path, listen={"path": str(path), "mode": "0660"}) as proxies:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            path.unlink()
+            proxies.write(admin={"listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+            await proxies.reloaded("Address already in use")
+            assert not path.exists(), "no worker has it, so who connects would wait for ever"
+        await proxies.reloaded("serves")
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b"GET /oauth2/userinfo HTTP/1.1\r\nHost: another\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).startswith(b"HTTP/1.1 421 ")
+        writer.close()
 
 
 async def test_the_folder_that_workers_share_is_made_again_if_somebody_removed_it(
