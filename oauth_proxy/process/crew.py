@@ -10,7 +10,8 @@ import signal
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import ConfigurationError, MayPass
@@ -33,6 +34,18 @@ _WELL = 60.0
 _LONGEST_WAIT = 30.0
 _CATCHING_UP = 2
 """Seconds for files to be read again that a worker has just read."""
+
+
+def reap_others(pids: Container[int]) -> None:
+    """See the end of the children that are none of these: in a container, the first process adopts all orphans.
+
+    A child that is one of these and has ended is left, and so are those behind it; it is looked after first.
+    """
+    with suppress(ChildProcessError):  # there are none
+        while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if found.si_pid in pids:
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
 
 
 class Forked(Exception):

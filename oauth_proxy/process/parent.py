@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import MayPass
 from oauth_proxy.outlet import Outlet
-from oauth_proxy.process.crew import Forked, Generation, Worker
+from oauth_proxy.process.crew import Forked, Generation, Worker, reap_others
 from oauth_proxy.process.gathering import Gatherings
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _TICK = 1.0
 _LAST_LINES = 0.5
 """Seconds for the last lines of the log, where its reader is slow."""
+IS_FIRST = os.getpid() == 1
+"""Whether this is the first process of a container."""
 OVERTIME = 15.0
 """Seconds beyond their time after which workers that stop are killed."""
 
@@ -206,6 +208,8 @@ class Parent:
                 worker.heard = now
             else:
                 worker.look_after(now, self._killed_at)
+        if IS_FIRST:
+            reap_others({worker.pid for worker in self._workers()})
         self._gatherings.give_up()
         if now >= self._closes_at:
             self._listeners.close()
