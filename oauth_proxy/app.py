@@ -11,7 +11,6 @@ from oauth_proxy.assembly import (
     assertions_for,
     cookies_for,
     door_for,
-    email_paths,
     logout_for,
     provider_for,
     public_rules,
@@ -23,8 +22,7 @@ from oauth_proxy.bearers import Bearers
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.clock import MACHINE, Clock, System
 from oauth_proxy.cookies import SealedCookie
-from oauth_proxy.egress import ToolTls
-from oauth_proxy.email_files import EmailFiles
+from oauth_proxy.email_files import email_paths
 from oauth_proxy.endings import STOPPING
 from oauth_proxy.endpoints import Endpoints
 from oauth_proxy.errors import (
@@ -58,7 +56,6 @@ from oauth_proxy.return_addresses import ReturnAddresses
 from oauth_proxy.seal import Sealer
 from oauth_proxy.session import Attempts, CookieStore, Handles, OpenExchanges, Redemptions, Refresher, Sessions
 from oauth_proxy.settings import OUR_ROUTES, Settings
-from oauth_proxy.site_pages import pages_for
 from oauth_proxy.telemetry import SILENT, Audit, By, Metrics, facts
 from oauth_proxy.upstream.claims import Claims
 from oauth_proxy.upstream.refused_streams import refuse_stream
@@ -96,9 +93,9 @@ class Proxy:
         audit: Audit = SILENT,
     ) -> None:
         self.audit = audit
-        self.email_files = EmailFiles(email_paths(settings))
+        self.contents = inherited.contents
         # Frame.io's timestamps are compared with the system clock: only that is synchronised with other machines.
-        self._door = door = door_for(settings, access_for(settings, self.email_files.lists), system.wall)
+        self._door = door = door_for(settings, access_for(settings, self.contents.email_files.lists), system.wall)
         site, access = door.site, door.access
         cookies = cookies_for(settings)
         keys, lasts = settings.session.keys, {"lifetime": settings.session.lifetime, "idle": settings.session.idle}
@@ -109,7 +106,7 @@ class Proxy:
         self.capacity = Capacity.within(settings.limits.connections, peers.trusts, inherited.workers)
         self.metrics = Metrics(__version__)
         self.provider = provider_for(settings, http, clock, system, self.metrics)
-        self.memory = memory_for(settings, clock, inherited.private, inherited.bell)
+        self.memory = memory_for(settings, clock, inherited.private, inherited.bell, may_wait=inherited.replaces)
         if self.memory.lasting:  # the memory of this proxy alone is no store of the operators'
             self.metrics.show_store(self.memory.name, lambda: self.memory.trouble is None)
         self._sealing_key, self._settings = keys[0], settings
@@ -153,13 +150,12 @@ class Proxy:
             last_used=self.open_exchanges.last_used,
             clock=clock,
         )
-        self.responses = Responses(pages := pages_for(settings), site)
+        self.responses = Responses(pages := self.contents.pages, site)
         self._failures = Failures(self.responses, site)
         for note in pages.notes:
             log.warning(note)
         assertions = assertions_for(settings, system)
-        self.tool_tls = ToolTls(settings.upstreams)
-        routes = routes_for(settings, Claims(cookies), self.tool_tls)
+        routes = routes_for(settings, Claims(cookies), self.contents.tool_tls)
         handle_of = self.handles.of if settings.tool_api else lambda session: ""
         of = assertions.of if assertions else None
         self.upstreams = upstreams_for(settings, routes, site, handle_of, clock.date, of)
@@ -256,8 +252,8 @@ class Proxy:
         rules = Access((), public_rules(newer))
         if self._sealing_key in newer.session.keys:
             try:
-                self.email_files.follow(email_paths(newer))
-                rules = access_for(newer, self.email_files.lists, self._settings)
+                self.contents.email_files.follow(email_paths(newer))
+                rules = access_for(newer, self.contents.email_files.lists, self._settings)
             except ConfigurationError as error:  # other processes have just read these files
                 log.warning("what is open ends, because a list cannot be read: %s", error)
         self._door.access.become(rules)

@@ -23,7 +23,6 @@ from oauth_proxy.provider import APIS, Api, Memberships, Provider
 from oauth_proxy.seal import Sealer
 from oauth_proxy.settings import (
     EmailList,
-    EmailsFile,
     Limits,
     Member,
     PublicRule,
@@ -99,11 +98,6 @@ def provider_for(
     )
     count, proxies = metrics.provider_called, app.proxies
     return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall, proxies)
-
-
-def email_paths(settings: Settings) -> list[Path]:
-    """The files whose lists of addresses the rules name, each once."""
-    return list(dict.fromkeys(rule.path for rule in settings.rules() if isinstance(rule, EmailsFile)))
 
 
 def access_for(settings: Settings, lists: Mapping[Path, EmailList], before: Settings | None = None) -> Access:

@@ -21,11 +21,14 @@ LOOK_EVERY = 5.0
 """Seconds between two looks at the files."""
 
 
-def frameio_session(frameio: Frameio) -> aiohttp.ClientSession:
-    """The HTTP client for Frame.io, which the caller closes. Raises ConfigurationError."""
-    connector = None
-    if frameio.ca_file is not None:
-        connector = aiohttp.TCPConnector(ssl=_trusting(frameio.ca_file, "frameio.ca_file"))
+def frameio_tls(frameio: Frameio) -> ssl.SSLContext | None:
+    """The TLS context for Frame.io, if it needs one of its own. Raises ConfigurationError."""
+    return _trusting(frameio.ca_file, "frameio.ca_file") if frameio.ca_file is not None else None
+
+
+def frameio_session(context: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    """The HTTP client for Frame.io, which the caller closes; `context` is from `frameio_tls`."""
+    connector = aiohttp.TCPConnector(ssl=context) if context is not None else None
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
 
 
@@ -60,7 +63,7 @@ class ToolTls:
             if state == read:
                 continue
             try:
-                changed[prefix] = _context(prefix, each)
+                changed[prefix] = self.contexts[prefix] = _context(prefix, each)
             except ConfigurationError as error:
                 if self._refused.get(prefix) != error.problems:
                     self._refused[prefix] = error.problems
@@ -71,12 +74,14 @@ class ToolTls:
             log.info("the files for TLS to the tool of %s are read again", prefix)
         return changed
 
-    async def forever(self, use: Callable[[str, ssl.SSLContext], None]) -> None:
-        """`use` what is new, every few seconds. Files are read in a thread, because that may be slow."""
+    async def forever(self, use: Callable[[str, ssl.SSLContext], None], tell: Callable[[], None]) -> None:
+        """`use` what is new, every few seconds, and `tell`. A thread reads the files, because that may be slow."""
         while self._read:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                for prefix, context in (await asyncio.to_thread(self.look)).items():
+                if changed := await asyncio.to_thread(self.look):
+                    tell()
+                for prefix, context in changed.items():
                     use(prefix, context)
             except Exception:  # continue in any case: the next certificate must be read
                 log.exception("a fault of ours while looking for new files for TLS")

@@ -5,12 +5,16 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oauth_proxy.memory import Bell
 from oauth_proxy.settings import Listen, Settings
 from oauth_proxy.siblings import Alone, Siblings
 from oauth_proxy.sockets import Listener
 from oauth_proxy.tls import bare_context
+
+if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
 
 _FOR_TOOLS = 0o660
 """Mode of the tool API's Unix socket: its group may connect too. Its folder decides who can reach it."""
@@ -26,6 +30,10 @@ class Inherited:
 
     listeners: Mapping[str, Listener]
     """By what is served there: `public`, `admin` and perhaps `tool_api`."""
+    contents: "FileContents"
+    replaces: bool = False
+    """Whether processes with these settings have served before: a place that cannot be written now was one that
+    could, so it is waited for, as they do."""
     siblings: Siblings = field(default_factory=Alone)
     bell: Bell = field(default_factory=Bell)
     tls: ssl.SSLContext = field(default_factory=bare_context)

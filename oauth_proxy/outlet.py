@@ -108,7 +108,7 @@ class Outlet(io.TextIOBase):
 class LineFile:
     """A file to which several processes append lines; one that was renamed is begun anew, with this `mode`.
 
-    Raises OSError where it cannot be opened.
+    It is opened by `reopen`, or for the first line.
     """
 
     def __init__(self, path: Path, mode: int) -> None:
@@ -117,9 +117,8 @@ class LineFile:
         self._is_torn = False
         self._is_closed = False
         self._descriptor: int | None = None
-        self.reopen()
 
-    def append(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Append a line. Raises OSError where it was not written, or not as a whole.
 
         What a full disk took of a line stays there; the next one begins on a line of its own.
@@ -134,7 +133,7 @@ class LineFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def reopen(self) -> None:
-        """Let go of the file if another one is at the path, or none. Raises OSError."""
+        """Open the file, and let go of it if another one is at the path, or none. Raises OSError."""
         if self._is_closed or (self._descriptor is not None and _same(self._descriptor, self._path)):
             return
         self._let_go()
@@ -163,7 +162,7 @@ def _same(descriptor: int, path: Path) -> bool:
 
 
 class Syslog:
-    """The local syslog at this path, as authpriv.info. Raises OSError where it is not there.
+    """The local syslog at this path, as authpriv.info. It is connected by `reopen`, or for the first line.
 
     logging's own handler waits for a syslog that reads nothing.
     """
@@ -171,31 +170,35 @@ class Syslog:
     def __init__(self, path: str, name: str) -> None:
         self._path = path
         self._head = f"<{_AUTHPRIV_INFO}>{name}: ".encode()
-        self._socket = self._connected()
+        self._socket: socket.socket | None = None
 
     def write(self, line: str) -> None:
         """Send a line. Raises OSError where it is not taken at once."""
         data = self._head + line.rstrip("\n").encode("utf-8", "backslashreplace")
         try:
-            self._socket.send(data)
+            self.reopen().send(data)
         except (ConnectionError, FileNotFoundError):  # it was started anew
-            self._socket.close()
-            self._socket = self._connected()
-            self._socket.send(data)
+            self.close()
+            self.reopen().send(data)
+
+    def reopen(self) -> socket.socket:
+        """The connection; it is made if there is none. Raises OSError."""
+        if self._socket is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            connection.setblocking(False)
+            try:
+                connection.connect(self._path)
+            except OSError:
+                connection.close()
+                raise
+            self._socket = connection
+        return self._socket
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
-
-    def _connected(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        connection.setblocking(False)
-        try:
-            connection.connect(self._path)
-        except OSError:
+        connection, self._socket = self._socket, None
+        if connection is not None:
             connection.close()
-            raise
-        return connection
 
 
 def standard_error() -> Outlet:

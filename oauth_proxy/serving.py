@@ -13,6 +13,7 @@ from oauth_proxy.app import Proxy
 from oauth_proxy.clock import MACHINE, System
 from oauth_proxy.commands import Inbox
 from oauth_proxy.egress import frameio_session
+from oauth_proxy.file_contents import FileContents
 from oauth_proxy.gauges import RECENT
 from oauth_proxy.inherited import Inherited, addresses
 from oauth_proxy.outlet import Outlet
@@ -21,7 +22,6 @@ from oauth_proxy.siblings import LAST_MINUTES
 from oauth_proxy.sockets import Listener, opened
 from oauth_proxy.status import Guard, Here, StatusPage, are_local
 from oauth_proxy.telemetry import LOST, AccessLog, Recorder, audit_for, drawn, level_now, set_level, snapshot
-from oauth_proxy.tls import ServerTls
 from oauth_proxy.tool_api import ToolApi
 from oauth_proxy.upstream import ends
 
@@ -107,19 +107,18 @@ async def running(
 
     Raises ConfigurationError for a port, certificate or template that turns out to be unusable.
     """
-    session = frameio_session(settings.frameio)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(session)
         if inherited is None:
-            inherited = Inherited(stack.enter_context(_listening(settings)))
-        audit = audit_for(settings.log, log_to)
+            contents = FileContents.of(settings, system.wall)
+            inherited = Inherited(stack.enter_context(_listening(settings)), contents)
+        http = await stack.enter_async_context(frameio_session(inherited.contents.frameio_tls))
+        audit = audit_for(settings.log, log_to, may_wait=inherited.replaces)
         stack.callback(audit.close)
         proxy = Proxy(settings, http, inherited, system, audit)
         stack.push_async_callback(proxy.close)
         await proxy.look()
         stack.callback(asyncio.create_task(proxy.watch.forever()).cancel)
-        stack.callback(asyncio.create_task(proxy.email_files.forever()).cancel)
-        stack.callback(asyncio.create_task(proxy.tool_tls.forever(proxy.upstreams.use)).cancel)
+        stack.callback(asyncio.create_task(_reading_again(proxy, inherited.siblings.have_read)).cancel)
         stack.push_async_callback(proxy.upstreams.close)
         up = await _served(stack, settings, proxy, inherited, log_to, system)
         try:
@@ -127,6 +126,16 @@ async def running(
         finally:
             if up.is_ready:
                 await up.stop(0.0, DRAIN)
+
+
+async def _reading_again(proxy: Proxy, tell: Callable[[], None]) -> None:
+    """Read files again that have changed, and `tell`, for as long as the proxy serves."""
+    contents = proxy.contents
+    async with asyncio.TaskGroup() as group:
+        group.create_task(contents.email_files.forever(tell))
+        group.create_task(contents.tool_tls.forever(proxy.upstreams.use, tell))
+        if contents.tls:
+            group.create_task(contents.tls.forever(tell))
 
 
 def _level(wanted: Level | None) -> Level:
@@ -213,11 +222,10 @@ async def _served(
     if settings.tool_api:
         api = ToolApi(proxy.handles, proxy.clock.date, proxy.audit)
         services["tool_api"] = await tool_api.service(stack, api, at["tool_api"])
-    tls = ServerTls(settings.tls, inherited.tls, system.wall) if settings.tls else None
+    tls = inherited.contents.tls
+    context = tls.used(inherited.tls) if tls else None
     if tls:
         proxy.metrics.show_certificates(lambda: tls.ends)
-        stack.callback(asyncio.create_task(tls.forever()).cancel)
-    context = tls.context if tls else None
     services["public"] = await server.service(stack, public, at["public"], context, drain=_LAST)
     up = Running(proxy, services)
     await inherited.may_serve()

@@ -24,6 +24,10 @@ class Siblings(Protocol):
         """Tell the parent, so that this is still known when this worker has ended."""
         ...
 
+    def have_read(self) -> None:
+        """Tell the parent that files were read again, so that who replaces this process has what they hold."""
+        ...
+
     async def reload(self, operator: str = "") -> list[str]:
         """Start a new generation of workers with the file as it is now. Returns the problems that prevent it.
 
@@ -47,6 +51,9 @@ class Alone:
     def remember(self, told: Told) -> None:
         """Nothing outlives this process."""
         self._recent.add(told)
+
+    def have_read(self) -> None:
+        """Nobody replaces this process."""
 
     async def reload(self, operator: str = "") -> list[str]:
         """There is nobody who could start another process."""

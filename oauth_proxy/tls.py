@@ -40,35 +40,37 @@ def bare_context() -> ssl.SSLContext:
 
 
 class ServerTls:
-    """Certificates of one listener: `context` is for its handshakes. Raises ConfigurationError if one is unusable.
+    """Certificates of one listener, read now. Raises ConfigurationError if one is unusable.
 
-    `base` is a `bare_context` that this process shares with others; without one, it makes its own. `wall` is the
-    time in seconds since the epoch.
+    `wall` is the time in seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        listed: Sequence[Tls],
-        base: ssl.SSLContext | None = None,
-        wall: Callable[[], float] = time,
-    ) -> None:
+    def __init__(self, listed: Sequence[Tls], wall: Callable[[], float] = time) -> None:
         self._pairs = [_Pair(each.cert, each.key) for each in listed]
         self._wall = wall
-        self.context = base or bare_context()
-        self.context.minimum_version = _VERSIONS[listed[0].min_version or "1.2"]
-        self.context.sni_callback = self._switch
+        self._oldest = _VERSIONS[listed[0].min_version or "1.2"]
         for pair in self._pairs:
             try:
                 pair.look()
             except Unusable as unusable:
                 raise ConfigurationError([f"tls: {pair}: {unusable}"]) from None
-            self._tell(pair)
+        self._choice: _Choice
+
+    def used(self, base: ssl.SSLContext) -> ssl.SSLContext:
+        """`base`, for handshakes with these certificates. It is a `bare_context`, perhaps shared with others."""
+        base.minimum_version = self._oldest
         self._choice = _Choice(self._pairs)
+        base.sni_callback = self._switch
         if not isinstance(sys.unraisablehook, WithoutNames):
             sys.unraisablehook = WithoutNames(sys.unraisablehook)
+        for pair in self._pairs:
+            self._tell(pair)
+        return base
 
-    def look(self) -> None:
-        """Read files that have changed. New handshakes get what they hold; connections that are open go on."""
+    def look(self) -> bool:
+        """Read files that have changed, and say whether any did. New handshakes get what they hold; connections
+        that are open go on.
+        """
         changed = False
         for pair in self._pairs:
             try:
@@ -80,18 +82,20 @@ class ServerTls:
                     log.warning("%s: %s; the certificate before it stays in use", pair, unusable)
         if changed:
             self._choice = _Choice(self._pairs)  # at once: a handshake sees all of the old or all of the new
+        return changed
 
     @property
     def ends(self) -> dict[str, float]:
         """When each certificate in use ends, in seconds since the epoch, by its file."""
         return {str(pair): pair.certificate.ends.timestamp() for pair in self._pairs}
 
-    async def forever(self) -> None:
-        """Call `look` every few seconds, in a thread, because a file may be slow to read."""
+    async def forever(self, tell: Callable[[], None]) -> None:
+        """Call `look` every few seconds, in a thread, as a file may be slow to read; `tell` when one was read."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                await asyncio.to_thread(self.look)
+                if await asyncio.to_thread(self.look):
+                    tell()
             except Exception:  # continue in any case: the next certificate must be read
                 log.exception("a fault of ours while looking for new certificates")
 

@@ -15,7 +15,7 @@ import pytest
 
 from oauth_proxy.assembly import provider_for
 from oauth_proxy.clock import MACHINE, Clock
-from oauth_proxy.egress import frameio_session
+from oauth_proxy.egress import frameio_session, frameio_tls
 from oauth_proxy.errors import GrantEnded, ProviderAway
 from oauth_proxy.settings import notes
 from oauth_proxy.telemetry import Metrics
@@ -84,7 +84,7 @@ async def asked(environ: dict[str, str], folder: Path, **frameio: str) -> Except
     told = ", ".join(f"{key}: {value}" for key, value in {"api_url": f"https://{API}", **frameio}.items())
     section = f"frameio: {{api: v4, client_id: an-app, {told}}}"
     settings = read(file(frameio=section), environ, folder)
-    async with frameio_session(settings.frameio) as http, asyncio.timeout(PATIENCE):
+    async with frameio_session(frameio_tls(settings.frameio)) as http, asyncio.timeout(PATIENCE):
         provider = provider_for(settings, http, Clock(), MACHINE, Metrics("0"))
         with pytest.raises((GrantEnded, ProviderAway)) as caught:
             await provider.profile("a-token", owner="o")
@@ -242,7 +242,7 @@ async def test_a_renewed_client_certificate_is_used_for_the_next_connection(
     async with over_tls(tool, tmp_path / "tool", "localhost", authority=authority, asks_for=ours) as port:
         upstreams = {"/": {"url": f"https://localhost:{port}", "ca_file": ca, "client_cert": pair}}
         async with on_stage(upstreams=upstreams, access={"public": ["/open"]}) as stage:
-            tls = stage.proxy.tool_tls
+            tls = stage.proxy.contents.tool_tls
             assert (await stage.ask("/open")).status == 502
             assert tls.look() == {}
             ours.write(renewed, "proxy")

@@ -176,6 +176,7 @@ def test_each_state_of_the_files_is_told_once(
     many = [f"{letter}.example.com" for letter in "abcdefg"]
     authority.write(stem, *many, ends=now + timedelta(days=63, hours=1))
     ours = tls.ServerTls(of(stem), wall=now.timestamp)
+    ours.used(tls.bare_context())
     shown = "a.example.com, b.example.com, c.example.com, d.example.com, e.example.com and 2 more"
     assert lines(caplog) == [f"{cert} is read, a certificate for {shown}, good for 63 days"]
     ours.look()

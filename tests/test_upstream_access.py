@@ -73,8 +73,8 @@ async def test_a_program_is_judged_by_the_rules_of_the_tool_too() -> None:
 
 async def read_again(stage: Stage) -> None:
     """Two looks at the files, and then one at what is open."""
-    stage.proxy.email_files.look()
-    stage.proxy.email_files.look()
+    stage.proxy.contents.email_files.look()
+    stage.proxy.contents.email_files.look()
     await stage.proxy.look()
 
 
@@ -129,7 +129,7 @@ async def test_a_running_proxy_sees_a_changed_list_by_itself(tmp_path: Path, vis
     async with on_stage(access=access) as stage:
         cookie = await signed_in(stage, visitor)
         path.write_text("editor@studio.example.com\n")
-        await until(lambda: stage.proxy.email_files.lists[path].has("editor", "studio.example.com"))
+        await until(lambda: stage.proxy.contents.email_files.lists[path].has("editor", "studio.example.com"))
         assert (await stage.ask("/echo", cookie)).status == 403
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import time
 
-from oauth_proxy.assembly import access_for, cookies_for, door_for, email_paths, routes_for, upstreams_for
+from oauth_proxy.assembly import access_for, cookies_for, door_for, routes_for, upstreams_for
 from oauth_proxy.bearers import is_of_program
 from oauth_proxy.cookies import RequestCookies
 from oauth_proxy.door import Door
 from oauth_proxy.egress import ToolTls
-from oauth_proxy.email_files import EmailFiles
+from oauth_proxy.email_files import EmailFiles, email_paths
 from oauth_proxy.errors import NotAllowed, ProxyError, SignInRequired
 from oauth_proxy.explain.people import Listed, RuleList, rule_lists, verdict
 from oauth_proxy.headers import Line, bearer_token, is_navigation

@@ -15,16 +15,24 @@ from oauth_proxy.seal import Sealer
 from oauth_proxy.settings import Redis, Settings, Sqlite
 
 
-def memory_for(settings: Settings, clock: Clock, private: Path | None = None, bell: Bell | None = None) -> Memory:
+def memory_for(
+    settings: Settings,
+    clock: Clock,
+    private: Path | None = None,
+    bell: Bell | None = None,
+    *,
+    may_wait: bool = False,
+) -> Memory:
     """The memory that `session.store` names. It does not connect yet.
 
     Without a store, the workers of one proxy share the file `private`, which ends with the proxy; a process on its
     own keeps its memory to itself. `bell` is the one that all workers have.
 
-    Raises ConfigurationError for a file that cannot be used, and if the redis package is not installed.
+    Raises ConfigurationError for a file that cannot be used, unless it `may_wait` until it can, and if the redis
+    package is not installed.
     """
     session, site, sealer = settings.session, _site(settings), _sealer(settings)
-    home = _home(settings, site, clock, private)
+    home = _home(settings, site, clock, private, may_wait=may_wait)
     return Memory(home, sealer, site, clock, session.lifetime, session.idle, bell or Bell())
 
 
@@ -52,14 +60,14 @@ def import_home(settings: Settings) -> None:
         importlib.import_module(f"oauth_proxy.memory.{name}")
 
 
-def _home(settings: Settings, site: str, clock: Clock, private: Path | None) -> Home:
+def _home(settings: Settings, site: str, clock: Clock, private: Path | None, *, may_wait: bool = False) -> Home:
     match settings.session.store:
         case Sqlite(path):
-            return _sqlite(path, site, clock, lasting=True)
+            return _sqlite(path, site, clock, lasting=True, may_wait=may_wait)
         case Redis() as where:
             return _redis(where, site, settings.session.lifetime)
         case _ if private is not None:
-            return _sqlite(private, site, clock, lasting=False)
+            return _sqlite(private, site, clock, lasting=False, may_wait=may_wait)
         case _:
             return ProcessHome(clock)
 
@@ -67,10 +75,10 @@ def _home(settings: Settings, site: str, clock: Clock, private: Path | None) -> 
 # These imports are local, so that a proxy loads only the home it uses: SQLite costs 0.7 MiB and 10 ms.
 
 
-def _sqlite(path: Path, site: str, clock: Clock, *, lasting: bool) -> Home:
+def _sqlite(path: Path, site: str, clock: Clock, *, lasting: bool, may_wait: bool) -> Home:
     from oauth_proxy.memory.sqlite import SqliteHome
 
-    return SqliteHome(path, site, clock, lasting=lasting)
+    return SqliteHome(path, site, clock, lasting=lasting, may_wait=may_wait)
 
 
 def _redis(where: Redis, site: str, lifetime: float) -> Home:

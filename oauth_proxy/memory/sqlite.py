@@ -76,16 +76,25 @@ class SqliteHome:
     """A home in the file at `path`; `site` separates proxies that do not share a cookie.
 
     `clock` returns seconds since the epoch; `lasting` is whether the file outlives the proxy. Raises
-    ConfigurationError for a file that cannot be used.
+    ConfigurationError for a file that cannot be used, unless it `may_wait` until it can.
     """
 
     name = "sqlite"
     shared = True
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError, Unusable, *NONSENSE)
 
-    def __init__(self, path: Path, site: str, clock: Callable[[], float], *, lasting: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        site: str,
+        clock: Callable[[], float],
+        *,
+        lasting: bool = True,
+        may_wait: bool = False,
+    ) -> None:
         self.lasting = lasting
-        prepared(path, lasting=lasting)
+        if not may_wait:
+            prepared(path, lasting=lasting)
         self._path = path
         self._site = site
         self._clock = clock

@@ -33,7 +33,7 @@ def _file(subject: str, path: Path) -> Sequence[Finding]:
 
 def _syslog(subject: str, path: Path) -> Sequence[Finding]:
     try:
-        Syslog(str(path), "oauth-proxy").close()
+        Syslog(str(path), "oauth-proxy").reopen().close()
     except OSError as error:
         return wrong(subject, f"cannot be written: {said(error)}.", f"Does a syslog listen at {path}?")
     return well(subject, "takes lines.")

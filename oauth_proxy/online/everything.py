@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from oauth_proxy import __version__
 from oauth_proxy.assembly import api_for, cookies_for, provider_for, routes_for
 from oauth_proxy.clock import MACHINE, Clock, System
-from oauth_proxy.egress import ToolTls, frameio_session
+from oauth_proxy.egress import ToolTls, frameio_session, frameio_tls
 from oauth_proxy.inherited import addresses
 from oauth_proxy.online import findings
 from oauth_proxy.online.findings import Check, Finding, wrong
@@ -33,7 +33,7 @@ async def checked(
     It is over after little more than `findings.DEADLINE` seconds, whatever does not answer.
     """
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(frameio_session(settings.frameio))
+        http = await stack.enter_async_context(frameio_session(frameio_tls(settings.frameio)))
         provider = provider_for(settings, http, Clock(system), system, Metrics(__version__))
         routes = routes_for(settings, Claims(cookies_for(settings)), ToolTls(settings.upstreams))
         for route in routes:

@@ -10,13 +10,18 @@ import signal
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Container, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.process.channel import Channel, Message
+from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.settings import Settings
 from oauth_proxy.sockets import Listener
+
+if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +32,20 @@ START = 60.0
 _WELL = 60.0
 """Seconds after which a worker that dies is not one that dies at its start."""
 _LONGEST_WAIT = 30.0
+_CATCHING_UP = 2
+"""Seconds for files to be read again that a worker has just read."""
+
+
+def reap_others(pids: Container[int]) -> None:
+    """See the end of the children that are none of these: in a container, the first process adopts all orphans.
+
+    A child that is one of these and has ended is left, and so are those behind it; it is looked after first.
+    """
+    with suppress(ChildProcessError):  # there are none
+        while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if found.si_pid in pids:
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
 
 
 class Forked(Exception):
@@ -56,6 +75,14 @@ class Worker:
         """Send it a message."""
         self.channel.send(message)
 
+    def take(self, message: Message) -> None:
+        """What it says of itself and its generation."""
+        match message["say"]:
+            case "last":
+                self.metrics = message["content"]
+            case "have_read":
+                self.generation.catch_up()
+
     def advance(self, state: str) -> None:
         """It has reached this state, unless it was told to leave meanwhile."""
         if self.state != "leaving":
@@ -70,7 +97,7 @@ class Worker:
         if not pid:
             return None
         code = os.waitstatus_to_exitcode(status)
-        return f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return f"exit status {code}" if code >= 0 else f"signal {_name(-code)}"
 
     def look_after(self, now: float, killed_at: float) -> None:
         """Kill it if its event loop does not go round, if it does not become ready, or at `killed_at`."""
@@ -91,12 +118,20 @@ class Worker:
         self._is_killed = True
 
 
-class Generation:
-    """The workers with one configuration."""
+def _name(number: int) -> str:
+    """Of a signal; the number where it has no name, as most real-time signals."""
+    return next((each.name for each in signal.Signals if each == number), str(number))
 
-    def __init__(self, number: int, settings: Settings, listeners: Mapping[str, Listener]) -> None:
+
+class Generation:
+    """The workers with one configuration, and the `contents` of the files that it names."""
+
+    def __init__(
+        self, number: int, settings: Settings, contents: "FileContents", listeners: Mapping[str, Listener]
+    ) -> None:
         self.number = number
         self.settings = settings
+        self.contents = contents
         self.listeners = listeners
         self.workers: list[Worker] = []
         self.has_served = False
@@ -133,6 +168,16 @@ class Generation:
                     "to share it: restart the proxy"
                 ]
             )
+
+    def catch_up(self) -> None:
+        """A worker has read files again: who replaces one is to have what they hold."""
+        try:
+            with at_most(_CATCHING_UP):
+                self.contents.catch_up()
+        except MayPass:
+            log.warning("a worker has read a file again, which the parent could not do in %d s", _CATCHING_UP)
+        except Exception:  # whatever it is, workers serve
+            log.exception("a fault of ours while reading files again")
 
     def send(self, message: Message) -> None:
         """Send all its workers a message."""

@@ -15,7 +15,7 @@ from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.parent import EndedAtOnce, Parent
 from oauth_proxy.process.private import PrivateFolder
 from oauth_proxy.process.supervisor import Supervisor
-from oauth_proxy.process.worker import preload, serve
+from oauth_proxy.process.worker import look_into, preload, serve
 from oauth_proxy.settings import Loaded, Settings
 from oauth_proxy.telemetry import set_level
 from oauth_proxy.tls import bare_context
@@ -49,18 +49,21 @@ def run_processes(
             preload(settings)
 
     try:
-        Parent(checked, prepare, tell, private.restore, listeners, supervisor, log_to).run()
+        Parent(checked, prepare, look_into, tell, private.restore, listeners, supervisor, log_to).run()
     except Forked as forked:
-        settings = forked.generation.settings
+        generation = forked.generation
+        settings = generation.settings
         inherited = Inherited(
-            forked.generation.listeners,
+            generation.listeners,
+            generation.contents,
+            replaces=generation.has_served,
             bell=bell,
             tls=tls,
             private=private.file,
             workers=settings.worker_count,
             since=since,
         )
-        if not forked.generation.has_served:  # who replaces a worker has the level of the others
+        if not generation.has_served:  # who replaces a worker has the level of the others
             set_level(settings.log.level)
         return serve(settings, inherited, forked.sock, log_to)
     except EndedAtOnce as ended:

@@ -26,14 +26,19 @@ class Listeners:
         Raises ConfigurationError if an address cannot be used, and AddressUnavailable if it cannot now; then no
         listener is left open that was not open before.
         """
-        before = set(self._open)
+        before, anew = set(self._open), dict[Listen, Listener]()
         wanted = addresses(settings)
         handed = self._handed.listeners(wanted)
         try:
-            return {name: handed.get(name) or self._listener(at) for name, at in wanted.items()}
+            found = {name: handed.get(name) or self._listener(at, anew) for name, at in wanted.items()}
         except ConfigurationError:
+            for each in anew.values():  # no worker has them: whoever connected there would wait for ever
+                each.close()
             self._close(set(self._open) - before)
             raise
+        for at, each in anew.items():
+            self._open[at].become(each)
+        return found
 
     def open_patiently(self, settings: Settings) -> dict[str, Listener]:
         """As `open`, for the start: the workers of a proxy whose parent was killed still listen for a second."""
@@ -71,7 +76,7 @@ class Listeners:
             if id(sock) not in kept:
                 sock.close()
 
-    def _listener(self, at: Listen) -> Listener:
+    def _listener(self, at: Listen, anew: dict[Listen, Listener]) -> Listener:
         known = self._open.get(at)
         if known is not None and known.is_there():
             try:
@@ -80,7 +85,7 @@ class Listeners:
                 raise ConfigurationError([f"cannot listen on {at}: {error.strerror}"]) from None
             return known
         if known is not None:  # somebody has removed its file: nobody would find it
-            known.become(opened(at))
+            anew[at] = opened(at)
             return known
         self._open[at] = opened(at)
         return self._open[at]

@@ -10,11 +10,12 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from oauth_proxy.errors import MayPass
 from oauth_proxy.outlet import Outlet
-from oauth_proxy.process.crew import Forked, Generation, Worker
+from oauth_proxy.process.crew import Forked, Generation, Worker, reap_others
 from oauth_proxy.process.gathering import Gatherings
 from oauth_proxy.process.listeners import Listeners
 from oauth_proxy.process.status import Status
@@ -23,11 +24,16 @@ from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import Wakeups
 from oauth_proxy.settings import Loaded, Settings
 
+if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
+
 log = logging.getLogger(__name__)
 
 _TICK = 1.0
 _LAST_LINES = 0.5
 """Seconds for the last lines of the log, where its reader is slow."""
+IS_FIRST = os.getpid() == 1
+"""Whether this is the first process of a container."""
 OVERTIME = 15.0
 """Seconds beyond their time after which workers that stop are killed."""
 
@@ -41,7 +47,7 @@ class EndedAtOnce(Exception):
 
 
 class Parent:
-    """`read` loads the configuration, and `prepare` what its workers share.
+    """`read` loads the configuration, `prepare` what its workers share, and `look_into` the files that it names.
 
     `tell` is called with the address once the first generation serves.
     `tend` is called about once a second. Its log is written to `log_to`.
@@ -51,6 +57,7 @@ class Parent:
         self,
         read: Callable[[], Loaded],
         prepare: Callable[[Settings], None],
+        look_into: Callable[[Settings], "FileContents"],
         tell: Callable[[str], None],
         tend: Callable[[], None],
         listeners: Listeners,
@@ -65,7 +72,9 @@ class Parent:
         self._wakeups = Wakeups(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
         self._status = Status(self._workers)
         self._gatherings = Gatherings(self._status.metrics, self._status.line)
-        self._succession = Succession(read, prepare, tell, self._fork, listeners, supervisor, self._status, log_to)
+        self._succession = Succession(
+            read, prepare, look_into, tell, self._fork, listeners, supervisor, self._status, log_to
+        )
         self._closes_at = self._killed_at = float("inf")
         """When a stop closes the listeners, and kills what is left."""
         self._looked_at = time.monotonic()
@@ -89,7 +98,8 @@ class Parent:
                 raise
             except BaseException:  # whatever ends this process: no worker may outlive it, and nobody wait for one
                 for worker in self._workers():
-                    os.kill(worker.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it may be what has ended us that it is gone
+                        os.kill(worker.pid, signal.SIGKILL)
                 raise
         self._listeners.close()
         self._log_to.finish(_LAST_LINES)
@@ -136,8 +146,8 @@ class Parent:
                     self._succession.closed(worker)
                 case "failed":
                     self._refused(worker, message)
-                case "last":
-                    worker.metrics = message["content"]
+                case _:
+                    worker.take(message)
 
     def _refused(self, worker: Worker, message: Mapping[str, Any]) -> None:
         """A worker cannot serve with its configuration."""
@@ -198,6 +208,8 @@ class Parent:
                 worker.heard = now
             else:
                 worker.look_after(now, self._killed_at)
+        if IS_FIRST:
+            reap_others({worker.pid for worker in self._workers()})
         self._gatherings.give_up()
         if now >= self._closes_at:
             self._listeners.close()

@@ -23,7 +23,7 @@ class PrivateFolder:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._path: Path | None = None
-        self._lock = -1
+        self._lock: int | None = None
 
     @property
     def file(self) -> Path | None:
@@ -39,22 +39,29 @@ class PrivateFolder:
 
     def restore(self) -> None:
         """Make it again if somebody has removed it: the workers fill it anew with what they know."""
-        if self._path is not None and not self._path.exists():
-            with suppress(OSError):
-                self._path.mkdir(mode=0o700)
-                os.close(self._lock)
+        if self._path is None:
+            return
+        with suppress(OSError):  # its place may have become one that nobody may enter, even to look
+            if self._lock is None or not self._path.exists():
+                self._path.mkdir(mode=0o700, exist_ok=True)
                 self._hold(self._path)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
         if self._path is not None:
-            os.close(self._lock)
+            self._let_go()
             shutil.rmtree(self._path, ignore_errors=True)
 
     def _hold(self, path: Path) -> None:
         """Lock it for as long as a process of this proxy lives: so the next proxy knows what is left over."""
+        self._let_go()
         self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _let_go(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     def _made(self) -> Path:
         environ = self._environ

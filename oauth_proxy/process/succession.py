@@ -6,7 +6,7 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.outlet import Outlet
@@ -18,6 +18,9 @@ from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.process.watching import Watching
 from oauth_proxy.settings import Loaded, Settings, changes
 from oauth_proxy.telemetry import Event, audit_for, set_level
+
+if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +41,16 @@ class Asker(NamedTuple):
 
 
 class Succession:
-    """`read` loads the configuration, `prepare` what workers share, and `fork` starts a worker.
+    """`read` loads the configuration, `prepare` what workers share, and `look_into` the files that it names.
 
-    `tell` hears where the first generation serves.
+    `fork` starts a worker. `tell` hears where the first generation serves.
     """
 
     def __init__(
         self,
         read: Callable[[], Loaded],
         prepare: Callable[[Settings], None],
+        look_into: Callable[[Settings], "FileContents"],
         tell: Callable[[str], None],
         fork: Callable[[Generation], None],
         listeners: Listeners,
@@ -65,6 +69,7 @@ class Succession:
         """Why the first one cannot serve."""
         self._read = read
         self._prepare = prepare
+        self._look_into = look_into
         self._tell = tell
         self._fork = fork
         self._listeners = listeners
@@ -93,7 +98,9 @@ class Succession:
             else:
                 self.present.require_same_store(settings)
                 listeners = self._listeners.open(settings)
-            self.coming = Generation(self._status.generation + 1, settings, listeners)
+            with at_most(_READING):
+                contents = self._look_into(settings)
+            self.coming = Generation(self._status.generation + 1, settings, contents, listeners)
             self.generations.append(self.coming)
             for _ in range(settings.worker_count):
                 self._fork(self.coming)

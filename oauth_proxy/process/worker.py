@@ -4,6 +4,7 @@ The law: a worker tells the parent once a second that its event loop goes round.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from oauth_proxy.siblings import LAST_MINUTES, Topics
 from oauth_proxy.telemetry import configure_logging, level_now
 
 if TYPE_CHECKING:
+    from oauth_proxy.file_contents import FileContents
     from oauth_proxy.serving import Running
 
 log = logging.getLogger(__name__)
@@ -90,6 +92,10 @@ class Line:
         """Tell the parent, so that this is still known when this worker has ended."""
         self.say("recent", content=told)
 
+    def have_read(self) -> None:
+        """Tell the parent that files were read again, so that who replaces this process has what they hold."""
+        self.say("have_read")
+
     async def reload(self, operator: str = "") -> list[str]:
         """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
         problems: list[str] = await self._ask("reload", operator=operator)
@@ -125,6 +131,14 @@ def preload(settings: Settings) -> None:
     import_module("oauth_proxy.serving")
     if any_has(settings.headers, "assertion"):
         import_module("oauth_proxy.assertions")
+
+
+def look_into(settings: Settings) -> "FileContents":
+    """What the files hold that the settings name; in the parent, too. Raises ConfigurationError."""
+    from oauth_proxy.file_contents import FileContents  # local: as below
+
+    gc.collect()  # what ended generations had, before there is more of it
+    return FileContents.of(settings)
 
 
 def serve(settings: Settings, inherited: Inherited, sock: socket.socket, log_to: Outlet) -> int:

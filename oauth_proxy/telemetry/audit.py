@@ -81,7 +81,7 @@ class Audit:
         write: Callable[[str], None] | None = None,
         *,
         email: bool = True,
-        reopen: Callable[[], None] = lambda: None,
+        reopen: Callable[[], object] = lambda: None,
         close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -201,21 +201,26 @@ class _Allowance:
 SILENT = Audit()
 
 
-def audit_for(settings: Log, log_to: TextIO | Outlet) -> Audit:
-    """The audit stream of these settings. Raises ConfigurationError if it cannot be written."""
+def audit_for(settings: Log, log_to: TextIO | Outlet, *, may_wait: bool = False) -> Audit:
+    """The audit stream of these settings. Raises ConfigurationError if it cannot be written.
+
+    If it `may_wait`, lines are lost until it can be written, as they are where it breaks later.
+    """
     email, to = settings.email is not False, settings.audit
     if to is None:
         return SILENT
     if to.to == "stderr":
         return Audit(lambda line: _to_stream(log_to, line), email=email)
+    stream = LineFile(to.path, _MODE) if to.path else Syslog(SYSLOG, "oauth-proxy")
+    audit = Audit(stream.write, email=email, reopen=stream.reopen, close=stream.close)
+    if may_wait:
+        audit.reopen()
+        return audit
     try:
-        if to.path is None:
-            syslog = Syslog(SYSLOG, "oauth-proxy")
-            return Audit(syslog.write, email=email, close=syslog.close)
-        file = LineFile(to.path, _MODE)
+        stream.reopen()
     except OSError as error:
         raise ConfigurationError([f"log.audit: {to.path or SYSLOG} cannot be written: {error.strerror}"]) from None
-    return Audit(file.append, email=email, reopen=file.reopen, close=file.close)
+    return audit
 
 
 def _to_stream(stream: TextIO | Outlet, line: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -22,16 +23,16 @@ from tests.support.units import PATIENCE
 async def test_a_worker_that_cannot_start_is_tried_again_less_and_less_often_until_it_can(
     tmp_path: Path, visitor: Visitor
 ) -> None:
-    templates = tmp_path / "templates"
-    templates.mkdir()
-    async with processes(tmp_path, pages={"templates": str(templates)}) as proxies:
+    full = tmp_path / "full"
+    imports = "import os, sys; from oauth_proxy.process import launch; from oauth_proxy.cli import main"
+    lines = f"serve = launch.serve; launch.serve = lambda *told: os.path.exists({str(full)!r}) or serve(*told)"
+    async with processes(tmp_path, command=[sys.executable, "-c", f"{imports}; {lines}; main()"]) as proxies:
         cookie = await signed_in(proxies.stage, visitor)
-        (templates / "error.html").write_text("{% if %}")
+        full.touch()
         os.kill(proxies.workers[0], signal.SIGKILL)
-        assert "error.html" in await proxies.says("cannot serve")
         await proxies.says("another one starts in 1 s")
         await proxies.says("another one starts in 2 s")
-        (templates / "error.html").write_text("mended")
+        full.unlink()
         async with asyncio.timeout(PATIENCE):  # nobody is refused meanwhile: the connection waits
             assert (await proxies.stage.ask("/echo", cookie)).status == 200
 
@@ -78,6 +79,24 @@ async def test_a_socket_file_that_somebody_removed_is_made_again_by_a_reload(tmp
         proxies.write(listen={"path": str(path), "mode": "0600"})
         await proxies.reloaded("serves")
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_removed_socket_file_is_not_made_again_for_nobody_by_a_reload_that_cannot_listen_elsewhere(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "proxy.sock"
+    async with processes(tmp_path, listen={"path": str(path), "mode": "0660"}) as proxies:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            path.unlink()
+            proxies.write(admin={"listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+            await proxies.reloaded("Address already in use")
+            assert not path.exists(), "no worker has it, so who connects would wait for ever"
+        await proxies.reloaded("serves")
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b"GET /oauth2/userinfo HTTP/1.1\r\nHost: another\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).startswith(b"HTTP/1.1 421 ")
+        writer.close()
 
 
 async def test_the_folder_that_workers_share_is_made_again_if_somebody_removed_it(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -123,6 +124,31 @@ async def test_a_worker_that_dies_is_replaced_and_no_counter_falls(tmp_path: Pat
         assert after["oauth_proxy_worker_restarts_total"] == 1
         assert after[answered] >= before[answered] >= 2
         assert all(after[name] >= value for name, value in before.items() if name.endswith(("_total", "_count")))
+
+
+async def test_a_worker_that_a_signal_without_a_name_ends_is_replaced_like_any_other(tmp_path: Path) -> None:
+    async with processes(tmp_path) as proxies:
+        [ended] = proxies.workers
+        number = signal.SIGRTMIN + 3
+        os.kill(ended, number)
+        assert f"worker {ended} has ended: signal {number};" in await proxies.says("has ended")
+        await until(lambda: proxies.workers not in ([], [ended]))
+        assert (await proxies.stage.ask("/echo")).status == 401
+
+
+async def test_the_first_process_of_a_container_buries_orphans_and_knows_how_its_own_have_ended(
+    tmp_path: Path,
+) -> None:
+    """prctl(PR_SET_CHILD_SUBREAPER) brings it orphans as PID 1 has them, here one of the shell's."""
+    imports = "import ctypes, os; from oauth_proxy.process import parent; from oauth_proxy.cli import main"
+    lines = "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); parent.IS_FIRST = True; os.system('sleep 600 &')"
+    async with processes(tmp_path, command=[sys.executable, "-c", f"{imports}; {lines}; main()"]) as proxies:
+        orphan, worker = proxies.workers
+        os.kill(orphan, signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
+        assert f"worker {worker} has ended: signal SIGKILL;" in await proxies.says("has ended")
+        await until(lambda: len(proxies.workers) == 1 and orphan not in proxies.workers)
+        assert (await proxies.stage.ask("/echo")).status == 401
 
 
 async def test_a_worker_whose_loop_stands_still_is_killed_and_replaced(tmp_path: Path) -> None:

@@ -35,13 +35,13 @@ def unheard(request: web.BaseRequest, outcome: Outcome, seconds: float) -> None:
 
 async def serve(base: ssl.SSLContext, port: int, stems: list[str]) -> None:
     pairs = [Tls.model_construct(cert=Path(f"{each}.crt"), key=Path(f"{each}.key")) for each in stems]
-    ours = tls.ServerTls(pairs, base)
+    ours = tls.ServerTls(pairs)
     async with AsyncExitStack() as stack:
         handler = server.Server(answer, refusal=refuse, answered=unheard)
         listener = opened(Listen("127.0.0.1", port))
-        await (await server.service(stack, handler, listener, ours.context)).accept()
+        await (await server.service(stack, handler, listener, ours.used(base))).accept()
         os.write(1, b"ready\n")
-        await ours.forever()
+        await ours.forever(lambda: None)
 
 
 def main(workers: list[str]) -> None:
