@@ -4,7 +4,6 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 """
 
 import logging
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -81,11 +80,11 @@ class Succession:
 
     def start(self) -> None:
         """Start a generation with the configuration as it is now. It takes over when it is ready."""
-        began = time.time_ns()
+        self._watching.reading()
         try:
             with at_most(_READING):
                 loaded = self._read()
-            self._watching.watch(loaded.files, began)
+            self._watching.watch(loaded.files)
             settings = loaded.settings
             self._prepare(settings)
             if self.present is None:
