@@ -1,14 +1,20 @@
 """The base classes: a status, a text for the visitor, and a text for the log."""
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; `problems` has one sentence for each problem."""
+    """The configuration cannot be used; `problems` has one sentence for each problem.
 
-    def __init__(self, problems: list[str]) -> None:
+    `files` are those that it names, as far as is known: a change of one may mend it.
+    """
+
+    def __init__(self, problems: list[str], files: Iterable[Path] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.files = frozenset(files)
 
 
 class MayPass(ConfigurationError):

@@ -5,6 +5,7 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from oauth_proxy.errors import ConfigurationError, MayPass
@@ -70,6 +71,8 @@ class Succession:
         self._supervisor = supervisor
         self._status = status
         self._watching = Watching()
+        self._named: frozenset[Path] = frozenset()
+        """The files of the last configuration that could be read."""
         self._asked: list[Asker] = []
         """Those that wait for the outcome of the reload."""
         self._asked_later: list[Asker] = []
@@ -80,12 +83,8 @@ class Succession:
 
     def start(self) -> None:
         """Start a generation with the configuration as it is now. It takes over when it is ready."""
-        self._watching.reading()
         try:
-            with at_most(_READING):
-                loaded = self._read()
-            self._watching.watch(loaded.files)
-            settings = loaded.settings
+            settings = self._configured()
             self._prepare(settings)
             if self.present is None:
                 listeners = self._listeners.open_patiently(settings)
@@ -106,6 +105,19 @@ class Succession:
             problem = f"a fault of the proxy itself ({type(error).__name__}), which its log has"
             log.exception("reload: %s", problem)
             self.fail([problem])
+
+    def _configured(self) -> Settings:
+        """The configuration as it is now. What it names is watched, and after a refusal also what was watched."""
+        self._watching.reading()
+        try:
+            with at_most(_READING):
+                loaded = self._read()
+        except ConfigurationError as refused:
+            self._watching.watch(self._named | refused.files)
+            raise
+        self._named = loaded.files
+        self._watching.watch(self._named)
+        return loaded.settings
 
     def reload(self, *asker: Asker) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""

@@ -57,7 +57,7 @@ class Source:
     invalid: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-    """The files from which values were read."""
+    """The files and folders that are named, whether they can be read or not."""
 
     def refuse(self, key_path: KeyPath, message: str, suggestion: str | None = None) -> None:
         """Add a problem with a value."""

@@ -221,6 +221,21 @@ async def test_with_watch_a_change_needs_no_signal(what: str, tmp_path: Path) ->
         assert any(changed in line for line in proxies.log)
 
 
+@pytest.mark.parametrize("late", ["a secret", "a list of addresses"])
+async def test_with_watch_a_file_that_comes_after_its_name_is_waited_for(late: str, tmp_path: Path) -> None:
+    """Nothing happened when it came: only what a good file names was watched."""
+    async with processes(tmp_path, reload="watch") as proxies:
+        if late == "a secret":
+            proxies.write(session={"secret_file": "late/file"})
+        else:
+            proxies.write(access={"allow": [{"emails_file": "late/file"}]})
+        await proxies.says("the file cannot be read")
+        await proxies.says("nothing is changed")
+        (tmp_path / "late").mkdir()
+        (tmp_path / "late" / "file").write_text(a_secret() if late == "a secret" else "jo@example.com")
+        await proxies.says(SERVES)
+
+
 async def test_the_oldest_streams_end_when_drain_is_over(tmp_path: Path, visitor: Visitor) -> None:
     async with processes(tmp_path, drain="1s") as proxies, ClientSession() as http:
         cookie = await signed_in(proxies.stage, visitor)
