@@ -17,7 +17,7 @@ from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.process.watching import Watching
 from oauth_proxy.settings import Loaded, Settings, changes
-from oauth_proxy.telemetry import Event, audit_for, set_level
+from oauth_proxy.telemetry import Event, audit_for, configure_logging
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class Succession:
         """All workers of a generation serve: the one before lets its connections end."""
         before, self.present, self.coming = self.present, coming, None
         coming.has_served = True
-        set_level(coming.settings.log.level)
+        configure_logging(coming.settings.log.format, self._log_to, coming.settings.log.level)
         self._status.generation = coming.number
         self._listeners.keep(coming.settings)
         if before is None:
