@@ -1,5 +1,6 @@
 """The base classes: a status, a text for the visitor, and a text for the log."""
 
+import errno
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,11 @@ class ConfigurationError(Exception):
 
 class MayPass(ConfigurationError):
     """It cannot be used now: a later attempt may work."""
+
+    @staticmethod
+    def fits(error: OSError) -> bool:
+        """Whether a disk is full or fails, or too many files are open: no configuration has to be changed."""
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 class AddressUnavailable(MayPass):

@@ -4,7 +4,6 @@ The law: a file that cannot be used is refused at the start with a sentence that
 the proxy could not read.
 """
 
-import errno
 import os
 import sqlite3
 import stat
@@ -58,7 +57,8 @@ class Identity(NamedTuple):
 
 
 def prepared(path: Path) -> None:
-    """Make sure that the file exists and can be used. Raises ConfigurationError, and MayPass for a full disk.
+    """Make sure that the file exists and can be used. Raises ConfigurationError, and MayPass for a full disk
+    and the like.
 
     A file that another process has locked is no error: it is like a store that cannot be reached for a while.
     """
@@ -233,10 +233,10 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the disk is full or fails, which nobody has to change the configuration for."""
+    """As `MayPass.fits`. A file that may be used and cannot be opened lacks a descriptor."""
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+        return MayPass.fits(error)
+    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 def _code(error: Exception) -> int:
