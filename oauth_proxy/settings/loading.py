@@ -30,7 +30,7 @@ from oauth_proxy.settings.problems import (
     quoted,
 )
 from oauth_proxy.settings.shapes import keys_wanted, list_wanted
-from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read
+from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read, read_alone
 
 _LONGEST_SUGGESTION = 100
 _TYPOGRAPHIC = (
@@ -81,9 +81,12 @@ def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, L
 def admin_listener(path: Path, environ: Mapping[str, str]) -> Listen:
     """Where the proxy of this YAML file answers /healthz, whatever else may be wrong with the file by now.
 
-    Raises ConfigurationError if it is no YAML, or if `admin.listen` itself cannot be read.
+    Reads no other file. Raises ConfigurationError if `admin.listen` itself cannot be read.
     """
-    source = _read(text_of(path), str(path), environ, path.parent)
+    try:
+        source = read_alone("admin", text_of(path), environ)
+    except Unreadable as error:
+        raise ConfigurationError([f"{path}:{error.problem}"]) from None
     admin, key_path = source.tree.get("admin"), ("admin", "listen")
     if not isinstance(admin, dict) or "listen" not in admin:
         return Admin().listen
@@ -110,7 +113,10 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
 
 def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> tuple[Settings, Source]:
     """The settings in this YAML text, and what they were read from."""
-    source = _read(text, filename, environ, folder)
+    try:
+        source = read(text, environ, folder)
+    except Unreadable as error:
+        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems
     tree = source.tree
     if not any(nearest(key, Settings.model_fields, similarity=0.8) for key in tree):
@@ -127,13 +133,6 @@ def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Pat
             return settings, source
     in_order = sorted(problems, key=lambda problem: (problem.position, problem.message))
     raise ConfigurationError([f"{filename}:{problem}" for problem in in_order], source.files)
-
-
-def _read(text: str, filename: str, environ: Mapping[str, str], folder: Path) -> Source:
-    try:
-        return read(text, environ, folder)
-    except Unreadable as error:
-        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
 
 
 def _valid_public_url(value: Tree | None) -> str | None:
