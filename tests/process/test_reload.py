@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.support.browser import NAVIGATION, Visitor
-from tests.support.command import said
+from tests.support.command import said, said_here
 from tests.support.processes import Proxies, processes
 from tests.support.proxy import a_secret, free_port
 from tests.support.sessions import signed_in
@@ -190,6 +190,23 @@ async def test_the_command_says_when_it_is_done_or_what_prevents_it(tmp_path: Pa
     done = await asyncio.to_thread(said, "reload", proxies.file)
     assert done.returncode == 2
     assert "so there is nothing to reload" in done.stderr
+
+
+@pytest.mark.parametrize("change", ["where to ask", "how to prove who asks"])
+async def test_what_keeps_the_command_from_the_proxy_is_said_to_need_the_signal(
+    change: str, tmp_path: Path
+) -> None:
+    async with processes(tmp_path) as proxies:
+        if change == "where to ask":
+            proxies.write(admin={"listen": f"127.0.0.1:{free_port()}"})
+        else:
+            proxies.write(session={"secret": a_secret()})
+        done = await asyncio.to_thread(said_here, "reload", proxies.file)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "SIGHUP to it (systemctl reload) has it read the file" in done.stderr
+        await proxies.reloaded(SERVES)
+        done = await asyncio.to_thread(said_here, "reload", proxies.file)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_signals_that_come_all_at_once_end_in_one_good_generation(tmp_path: Path, visitor: Visitor) -> None:
