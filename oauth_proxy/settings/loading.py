@@ -114,7 +114,7 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
 def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> tuple[Settings, Source]:
     """The settings in this YAML text, and what they were read from."""
     try:
-        source = read(text, environ, folder)
+        source = read(text, environ, folder.absolute())
     except Unreadable as error:
         raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems

@@ -253,6 +253,24 @@ async def test_with_watch_a_file_that_comes_after_its_name_is_waited_for(late: s
         await proxies.says(SERVES)
 
 
+async def test_a_file_named_from_a_folder_that_was_replaced_is_that_of_the_new_folder(tmp_path: Path) -> None:
+    """A deployment that makes the folder anew: each reload said that there was no such file."""
+    folder = tmp_path / "now"
+    folder.mkdir()
+    (folder / "secret").write_text(a_secret())
+    start = f"cd {folder} && exec {sys.executable} -m oauth_proxy run proxy.yaml"
+    session = {"secret_file": "secret"}
+    async with processes(folder, command=["sh", "-c", start], session=session, reload="watch") as proxies:
+        folder.rename(tmp_path / "before")
+        folder.mkdir()
+        (folder / "secret").write_text(a_secret())
+        proxies.write(access={"allow": ["everyone"], "public": ["/echo"]})
+        await proxies.says("a file has changed")
+        await proxies.says(SERVES)
+        assert any("access.public" in line for line in proxies.log)
+        assert any("session.secret" in line for line in proxies.log)
+
+
 async def test_the_oldest_streams_end_when_drain_is_over(tmp_path: Path, visitor: Visitor) -> None:
     async with processes(tmp_path, drain="1s") as proxies, ClientSession() as http:
         cookie = await signed_in(proxies.stage, visitor)
