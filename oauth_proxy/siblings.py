@@ -24,9 +24,10 @@ class Siblings(Protocol):
         """Tell the parent, so that this is still known when this worker has ended."""
         ...
 
-    async def reload(self, operator: str = "") -> list[str]:
-        """Start a new generation of workers with the file as it is now. Returns the problems that prevent it.
+    async def reload(self, operator: str = "") -> list[str] | None:
+        """Start a new generation of workers with the file as it is now.
 
+        Returns the problems that prevent it, or None if the proxy stops before that is certain.
         `operator` is who wants it, for the audit stream.
         """
         ...

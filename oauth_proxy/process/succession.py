@@ -127,7 +127,7 @@ class Succession:
             return
         self._asked += asker
         if self.present is None:
-            self._reply(["the proxy stops"])
+            self._reply(None)
             return
         self._supervisor.reloading()
         self.start()
@@ -183,6 +183,9 @@ class Succession:
 
     def stop(self) -> None:
         """End all generations for good."""
+        self._asked += self._asked_later
+        self._asked_later = []
+        self._reply(None)
         delay = self.present.settings.drain_delay if self.present is not None else 0.0
         for generation in self.generations:
             generation.stop(0.0 if generation is self.coming else delay)
@@ -249,7 +252,8 @@ class Succession:
         self._supervisor.ready(self._status.line())
         self._reload_again()
 
-    def _reply(self, problems: list[str]) -> None:
+    def _reply(self, problems: list[str] | None) -> None:
+        """Tell who waits what prevents the reload; None if the proxy stops."""
         for worker, number, _ in self._asked:
             worker.send({"do": "hear", "id": number, "content": problems})
         self._asked.clear()

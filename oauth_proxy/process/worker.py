@@ -90,9 +90,9 @@ class Line:
         """Tell the parent, so that this is still known when this worker has ended."""
         self.say("recent", content=told)
 
-    async def reload(self, operator: str = "") -> list[str]:
+    async def reload(self, operator: str = "") -> list[str] | None:
         """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
-        problems: list[str] = await self._ask("reload", operator=operator)
+        problems: list[str] | None = await self._ask("reload", operator=operator)
         return problems
 
     async def _line(self) -> bytes:
