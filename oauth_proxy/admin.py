@@ -26,6 +26,7 @@ DEADLINE = 5.0
 """Seconds to receive a command, and again to carry it out."""
 RELOAD_DEADLINE = 90.0
 """Seconds for a new generation of workers to start."""
+_STOPPING = {"refused": "it is stopping"}
 
 
 class Troubled(Protocol):
@@ -157,14 +158,15 @@ class Admin:
 
     async def _done(self, command: Command) -> dict[str, Any]:
         if not self._is_ready():
-            return {"refused": "it is stopping"}
+            return _STOPPING
         match command.name:
             case "end":
                 return await self._end(command.subject, command.operator)
             case "seen":
                 return await asyncio.to_thread(census, await self._desk.seen())
             case "reload":
-                return {"problems": await self._siblings.reload(command.operator)}
+                problems = await self._siblings.reload(command.operator)
+                return _STOPPING if problems is None else {"problems": problems}
             case "log-level" if command.subject is None or command.subject in LEVELS:
                 return await self._log_level(command.subject, command.operator)
         return {"refused": "it does not know this command"}

@@ -84,7 +84,9 @@ def run(file: Path) -> None:
     log_to = standard_error()
 
     def read() -> Loaded:
+        nonlocal file
         loaded = load_with_files(file, os.environ)
+        file = file.absolute()  # at a reload, the folder that this process is in may have been replaced
         if not logging.getLogger().handlers:  # a reload may still fail, and then the log stays as it is
             configure_logging(loaded.settings.log.format, log_to, loaded.settings.log.level)
         for note in notes(loaded.settings, datetime.now(UTC)):

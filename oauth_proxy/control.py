@@ -26,6 +26,7 @@ RELOAD_DEADLINE = 100.0
 """The same for a reload, which starts processes."""
 LONGEST_NAME = 320
 """Characters of an id or an email address (RFC 5321 4.5.3.1)."""
+_BY_SIGNAL = "SIGHUP to it (systemctl reload) has it read the file"
 HEALTH_DEADLINE = 3.0
 """Seconds to wait for a proxy's reply to a health check."""
 
@@ -126,7 +127,8 @@ async def reload(settings: Settings, operator: str = "") -> None:
     try:
         reply = await _asked(settings, "reload", None, operator)
     except NobodyAsked as nobody:
-        raise ConfigurationError([f"{nobody}, so there is nothing to reload"]) from None
+        elsewhere = f"If one was started with another admin.listen, {_BY_SIGNAL}"
+        raise ConfigurationError([f"{nobody}, so there is nothing to reload. {elsewhere}"]) from None
     if reply["problems"]:
         raise ConfigurationError([*reply["problems"], "The proxy goes on as before."])
 
@@ -190,8 +192,9 @@ async def _in_each_channel(settings: Settings, name: str, subject: str | None, o
             return _opened(channel, command, status, text, at)
     raise ConfigurationError(
         [
-            f"whoever listens at {at} does not take this file's commands. It may have been started with another "
-            "session.secret or public_url, or be another version: restart it. Or it is another proxy"
+            f"whoever listens at {at} does not take this file's commands. If it was started with another "
+            f"session.secret or public_url, {_BY_SIGNAL}. Or it is another version: restart it. Or it is "
+            "another proxy"
         ]
     )
 

@@ -54,7 +54,7 @@ def check(context: click.Context, file: Path, online: bool) -> None:
             is_well = runner.run(checked(settings, told.finding, told.waiting))
         context.exit(0 if is_well else 1)
     pages = pages_for(settings)  # a template that cannot be rendered stops the start
-    click.echo(effective(settings), nl=False)
+    around.say(effective(settings).removesuffix("\n"))
     for note in [*notes(settings, datetime.now(UTC)), *pages.notes]:
         click.echo(f"note: {note}", err=True)
 

@@ -28,9 +28,10 @@ class Siblings(Protocol):
         """Tell the parent that files were read again, so that who replaces this process has what they hold."""
         ...
 
-    async def reload(self, operator: str = "") -> list[str]:
-        """Start a new generation of workers with the file as it is now. Returns the problems that prevent it.
+    async def reload(self, operator: str = "") -> list[str] | None:
+        """Start a new generation of workers with the file as it is now.
 
+        Returns the problems that prevent it, or None if the proxy stops before that is certain.
         `operator` is who wants it, for the audit stream.
         """
         ...

@@ -6,7 +6,7 @@ import grp
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,9 @@ _BACKLOG = 128
 """Connections that wait to be accepted."""
 _LASTING = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Errors that no later attempt mends: somebody has to change the configuration or the machine."""
+
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""Errors of an address that this machine has not, or of a family that it does not know."""
 
 
 class Listener:
@@ -83,12 +86,8 @@ def require_free(at: Listen) -> None:
             if not os.access(path.parent, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         else:
-            for family, *_, address in dict.fromkeys(_resolved(at)):
-                with socket.socket(family) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    if family == socket.AF_INET6:
-                        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    probe.bind(address)
+            for probe in _at_each_address(at, _bound):
+                probe.close()
     except OSError as error:
         raise _unusable(at, error) from None
 
@@ -104,14 +103,45 @@ def _resolved(at: Listen) -> Sequence[tuple[Any, ...]]:
 
 
 def _tcp(at: Listen) -> list[socket.socket]:
+    return _at_each_address(
+        at, lambda family, address: socket.create_server(address, family=family, backlog=_BACKLOG)
+    )
+
+
+def _bound(family: int, address: Any) -> socket.socket:
+    probe = socket.socket(family)
+    try:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind(address)
+    except BaseException:
+        probe.close()
+        raise
+    return probe
+
+
+def _at_each_address(at: Listen, made: Callable[[int, Any], socket.socket]) -> list[socket.socket]:
+    """A socket for each address of the host, but for those that this machine has not, unless it has none.
+
+    So localhost is also 127.0.0.1 alone, where IPv6 is off and /etc/hosts has it nevertheless.
+    """
     sockets: list[socket.socket] = []
+    absent: OSError | None = None
     try:
         for family, *_, address in dict.fromkeys(_resolved(at)):
-            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+            try:
+                sockets.append(made(family, address))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
     except BaseException:
         for each in sockets:
             each.close()
         raise
+    if absent is not None and not sockets:
+        raise absent
     return sockets
 
 

@@ -157,6 +157,14 @@ def test_check_shows_what_is_in_effect_and_no_secret(tmp_path: Path) -> None:
         assert each not in done.stdout + done.stderr
 
 
+def test_check_shows_what_the_terminal_has_no_characters_for_as_question_marks(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    file.write_text(f"{file.read_text()}pages: {{name: \N{KATAKANA LETTER SU}}}\n", "utf-8")
+    done = said("check", file, environ={"PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 0
+    assert "name: ?\n" in done.stdout
+
+
 def test_check_says_what_is_known_of_the_end_of_v2(tmp_path: Path) -> None:
     done = said_here("check", written(tmp_path))
     assert done.stderr.startswith("note: ")

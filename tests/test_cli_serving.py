@@ -1,6 +1,7 @@
 """The commands that go on until they are stopped, as processes: how they begin, drain and end."""
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -53,6 +54,9 @@ async def test_mistakes_in_the_file_make_no_proxy_unhealthy_that_began_before_th
         ("admin: {listen: [a]}", "1:17: one value is wanted here, not a list"),
         ("admin: {listen: 127.0.0.1:4181", "1:31: a ',' or a '}' is missing before this"),
         ("- admin", "1:1: keys with values are wanted"),
+        ("listen: [\nadmin: {listen: [}", "2:18: "),
+        ("listen: 127.0.0.1:4180\nadmin\n  listen: 127.0.0.1:4182", "2:1: "),
+        ('{\n  "admin": {"listen": "127.0.0.1:4182"},\n', "3:1: "),
         ("", "1:1: the file is empty"),
     ],
 )
@@ -69,6 +73,42 @@ def test_health_asks_the_usual_address_where_the_file_names_none(text: str, tmp_
     file = tmp_path / "proxy.yaml"
     file.write_text(text)
     assert admin_listener(file, {}) == Listen("127.0.0.1", 4181)
+
+
+ADMIN = "admin:\n# loopback\n\n  listen: 127.0.0.1:4182\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        (f"listen 127.0.0.1:4180\n{ADMIN}public_url: https://a", 4182),
+        (f"public_url: 'https://a\n{ADMIN}\naccess: {{allow: everyone}}", 4182),
+        (f"access: {{allow: [}}\n{ADMIN}".replace("\n", "\r\n"), 4182),
+        (f"{ADMIN}access:\n\tallow: everyone", 4182),
+        (f"{ADMIN}pages: {{name: \x01}}", 4182),
+        ("listen: 127.0.0.1:4180\naccess: {allow: [}\n# admin: {listen: 127.0.0.1:4182}", 4181),
+    ],
+)
+def test_where_health_asks_stands_in_a_file_that_is_no_yaml_as_a_whole(
+    text: str, port: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text(text, newline="")
+    assert admin_listener(file, {}) == Listen("127.0.0.1", port)
+
+
+def test_health_reads_no_other_file(tmp_path: Path) -> None:
+    """It waited for secrets that came by a pipe, longer than a container's health check may take."""
+    secrets = [
+        f"{name}: {{{key}_file: pipe}}" for name, key in (("frameio", "client_secret"), ("session", "secret"))
+    ]
+    file = tmp_path / "proxy.yaml"
+    file.write_text("\n".join([*secrets, "admin: {listen: 127.0.0.1:4182}"]))
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "pipe").open("r+b", buffering=0) as pipe:
+        pipe.write(b"a secret")
+        assert admin_listener(file, {}) == Listen("127.0.0.1", 4182)
+        assert pipe.read(100) == b"a secret"
 
 
 async def test_health_is_1_where_something_else_answers(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from oauth_proxy.demo.faults import Fault
 from oauth_proxy.demo.people import EDITOR
-from oauth_proxy.telemetry import distinct, drawn, exposition, merged
+from oauth_proxy.telemetry import Metrics, distinct, drawn, exposition, merged, snapshot
 from oauth_proxy.telemetry.counts import code
 from tests.support.browser import NAVIGATING, Visitor
 from tests.support.login import at_the_door
@@ -240,3 +240,12 @@ async def test_the_text_is_what_prometheus_reads(stage: Stage) -> None:
     text = await exposed(stage.admin_url)
     assert not [line for line in text.splitlines() if "_created" in line]
     assert len(re.findall(r"^# TYPE", text, re.MULTILINE)) > 30
+
+
+def test_a_certificate_whose_path_is_no_text_is_shown_beside_all_else() -> None:
+    """There was no page at all, as it could not be written."""
+    shown = Metrics("1.0")
+    shown.show_certificates(lambda: {os.fsdecode(b"/N\xe9x/tls.crt"): 1.0, "/N\xf6x/tls.crt": 2.0})
+    text = exposition(snapshot(shown.registry)).decode()
+    assert r'{file="/N\\udce9x/tls.crt"} 1.0' in text
+    assert '{file="/N\xf6x/tls.crt"} 2.0' in text

@@ -1,4 +1,4 @@
-"""Unix sockets to listen on: who may connect, and who was there before."""
+"""Sockets to listen on: who may connect, and who was there before."""
 
 import asyncio
 import grp
@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -16,9 +16,10 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy import server, sockets
-from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.errors import AddressUnavailable, ConfigurationError
 from oauth_proxy.settings import Listen
-from oauth_proxy.sockets import Listener, opened
+from oauth_proxy.sockets import Listener, opened, require_free
+from tests.support.proxy import free_port
 from tests.support.tool import until
 from tests.support.units import PATIENCE
 
@@ -160,6 +161,43 @@ def test_of_two_that_start_at_once_one_listens(path: Path) -> None:
     for process in processes:
         process.communicate(timeout=PATIENCE)
     assert sorted(said) == [b"", b"listens\n"]
+
+
+ELSEWHERE = "192.0.2.1"
+"""An address that no machine has (RFC 5737)."""
+
+
+@pytest.fixture
+def localhost(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Listen]:
+    """A listener at a free port of localhost, which has these addresses on this machine."""
+
+    def at(*addresses: str) -> Listen:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        return Listen("localhost", port)
+
+    port = free_port()
+    return at
+
+
+@pytest.mark.parametrize("addresses", [(ELSEWHERE, "127.0.0.1"), ("127.0.0.1", ELSEWHERE)])
+def test_an_address_of_localhost_that_this_machine_has_not_is_left_out(
+    localhost: Callable[..., Listen], addresses: tuple[str, ...]
+) -> None:
+    """As ::1 is where IPv6 is off, and /etc/hosts has it nevertheless."""
+    at = localhost(*addresses)
+    require_free(at)
+    with closing(opened(at)) as listener:
+        assert [each.getsockname() for each in listener.sockets] == [("127.0.0.1", at.port)]
+        with pytest.raises(AddressUnavailable, match="Address already in use"):
+            require_free(at)
+
+
+def test_a_host_of_which_this_machine_has_no_address_is_a_sentence(localhost: Callable[..., Listen]) -> None:
+    at = localhost(ELSEWHERE)
+    for each in (require_free, opened):
+        with pytest.raises(AddressUnavailable, match=f"cannot listen on {at}: Cannot assign requested address"):
+            each(at)
 
 
 async def test_a_server_answers_there_and_takes_nobody_while_it_drains(path: Path) -> None:

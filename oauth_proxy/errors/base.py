@@ -1,18 +1,30 @@
 """The base classes: a status, a text for the visitor, and a text for the log."""
 
+import errno
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; `problems` has one sentence for each problem."""
+    """The configuration cannot be used; `problems` has one sentence for each problem.
 
-    def __init__(self, problems: list[str]) -> None:
+    `files` are those that it names, as far as is known: a change of one may mend it.
+    """
+
+    def __init__(self, problems: list[str], files: Iterable[Path] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.files = frozenset(files)
 
 
 class MayPass(ConfigurationError):
     """It cannot be used now: a later attempt may work."""
+
+    @staticmethod
+    def fits(error: OSError) -> bool:
+        """Whether a disk is full or fails, or too many files are open: no configuration has to be changed."""
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 class AddressUnavailable(MayPass):

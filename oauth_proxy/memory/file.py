@@ -59,7 +59,8 @@ class Identity(NamedTuple):
 
 
 def prepared(path: Path, *, lasting: bool = True) -> None:
-    """Make sure that the file exists and can be used. Raises ConfigurationError, and MayPass for a full disk.
+    """Make sure that the file exists and can be used. Raises ConfigurationError, and MayPass for a full disk
+    and the like.
 
     A file that another process has locked is no error: it is like a store that cannot be reached for a while.
     Neither is a full disk for a file that ends with the proxy (not `lasting`).
@@ -72,9 +73,9 @@ def prepared(path: Path, *, lasting: bool = True) -> None:
     except Unusable as error:
         raise ConfigurationError([f"session.store: {path}: {error}"]) from None
     except (sqlite3.Error, OSError) as error:
-        if not _is_busy(error) and (lasting or not may_pass(error)):
+        if not _is_busy(error) and (lasting or not _may_pass(error)):
             problem = f"session.store: {path} cannot be used: {error}"
-            raise (MayPass if may_pass(error) else ConfigurationError)([problem]) from None
+            raise (MayPass if _may_pass(error) else ConfigurationError)([problem]) from None
 
 
 @contextmanager
@@ -265,11 +266,18 @@ def _is_busy(error: Exception) -> bool:
     return _code(error) == sqlite3.SQLITE_BUSY
 
 
-def may_pass(error: Exception) -> bool:
-    """Whether the disk is full or fails, which nobody has to change the configuration for."""
+def is_full(error: Exception) -> bool:
+    """Whether the disk is full, or fails."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
     return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _may_pass(error: Exception) -> bool:
+    """As `MayPass.fits`. A file that may be used and cannot be opened lacks a descriptor."""
+    if isinstance(error, OSError):
+        return MayPass.fits(error)
+    return is_full(error) or _code(error) == sqlite3.SQLITE_CANTOPEN
 
 
 def _code(error: Exception) -> int:

@@ -22,9 +22,9 @@ from oauth_proxy.memory.file import (
     alone,
     found,
     give_up,
+    is_full,
     logs,
     made,
-    may_pass,
     opened,
     prepared,
     tried,
@@ -219,7 +219,7 @@ class SqliteHome:
                     self._logs = logs(self._path)
             return work(self._database)
         except (sqlite3.Error, OSError) as error:
-            if not self.lasting and may_pass(error):
+            if not self.lasting and is_full(error):
                 # Nothing can be deleted in a full file, as the log needs room for it. All workers tell a new one.
                 with suppress(OSError), self._alone():
                     give_up(self._path, self._file)

@@ -4,8 +4,8 @@ The law: while a generation serves, nothing that is wrong with a new configurati
 """
 
 import logging
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from oauth_proxy.errors import ConfigurationError, MayPass
@@ -17,7 +17,7 @@ from oauth_proxy.process.supervisor import Supervisor
 from oauth_proxy.process.wakeups import at_most
 from oauth_proxy.process.watching import Watching
 from oauth_proxy.settings import Loaded, Settings, changes
-from oauth_proxy.telemetry import Event, audit_for, set_level
+from oauth_proxy.telemetry import Event, audit_for, configure_logging
 
 if TYPE_CHECKING:
     from oauth_proxy.file_contents import FileContents
@@ -76,6 +76,8 @@ class Succession:
         self._supervisor = supervisor
         self._status = status
         self._watching = Watching()
+        self._named: frozenset[Path] = frozenset()
+        """The files of the last configuration that could be read."""
         self._asked: list[Asker] = []
         """Those that wait for the outcome of the reload."""
         self._asked_later: list[Asker] = []
@@ -86,12 +88,8 @@ class Succession:
 
     def start(self) -> None:
         """Start a generation with the configuration as it is now. It takes over when it is ready."""
-        began = time.time_ns()
         try:
-            with at_most(_READING):
-                loaded = self._read()
-            self._watching.watch(loaded.files, began)
-            settings = loaded.settings
+            settings = self._configured()
             self._prepare(settings)
             if self.present is None:
                 listeners = self._listeners.open_patiently(settings)
@@ -115,6 +113,19 @@ class Succession:
             log.exception("reload: %s", problem)
             self.fail([problem])
 
+    def _configured(self) -> Settings:
+        """The configuration as it is now. What it names is watched, and after a refusal also what was watched."""
+        self._watching.reading()
+        try:
+            with at_most(_READING):
+                loaded = self._read()
+        except ConfigurationError as refused:
+            self._watching.watch(self._named | refused.files)
+            raise
+        self._named = loaded.files
+        self._watching.watch(self._named)
+        return loaded.settings
+
     def reload(self, *asker: Asker) -> None:
         """Start another generation, after the one that is being started. `asker` is told how that ended."""
         if self.coming is not None or self._accepting is not None:
@@ -123,7 +134,7 @@ class Succession:
             return
         self._asked += asker
         if self.present is None:
-            self._reply(["the proxy stops"])
+            self._reply(None)
             return
         self._supervisor.reloading()
         self.start()
@@ -179,6 +190,9 @@ class Succession:
 
     def stop(self) -> None:
         """End all generations for good."""
+        self._asked += self._asked_later
+        self._asked_later = []
+        self._reply(None)
         delay = self.present.settings.drain_delay if self.present is not None else 0.0
         for generation in self.generations:
             generation.stop(0.0 if generation is self.coming else delay)
@@ -193,7 +207,7 @@ class Succession:
         """All workers of a generation serve: the one before lets its connections end."""
         before, self.present, self.coming = self.present, coming, None
         coming.has_served = True
-        set_level(coming.settings.log.level)
+        configure_logging(coming.settings.log.format, self._log_to, coming.settings.log.level)
         self._status.generation = coming.number
         self._listeners.keep(coming.settings)
         if before is None:
@@ -245,7 +259,8 @@ class Succession:
         self._supervisor.ready(self._status.line())
         self._reload_again()
 
-    def _reply(self, problems: list[str]) -> None:
+    def _reply(self, problems: list[str] | None) -> None:
+        """Tell who waits what prevents the reload; None if the proxy stops."""
         for worker, number, _ in self._asked:
             worker.send({"do": "hear", "id": number, "content": problems})
         self._asked.clear()

@@ -1,10 +1,12 @@
 """Notices that files have changed: the configuration, and what it names."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-Print = tuple[tuple[Path, int, int, int] | tuple[Path], ...]
+from oauth_proxy.files import State, state_of
+
+Print = Mapping[Path, State]
 
 _BETWEEN = 1.0
 """Seconds from one look to the next."""
@@ -21,20 +23,31 @@ class Watching:
 
     def __init__(self) -> None:
         self._files: frozenset[Path] = frozenset()
-        self._known: Print = ()
-        self._seen: Print = ()
+        self._known: Print | None = None
+        self._seen: Print = {}
+        self._before: Print = {}
+        self._since = 0
         self._looked_at = 0.0
 
-    def watch(self, files: Iterable[Path], since: int) -> None:
-        """Look at these files from now on; folders are looked at with the files in them.
+    def reading(self) -> None:
+        """The files are about to be read: what changes from now on may not have been."""
+        self._since = time.time_ns()
+        self._before = self._look()
 
-        They were read after `since`, in nanoseconds of the system clock: what has changed after that may not have
-        been read.
-        """
+    def watch(self, files: Iterable[Path]) -> None:
+        """Look from now on at these files, which have been read; folders are looked at with the files in them."""
         self._files = frozenset(files)
         self._seen = self._look()
-        latest = max((each[2] for each in self._seen if len(each) > 1), default=0)
-        self._known = self._seen if latest < since - _COARSE else ()
+        changed = any(self._before.get(path, found) != found for path, found in self._seen.items())
+        self._known = None if changed or self._is_fresh() else self._seen
+
+    def _is_fresh(self) -> bool:
+        """Whether a file may have changed while it was read.
+
+        A time that is still to come says nothing: the clock has been set back, or was another machine's.
+        """
+        since, until = self._since - _COARSE, time.time_ns() + _COARSE
+        return any(found is not None and since <= found[-1] <= until for found in self._seen.values())
 
     def has_changed(self) -> bool:
         """Whether a file has changed since the last change, and is not changing any more. Call this often."""
@@ -50,7 +63,7 @@ class Watching:
 
     def _look(self) -> Print:
         files = {each for path in self._files for each in (path, *_inside(path))}
-        return tuple(_print(path) for path in sorted(files))
+        return {path: state_of(path) for path in files}
 
 
 def _inside(path: Path) -> list[Path]:
@@ -58,11 +71,3 @@ def _inside(path: Path) -> list[Path]:
         return list(path.iterdir()) if path.is_dir() else []
     except OSError:  # it has gone, or may not be read any more
         return []
-
-
-def _print(path: Path) -> tuple[Path, int, int, int] | tuple[Path]:
-    try:
-        found = path.stat()
-    except OSError:
-        return (path,)
-    return path, found.st_ino, found.st_mtime_ns, found.st_size

@@ -96,9 +96,9 @@ class Line:
         """Tell the parent that files were read again, so that who replaces this process has what they hold."""
         self.say("have_read")
 
-    async def reload(self, operator: str = "") -> list[str]:
+    async def reload(self, operator: str = "") -> list[str] | None:
         """Start a new generation. Returns the problems that prevent it; the caller sets the deadline."""
-        problems: list[str] = await self._ask("reload", operator=operator)
+        problems: list[str] | None = await self._ask("reload", operator=operator)
         return problems
 
     async def _line(self) -> bytes:

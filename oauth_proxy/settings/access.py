@@ -247,7 +247,7 @@ def _read_rule(written: object, info: ValidationInfo) -> "Rule":
     """A rule of this file: its list can be read, and its group is one of the file's."""
     rule, context = parse_rule(written), reading(info)
     if isinstance(rule, EmailsFile):
-        rule = EmailsFile(context.folder / rule.path)
+        rule = EmailsFile(context.at(rule.path))
         read_email_list(rule.path)
     if isinstance(rule, Group) and rule.name not in context.groups:
         raise Refused("access.groups has no group of this name", nearest(rule.name, context.groups))

@@ -69,6 +69,13 @@ class Reading:
     public_url: str | None = None
     groups: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    named: list[Path] = field(default_factory=list, repr=False)
+    """The files and folders that are named, which grows."""
+
+    def at(self, path: Path) -> Path:
+        """The absolute path of a file or folder on which the settings depend."""
+        self.named.append(self.folder / path)
+        return self.folder / path
 
 
 def reading(info: ValidationInfo) -> Reading:
@@ -87,7 +94,7 @@ def split_entries(value: object) -> object:
 
 
 def _require_file(path: Path, info: ValidationInfo) -> Path:
-    absolute = reading(info).folder / path
+    absolute = reading(info).at(path)
     try:
         if not is_pipe(absolute):
             with absolute.open("rb"):
@@ -98,7 +105,7 @@ def _require_file(path: Path, info: ValidationInfo) -> Path:
 
 
 def _require_folder(path: Path, info: ValidationInfo) -> Path:
-    absolute = reading(info).folder / path
+    absolute = reading(info).at(path)
     try:
         next(absolute.iterdir(), None)
     except OSError as error:

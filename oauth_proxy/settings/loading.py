@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from oauth_proxy.errors import ConfigurationError
-from oauth_proxy.settings.access import EmailsFile
 from oauth_proxy.settings.addresses import parse_public_url
 from oauth_proxy.settings.content import text_of
 from oauth_proxy.settings.fields import Reading
@@ -31,7 +30,7 @@ from oauth_proxy.settings.problems import (
     quoted,
 )
 from oauth_proxy.settings.shapes import keys_wanted, list_wanted
-from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read
+from oauth_proxy.settings.source import Source, Tree, Unreadable, key_from_file, read, read_alone
 
 _LONGEST_SUGGESTION = 100
 _TYPOGRAPHIC = (
@@ -70,7 +69,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 def load_with_files(path: Path, environ: Mapping[str, str]) -> Loaded:
     """As `load`; also says which files have been read or are named in the file."""
     settings, source = _loaded(path, environ)
-    return Loaded(settings, frozenset((path.absolute(), *source.files, *_named_in(settings))))
+    return Loaded(settings, frozenset((path.absolute(), *source.files)))
 
 
 def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, Lines]:
@@ -82,9 +81,12 @@ def load_with_lines(path: Path, environ: Mapping[str, str]) -> tuple[Settings, L
 def admin_listener(path: Path, environ: Mapping[str, str]) -> Listen:
     """Where the proxy of this YAML file answers /healthz, whatever else may be wrong with the file by now.
 
-    Raises ConfigurationError if it is no YAML, or if `admin.listen` itself cannot be read.
+    Reads no other file. Raises ConfigurationError if `admin.listen` itself cannot be read.
     """
-    source = _read(text_of(path), str(path), environ, path.parent)
+    try:
+        source = read_alone("admin", text_of(path), environ)
+    except Unreadable as error:
+        raise ConfigurationError([f"{path}:{error.problem}"]) from None
     admin, key_path = source.tree.get("admin"), ("admin", "listen")
     if not isinstance(admin, dict) or "listen" not in admin:
         return Admin().listen
@@ -111,14 +113,17 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str], folder: Path)
 
 def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Path) -> tuple[Settings, Source]:
     """The settings in this YAML text, and what they were read from."""
-    source = _read(text, filename, environ, folder)
+    try:
+        source = read(text, environ, folder.absolute())
+    except Unreadable as error:
+        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
     problems = source.problems
     tree = source.tree
     if not any(nearest(key, Settings.model_fields, similarity=0.8) for key in tree):
         # Whatever it is, it may be private: its keys are not repeated.
         raise ConfigurationError([f"{filename}:1:1: no key of this file is one of a configuration's"])
     url, groups = _valid_public_url(tree.get("public_url")), _groups(tree.get("access"))
-    reading = Reading(folder.absolute(), url, groups, environ)
+    reading = Reading(folder.absolute(), url, groups, environ, source.files)
     try:
         settings = Settings.model_validate(source.tree, context=reading)
     except ValidationError as error:
@@ -127,29 +132,7 @@ def _parsed(text: str, *, filename: str, environ: Mapping[str, str], folder: Pat
         if not problems:
             return settings, source
     in_order = sorted(problems, key=lambda problem: (problem.position, problem.message))
-    raise ConfigurationError([f"{filename}:{problem}" for problem in in_order])
-
-
-def _read(text: str, filename: str, environ: Mapping[str, str], folder: Path) -> Source:
-    try:
-        return read(text, environ, folder)
-    except Unreadable as error:
-        raise ConfigurationError([f"{filename}:{error.problem}"]) from None
-
-
-def _named_in(value: object) -> Iterator[Path]:
-    """The files and folders that are named in the settings."""
-    if isinstance(value, BaseModel):
-        value = [getattr(value, name) for name in type(value).model_fields]
-    elif isinstance(value, Mapping):
-        value = list(value.values())
-    elif isinstance(value, EmailsFile):
-        value = value.path
-    if isinstance(value, Path):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _named_in(each)
+    raise ConfigurationError([f"{filename}:{problem}" for problem in in_order], source.files)
 
 
 def _valid_public_url(value: Tree | None) -> str | None:

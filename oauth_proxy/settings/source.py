@@ -13,7 +13,7 @@ import yaml
 
 from oauth_proxy.settings.content import content
 from oauth_proxy.settings.problems import KeyPath, Position, Problem, Refused, dotted, nearest, quoted, reason
-from oauth_proxy.settings.syntax import yaml_problem
+from oauth_proxy.settings.syntax import lines_of, yaml_problem
 
 Tree = str | list["Tree"] | dict[str, "Tree"]
 
@@ -57,7 +57,7 @@ class Source:
     invalid: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-    """The files from which values were read."""
+    """The files and folders that are named, whether they can be read or not."""
 
     def refuse(self, key_path: KeyPath, message: str, suggestion: str | None = None) -> None:
         """Add a problem with a value."""
@@ -67,6 +67,32 @@ class Source:
 
 def read(text: str, environ: Mapping[str, str], folder: Path) -> Source:
     """The text's content; relative paths begin at `folder`. Raises Unreadable."""
+    root = _root(text)
+    source = Source()
+    source.values[()] = _position(root)
+    source.tree = _Reader(source, environ, folder).mapping(root, ())
+    return source
+
+
+def read_alone(name: str, text: str, environ: Mapping[str, str]) -> Source:
+    """What the text has for one key, whatever is wrong with the others; no file is read. Raises Unreadable.
+
+    Where the text is no YAML, the lines of this key may be.
+    """
+    try:
+        root = _root(text)
+    except Unreadable:
+        lines = lines_of(name, text)
+        if lines is None:
+            raise
+        root = _root(lines) if lines else yaml.MappingNode("", [])
+    root.value = [(key, value) for key, value in root.value if key.value == name]
+    source = Source()
+    source.tree = _Reader(source, environ, Path()).mapping(root, ())
+    return source
+
+
+def _root(text: str) -> yaml.MappingNode:
     root = _parse_yaml(text)
     if root is None:
         raise Unreadable((1, 1), "the file is empty")
@@ -74,10 +100,7 @@ def read(text: str, environ: Mapping[str, str], folder: Path) -> Source:
         raise Unreadable(
             _position(root), f"keys with values are wanted, such as listen: 127.0.0.1:4180{_why(root)}"
         )
-    source = Source()
-    source.values[()] = _position(root)
-    source.tree = _Reader(source, environ, folder).mapping(root, ())
-    return source
+    return root
 
 
 def key_from_file(key_path: KeyPath) -> str | None:

@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no YAML, in our words and at the place where it is to be mended."""
+"""A text that is no YAML: what is wrong with it, at the place where it is to be mended, and what can be read."""
 
 import re
 
@@ -43,6 +43,18 @@ def yaml_problem(error: yaml.MarkedYAMLError, mark: yaml.error.Mark, text: str) 
         return (line, 1), _NO_COLON
     known = (message for part, message in _MESSAGES.items() if part in problem)
     return position, next(known, "this is not YAML that can be read")
+
+
+def lines_of(name: str, text: str) -> str | None:
+    """The lines of this key, each where it is in the text, until something else begins without indentation.
+
+    Empty if the text has other keys and not this one, and None if that is not certain.
+    """
+    found = re.search(rf"^{name} *:.*(?:\n(?:[ #\r].*)?)*", text, re.MULTILINE)
+    if found is not None:
+        return "\n" * text.count("\n", 0, found.start()) + found[0]
+    is_named = re.search(rf"^[\s{{\"']*{name}\b", text, re.MULTILINE)
+    return "" if not is_named and re.search(r"^[a-z_]+:", text, re.MULTILINE) else None
 
 
 def _no_key(text: str, number: int) -> int | None:

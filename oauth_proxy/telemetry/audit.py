@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from oauth_proxy.bounded import Bounded
-from oauth_proxy.errors import ConfigurationError
+from oauth_proxy.errors import ConfigurationError, MayPass
 from oauth_proxy.identity import Session
 from oauth_proxy.outlet import LineFile, Outlet, Syslog
-from oauth_proxy.settings import Log
+from oauth_proxy.settings import AuditTo, Log
 from oauth_proxy.telemetry.logs import stamp
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ SILENT = Audit()
 
 
 def audit_for(settings: Log, log_to: TextIO | Outlet, *, may_wait: bool = False) -> Audit:
-    """The audit stream of these settings. Raises ConfigurationError if it cannot be written.
+    """The audit stream of these settings. Raises ConfigurationError, and MayPass if it cannot be written now.
 
     If it `may_wait`, lines are lost until it can be written, as they are where it breaks later.
     """
@@ -219,8 +219,15 @@ def audit_for(settings: Log, log_to: TextIO | Outlet, *, may_wait: bool = False)
     try:
         stream.reopen()
     except OSError as error:
-        raise ConfigurationError([f"log.audit: {to.path or SYSLOG} cannot be written: {error.strerror}"]) from None
+        problem = f"log.audit: {to.path or SYSLOG} cannot be written: {error.strerror}"
+        kind = MayPass if MayPass.fits(error) or _nobody_reads_yet(to, error) else ConfigurationError
+        raise kind([problem]) from None
     return audit
+
+
+def _nobody_reads_yet(to: AuditTo, error: OSError) -> bool:
+    """Whether it is a syslog, or the reader of a pipe, that has not started."""
+    return error.errno in (errno.ECONNREFUSED, errno.ENXIO) or (to.path is None and error.errno == errno.ENOENT)
 
 
 def _to_stream(stream: TextIO | Outlet, line: str) -> None:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from oauth_proxy import errors
 from oauth_proxy.telemetry.counts import LATENCIES, Count, Durations, Histogram, Labels, Shown, code
+from oauth_proxy.telemetry.logs import printable
 from oauth_proxy.telemetry.traffic import Traffic, TrafficMetrics
 
 C = TypeVar("C", bound=Collector)
@@ -150,7 +151,7 @@ class Metrics:
         self.show(
             "oauth_proxy_certificate_expiry_timestamp_seconds",
             "When the certificate in use ends, in seconds since the epoch.",
-            lambda: {(file,): moment for file, moment in ends().items()},
+            lambda: {(printable(file),): moment for file, moment in ends().items()},
             ("file",),
         )
 

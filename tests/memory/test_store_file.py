@@ -13,8 +13,10 @@ from threading import Barrier
 
 import pytest
 
+from oauth_proxy.errors import MayPass
 from oauth_proxy.memory.file import prepared
 from tests.support.command import AS_NOBODY, ended, needs_root, said, said_here, started, written
+from tests.support.descriptors import descriptors_left
 from tests.support.proxy import free_port
 
 NOBODY = 65534
@@ -154,6 +156,14 @@ def test_a_disk_that_is_full(folder: Path, made_before: bool) -> None:
         assert refused(folder, file, status=75).startswith("cannot be used: ")
     finally:
         subprocess.run(["umount", "-l", disk], check=True)  # noqa: S603, S607
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_too_many_open_files_are_not_the_configurations_fault(left: int, used: Path) -> None:
+    """SQLite does not say that it is this."""
+    with descriptors_left(left), pytest.raises(MayPass, match="cannot be used"):
+        prepared(used)
+    prepared(used)
 
 
 @needs_root

@@ -13,6 +13,7 @@ import yaml
 from tests.support.command import said_here
 from tests.support.processes import processes
 from tests.support.proxy import a_secret, free_port, settings_tree
+from tests.support.tool import until
 from tests.support.units import PATIENCE
 
 PATH = "/" + "x" * 700
@@ -63,6 +64,18 @@ async def test_the_level_changes_at_run_time_in_every_worker_and_the_file_has_th
         assert (await proxies.stage.ask("/told")).status == 401
         await proxies.says("/told")
         assert not [line for line in proxies.log if "/quiet" in line]
+
+
+async def test_a_reload_changes_the_form_of_every_process_s_lines(tmp_path: Path) -> None:
+    """The parent's, from whom most of the grave ones are, stayed as they were until a restart."""
+    async with processes(tmp_path) as proxies:
+        for number, form in ((2, "json"), (3, "text")):
+            proxies.write(log={"format": form})
+            done = await proxies.reloaded(f"generation {number} serves")
+            await until(lambda: len(proxies.workers) == 1)
+            os.kill(proxies.workers[0], signal.SIGKILL)
+            died = await proxies.says("another one starts", proxies.log.index(done))
+            assert [line.startswith("{") for line in (done, died)] == [form == "json"] * 2
 
 
 async def test_a_standard_error_that_nobody_reads_keeps_nobody_waiting(tmp_path: Path) -> None:

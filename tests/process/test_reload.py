@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.support.browser import NAVIGATION, Visitor
-from tests.support.command import said
+from tests.support.command import said, said_here
 from tests.support.processes import Proxies, processes
 from tests.support.proxy import a_secret, free_port
 from tests.support.sessions import signed_in
@@ -192,6 +192,23 @@ async def test_the_command_says_when_it_is_done_or_what_prevents_it(tmp_path: Pa
     assert "so there is nothing to reload" in done.stderr
 
 
+@pytest.mark.parametrize("change", ["where to ask", "how to prove who asks"])
+async def test_what_keeps_the_command_from_the_proxy_is_said_to_need_the_signal(
+    change: str, tmp_path: Path
+) -> None:
+    async with processes(tmp_path) as proxies:
+        if change == "where to ask":
+            proxies.write(admin={"listen": f"127.0.0.1:{free_port()}"})
+        else:
+            proxies.write(session={"secret": a_secret()})
+        done = await asyncio.to_thread(said_here, "reload", proxies.file)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "SIGHUP to it (systemctl reload) has it read the file" in done.stderr
+        await proxies.reloaded(SERVES)
+        done = await asyncio.to_thread(said_here, "reload", proxies.file)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 async def test_signals_that_come_all_at_once_end_in_one_good_generation(tmp_path: Path, visitor: Visitor) -> None:
     async with processes(tmp_path) as proxies:
         cookie = await signed_in(proxies.stage, visitor)
@@ -219,6 +236,39 @@ async def test_with_watch_a_change_needs_no_signal(what: str, tmp_path: Path) ->
         await proxies.says(SERVES)
         changed = "access.public" if what == "the file" else "session.secret"
         assert any(changed in line for line in proxies.log)
+
+
+@pytest.mark.parametrize("late", ["a secret", "a list of addresses"])
+async def test_with_watch_a_file_that_comes_after_its_name_is_waited_for(late: str, tmp_path: Path) -> None:
+    """Nothing happened when it came: only what a good file names was watched."""
+    async with processes(tmp_path, reload="watch") as proxies:
+        if late == "a secret":
+            proxies.write(session={"secret_file": "late/file"})
+        else:
+            proxies.write(access={"allow": [{"emails_file": "late/file"}]})
+        await proxies.says("the file cannot be read")
+        await proxies.says("nothing is changed")
+        (tmp_path / "late").mkdir()
+        (tmp_path / "late" / "file").write_text(a_secret() if late == "a secret" else "jo@example.com")
+        await proxies.says(SERVES)
+
+
+async def test_a_file_named_from_a_folder_that_was_replaced_is_that_of_the_new_folder(tmp_path: Path) -> None:
+    """A deployment that makes the folder anew: each reload said that there was no such file."""
+    folder = tmp_path / "now"
+    folder.mkdir()
+    (folder / "secret").write_text(a_secret())
+    start = f"cd {folder} && exec {sys.executable} -m oauth_proxy run proxy.yaml"
+    session = {"secret_file": "secret"}
+    async with processes(folder, command=["sh", "-c", start], session=session, reload="watch") as proxies:
+        folder.rename(tmp_path / "before")
+        folder.mkdir()
+        (folder / "secret").write_text(a_secret())
+        proxies.write(access={"allow": ["everyone"], "public": ["/echo"]})
+        await proxies.says("a file has changed")
+        await proxies.says(SERVES)
+        assert any("access.public" in line for line in proxies.log)
+        assert any("session.secret" in line for line in proxies.log)
 
 
 async def test_the_oldest_streams_end_when_drain_is_over(tmp_path: Path, visitor: Visitor) -> None:

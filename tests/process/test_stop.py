@@ -1,6 +1,7 @@
 """A stop: who is told, in which order, and who loses nothing."""
 
 import asyncio
+import os
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,8 +11,10 @@ from aiohttp import ClientSession
 
 from oauth_proxy.demo.faults import Fault
 from tests.support.browser import Visitor
+from tests.support.command import said
 from tests.support.processes import processes, told, waiting_tool
 from tests.support.sessions import new_cookie_line, signed_in
+from tests.support.tool import until
 from tests.support.units import HOUR, PATIENCE
 
 
@@ -116,4 +119,19 @@ async def test_a_refresh_under_way_is_finished_before_the_end(tmp_path: Path, vi
         answer = await asking
         assert answer.status == 200
         assert new_cookie_line(answer) != cookie
+        assert await proxies.ended() == 0
+
+
+async def test_a_reload_that_waits_for_its_outcome_is_told_of_the_stop(tmp_path: Path) -> None:
+    """Its connection was closed, as if something else listened there."""
+    async with processes(tmp_path) as proxies:
+        [before] = proxies.workers
+        reloading = asyncio.create_task(asyncio.to_thread(said, "reload", proxies.file))
+        await until(lambda: len(proxies.workers) == 2)
+        [coming] = set(proxies.workers) - {before}
+        os.kill(coming, signal.SIGSTOP)  # it will not be ready before the stop
+        proxies.process.terminate()
+        done = await reloading
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"the proxy at {proxies.admin} refuses: it is stopping. Run this again shortly\n"
         assert await proxies.ended() == 0
