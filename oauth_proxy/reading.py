@@ -32,7 +32,7 @@ class Reading(Protocol):
 
     __slots__ = (
         *("_body", "_coming", "_has_begun", "_has_stopped", "_head_size", "_heads"),
-        *("_held", "_is_closing", "_is_upgrade", "_slices"),
+        *("_held", "_is_closing", "_is_upgrade", "_slices", "dropped"),
     )
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
@@ -57,6 +57,8 @@ class Reading(Protocol):
         """The last request asks for another protocol, so the bytes after it may not be HTTP."""
         self._slices: Slices | None = None
         """Parses `_body` in slices when it is chunked, because small chunks take long to parse."""
+        self.dropped = 0
+        """How often bytes came after the last that were parsed."""
 
     async def _next(self) -> tuple[Head | BadRequest, StreamReader]:
         """Return the head of the next request, and its body, which may still be arriving.
@@ -92,6 +94,21 @@ class Reading(Protocol):
         held, self._held = self._held, b""
         return held
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether the client has sent more than the last request that was taken, or not yet all of it."""
+        return bool(self.is_over or self._is_open() or self._held or self._heads or self._head_size)
+
+    def drop(self) -> None:
+        """Parse nothing more, and drop what is here and what still comes. The socket is read again."""
+        if self._slices is not None:
+            self._slices.take_back()  # it may be in the line
+        self.stop_parsing()
+        self._heads.clear()
+        self._held, self._slices, self._body = b"", None, EMPTY_PAYLOAD
+        self.is_body_full = False
+        self.let_go()
+
     def close(self) -> None:
         """Accept no further request. aiohttp calls this on every connection when the server shuts down."""
         super().close()
@@ -102,6 +119,7 @@ class Reading(Protocol):
     def data_received(self, data: bytes) -> None:
         """Receive bytes. Also called with no bytes, when the reader of a body has room again."""
         if self.is_over:
+            self.dropped += 1
             return
         if self._coming is not None and not self._heads:  # no request is being handled
             if len(data) <= SLICE:
