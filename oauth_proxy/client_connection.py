@@ -21,7 +21,7 @@ from oauth_proxy.lingering import Lingering
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.reading import Reading
 from oauth_proxy.requests import Request
-from oauth_proxy.stall import StallWatch
+from oauth_proxy.stall import StallWatch, handed_over
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,8 @@ class ClientConnection(Reading):
                 may_go_on = await self._respond(head, body)
                 if not (may_go_on and body.is_eof()) and not await self._finished(body, may_go_on=may_go_on):
                     break
+            if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
+                await handed_over(self.transport)
         except Exception as error:  # noqa: BLE001 - the response failed: all that is left is to log
             log.warning("a connection failed: %s", type(error).__name__)
         finally:
