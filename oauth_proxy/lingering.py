@@ -11,6 +11,7 @@ from contextlib import suppress
 from aiohttp import StreamReader
 
 from oauth_proxy.aiohttp_private import BODY_ERRORS
+from oauth_proxy.turns import BULK, wait_for_turn
 
 SILENCE = 5.0
 """Seconds within which the client must send something, as in nginx."""
@@ -35,9 +36,12 @@ class Lingering:
         """Read the rest of a body; return whether it has ended."""
         with suppress(*BODY_ERRORS):
             while not body.is_eof() and self._goes_on(body.total_bytes):
+                piece = b""
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK):
-                        await body.readany()
+                        piece = await body.readany()
+                if len(piece) >= BULK:
+                    await wait_for_turn("dropped")
         return body.is_eof()
 
     async def look_on(self, received: Callable[[], int]) -> None:

@@ -12,7 +12,7 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
 from oauth_proxy.aiohttp_private import Head, NotHttp, Protocol, bound_of
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
-from oauth_proxy.turns import SLICE, Slices, wait_for_turn
+from oauth_proxy.turns import BULK, SLICE, Slices, line, wait_for_turn
 
 LONGEST_LINE = 16 * 1024
 LONGEST_FIELD = 64 * 1024
@@ -32,7 +32,7 @@ class Reading(Protocol):
 
     __slots__ = (
         *("_body", "_coming", "_has_begun", "_has_stopped", "_head_size", "_heads"),
-        *("_held", "_is_closing", "_is_upgrade", "_slices", "dropped"),
+        *("_held", "_is_closing", "_is_dropping", "_is_upgrade", "_slices", "dropped"),
     )
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
@@ -51,6 +51,8 @@ class Reading(Protocol):
         """Bytes received behind the request that is being handled."""
         self._has_stopped = False
         """The parser may hold unparsed bytes: it stops after a certain number of heads."""
+        self._is_dropping = False
+        """The socket is read although nothing is parsed."""
         self._is_closing = False
         """No further request is accepted."""
         self._is_upgrade = False
@@ -106,7 +108,7 @@ class Reading(Protocol):
         self.stop_parsing()
         self._heads.clear()
         self._held, self._slices, self._body = b"", None, EMPTY_PAYLOAD
-        self.is_body_full = False
+        self.is_body_full, self._is_dropping = False, True
         self.let_go()
 
     def close(self) -> None:
@@ -120,6 +122,9 @@ class Reading(Protocol):
         """Receive bytes. Also called with no bytes, when the reader of a body has room again."""
         if self.is_over:
             self.dropped += 1
+            if self._is_dropping and len(data) >= BULK:  # the loop would read on for MiBs
+                self.hold()
+                line("dropped").join(self.let_go)
             return
         if self._coming is not None and not self._heads:  # no request is being handled
             if len(data) <= SLICE:

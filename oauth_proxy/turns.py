@@ -43,8 +43,8 @@ class Line:
         go_on()
 
 
-Work = Literal["bytes", "requests"]
-"""What waits in a line: bytes that take long to parse or to pass on, or pipelined requests."""
+Work = Literal["bytes", "requests", "dropped"]
+"""What waits in a line: bytes that take long to parse or to pass on, pipelined requests, or bytes nobody wants."""
 _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Work, Line]] = WeakKeyDictionary()
 
 
@@ -53,7 +53,7 @@ def line(of: Work = "bytes") -> Line:
     loop = asyncio.get_running_loop()
     lines = _lines.get(loop)
     if lines is None:
-        lines = _lines[loop] = {"bytes": Line(loop), "requests": Line(loop)}
+        lines = _lines[loop] = {"bytes": Line(loop), "requests": Line(loop), "dropped": Line(loop)}
     return lines[of]
 
 
@@ -63,15 +63,15 @@ def wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-async def wait_for_turn() -> None:
-    """Wait in the running event loop's line of requests."""
+async def wait_for_turn(of: Work = "requests") -> None:
+    """Wait in a line of the running event loop."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def come_back() -> None:
         if not turn.done():
             turn.set_result(None)
 
-    line("requests").join(come_back)
+    line(of).join(come_back)
     await turn
 
 

@@ -172,3 +172,21 @@ async def test_a_flood_through_a_websocket_waits_until_the_line_has_come_to_it(w
         crowd.leave()
         received += await reader.readexactly(4 * MIB - len(received))
         assert received == wire.tool.early
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_a_flood_that_nobody_wants_waits_until_the_line_has_come_to_it(wire: Wire, connection: str) -> None:
+    """Fifty refused uploads, which are read on so that the refusal arrives, made others wait for a second."""
+    upload = wire.request("/page", f"Content-Length: {1 << 40}", f"Connection: {connection}", method="POST")
+    async with strangers(wire, 1) as (sock,):
+        crowd = Crowd(300, "dropped")
+        await sent(sock, upload)
+        taken = 0
+        while crowd.turns < 300:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await asyncio.get_running_loop().sock_sendall(sock, bytes(MIB))
+                    taken += 1
+        assert taken < 32, "most of it in the kernel"
+        crowd.leave()
+        assert await sent(sock, bytes(32 * MIB))
