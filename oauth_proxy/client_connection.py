@@ -7,13 +7,13 @@ responses is cut off.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, cast
 
 from aiohttp import StreamReader, web
 
-from oauth_proxy.aiohttp_private import NO_HEAD, Head, as_http1
+from oauth_proxy.aiohttp_private import BODY_ERRORS, NO_HEAD, Head, as_http1
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.endings import GONE, ending_of
 from oauth_proxy.errors import BadRequest, VersionNotSupported
@@ -164,6 +164,8 @@ class ClientConnection(Reading):
         if self._last_word:
             await self._say_last_word(transport)
         elif self.is_sending:
+            with suppress(*BODY_ERRORS):
+                body.read_nowait()  # else it would be held until the end
             if transport.can_write_eof():
                 transport.write_eof()
             self.drop()
