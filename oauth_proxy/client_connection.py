@@ -13,21 +13,22 @@ from typing import Any, cast
 
 from aiohttp import StreamReader, web
 
-from oauth_proxy.aiohttp_private import NO_HEAD, Head, as_http1
+from oauth_proxy.aiohttp_private import BODY_ERRORS, NO_HEAD, Head, as_http1
 from oauth_proxy.capacity import Capacity
 from oauth_proxy.endings import GONE, ending_of
 from oauth_proxy.errors import BadRequest, VersionNotSupported
+from oauth_proxy.lingering import Lingering
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.reading import Reading
 from oauth_proxy.requests import Request
-from oauth_proxy.stall import StallWatch
+from oauth_proxy.stall import StallWatch, handed_over
 
 log = logging.getLogger(__name__)
 
 UNSENT = 65_536
 """Bytes written but not yet sent, above which writing pauses. With TLS, the event loop's default is half a MiB."""
 LINGER = 2.0
-"""Seconds for which a client may go on sending a refused request, so that it still reads the refusal."""
+"""Seconds that a client has to answer a last word."""
 PAUSE = 1.0
 """Seconds before a last word. Many pages open a WebSocket again as soon as it is closed, for ever: they are told
 once a second, and not as fast as they can ask."""
@@ -91,9 +92,10 @@ class ClientConnection(Reading):
                 head, body = await self._next()
                 self._capacity.wake(self)
                 may_go_on = await self._respond(head, body)
-                if not (may_go_on and (body.is_eof() or await self._discard(body))):
-                    await self._linger()
+                if not (may_go_on and body.is_eof()) and not await self._finished(body, may_go_on=may_go_on):
                     break
+            if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
+                await handed_over(self.transport)
         except Exception as error:  # noqa: BLE001 - the response failed: all that is left is to log
             log.warning("a connection failed: %s", type(error).__name__)
         finally:
@@ -147,38 +149,42 @@ class ClientConnection(Reading):
             return Outcome(request.begun, "tool", cause)
         return Outcome(web.Response(status=499 if cause == GONE else 444), cause=cause)
 
-    async def _discard(self, body: StreamReader) -> bool:
-        """Read the rest of a body that no handler wanted, for up to LINGER seconds.
+    async def _finished(self, body: StreamReader, *, may_go_on: bool) -> bool:
+        """Let the client send the rest of a request that is answered; return whether another one may follow.
 
-        Some clients read the response only after they have sent their body. Returns whether the body has ended.
+        Some clients read the response only after they have sent their body.
         """
-        with suppress(TimeoutError, web.RequestPayloadError):
-            async with asyncio.timeout(LINGER):
-                while not body.is_eof() and not self._is_closing:
-                    await body.readany()
-        return body.is_eof()
-
-    async def _linger(self) -> None:
-        """After a refusal, keep reading what the client sends for LINGER seconds, and discard it.
-
-        A last word is said before that, after PAUSE seconds, and the client has as long to answer it: a WebSocket
-        whose connection ends before its own Close frame was, to Firefox, not closed cleanly (RFC 6455 7.1.1). If a
-        socket is closed while received bytes are unread, the system resets the connection and the client may lose
-        the response (RFC 9112 9.6).
-        """
-        transport = self.transport
-        if not self.is_over or transport is None:
-            return
         self._capacity.rest(self)  # who comes now is more important
+        lingering = Lingering(lambda: self.is_draining)
+        if may_go_on and await lingering.read_out(body):
+            return True
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
         if self._last_word:
-            await asyncio.sleep(PAUSE)
-            if transport.is_closing():
-                return
-            transport.write(self._last_word)
-        elif transport.can_write_eof():
-            transport.write_eof()
-        if not transport.is_closing():
-            transport.resume_reading()
+            await self._say_last_word(transport)
+        elif self.is_sending:
+            with suppress(*BODY_ERRORS):
+                body.read_nowait()  # else it would be held until the end
+            if transport.can_write_eof():
+                transport.write_eof()
+            self.drop()
+            await lingering.look_on(
+                lambda: body.total_bytes + self.dropped
+            )  # cancelled when the connection is lost
+        return False
+
+    async def _say_last_word(self, transport: asyncio.Transport) -> None:
+        """Send it after PAUSE seconds. The client has LINGER seconds to answer it.
+
+        A WebSocket whose connection ends before its own Close frame was, to Firefox, not closed cleanly (RFC 6455
+        7.1.1).
+        """
+        await asyncio.sleep(PAUSE)
+        if transport.is_closing():
+            return
+        transport.write(self._last_word)
+        transport.resume_reading()
         await asyncio.sleep(LINGER)  # cancelled when the connection is lost
 
     def end_with(self, last_word: bytes, listener: asyncio.Protocol) -> None:

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol, cast
 
 GOODBYE = 10.0
@@ -43,7 +44,10 @@ class Handshakes:
         """Move the socket out of `transport`, which has read nothing yet, and start the handshake on it."""
         try:
             if visitor.admit(transport):
-                task = asyncio.create_task(self._shake(_taken_over(transport), visitor))
+                sock = _taken_over(transport)
+                # Now: of many who come in one turn of the loop, some give way before their task has begun.
+                visitor.on_giving_way(partial(_shut, sock))
+                task = asyncio.create_task(self._shake(sock, visitor))
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
         except OSError as error:  # no file descriptor is left
@@ -62,11 +66,6 @@ class Handshakes:
             task.cancel()
 
     async def _shake(self, sock: socket.socket, visitor: Visitor) -> None:
-        def end() -> None:
-            with suppress(OSError):  # already closed
-                sock.shutdown(socket.SHUT_RDWR)
-
-        visitor.on_giving_way(end)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: cast(asyncio.Protocol, visitor),
@@ -95,3 +94,8 @@ def _taken_over(transport: asyncio.Transport) -> socket.socket:
     sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
     sock.setblocking(False)
     return sock
+
+
+def _shut(sock: socket.socket) -> None:
+    with suppress(OSError):  # already closed
+        sock.shutdown(socket.SHUT_RDWR)

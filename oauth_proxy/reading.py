@@ -12,7 +12,7 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
 from oauth_proxy.aiohttp_private import Head, NotHttp, Protocol, bound_of
 from oauth_proxy.errors import BadRequest, FieldsTooLarge, LineTooLong
-from oauth_proxy.turns import SLICE, Slices, wait_for_turn
+from oauth_proxy.turns import BULK, SLICE, Slices, line, wait_for_turn
 
 LONGEST_LINE = 16 * 1024
 LONGEST_FIELD = 64 * 1024
@@ -32,7 +32,7 @@ class Reading(Protocol):
 
     __slots__ = (
         *("_body", "_coming", "_has_begun", "_has_stopped", "_head_size", "_heads"),
-        *("_held", "_is_closing", "_is_upgrade", "_slices"),
+        *("_held", "_is_closing", "_is_dropping", "_is_upgrade", "_slices", "dropped"),
     )
 
     def __init__(self, server: web.Server, **kwargs: Any) -> None:
@@ -51,12 +51,16 @@ class Reading(Protocol):
         """Bytes received behind the request that is being handled."""
         self._has_stopped = False
         """The parser may hold unparsed bytes: it stops after a certain number of heads."""
+        self._is_dropping = False
+        """The socket is read although nothing is parsed."""
         self._is_closing = False
         """No further request is accepted."""
         self._is_upgrade = False
         """The last request asks for another protocol, so the bytes after it may not be HTTP."""
         self._slices: Slices | None = None
         """Parses `_body` in slices when it is chunked, because small chunks take long to parse."""
+        self.dropped = 0
+        """How often bytes came after the last that were parsed."""
 
     async def _next(self) -> tuple[Head | BadRequest, StreamReader]:
         """Return the head of the next request, and its body, which may still be arriving.
@@ -92,6 +96,21 @@ class Reading(Protocol):
         held, self._held = self._held, b""
         return held
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether the client has sent more than the last request that was taken, or not yet all of it."""
+        return bool(self.is_over or self._is_open() or self._held or self._heads or self._head_size)
+
+    def drop(self) -> None:
+        """Parse nothing more, and drop what is here and what still comes. The socket is read again."""
+        if self._slices is not None:
+            self._slices.take_back()  # it may be in the line
+        self.stop_parsing()
+        self._heads.clear()
+        self._held, self._slices, self._body = b"", None, EMPTY_PAYLOAD
+        self.is_body_full, self._is_dropping = False, True
+        self.let_go()
+
     def close(self) -> None:
         """Accept no further request. aiohttp calls this on every connection when the server shuts down."""
         super().close()
@@ -102,6 +121,10 @@ class Reading(Protocol):
     def data_received(self, data: bytes) -> None:
         """Receive bytes. Also called with no bytes, when the reader of a body has room again."""
         if self.is_over:
+            self.dropped += 1
+            if self._is_dropping and len(data) >= BULK:  # the loop would read on for MiBs
+                self.hold()
+                line("dropped").join(self.let_go)
             return
         if self._coming is not None and not self._heads:  # no request is being handled
             if len(data) <= SLICE:

@@ -1,14 +1,16 @@
 """Fair use of the event loop: a connection with much work lets all others go first.
 
 The law: bytes that take long to parse are parsed one slice at a time, and only one connection does so per turn
-of the loop. The loop itself is fair to connections, not to people: 200 connections with 5 ms of work each make
-everyone else wait for a second.
+of the loop. Pipelined requests wait in a line of their own, so that nobody's download stands behind them. The loop
+itself is fair to connections, not to people: 200 connections with 5 ms of work each make everyone else wait for a
+second.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 SLICE = 4 * 1024
@@ -41,16 +43,18 @@ class Line:
         go_on()
 
 
-_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = WeakKeyDictionary()
+Work = Literal["bytes", "requests", "dropped"]
+"""What waits in a line: bytes that take long to parse or to pass on, pipelined requests, or bytes nobody wants."""
+_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Work, Line]] = WeakKeyDictionary()
 
 
-def line() -> Line:
-    """Return the line of the running event loop."""
+def line(of: Work = "bytes") -> Line:
+    """Return the line of the running event loop for this kind of work."""
     loop = asyncio.get_running_loop()
-    found = _lines.get(loop)
-    if found is None:
-        found = _lines[loop] = Line(loop)
-    return found
+    lines = _lines.get(loop)
+    if lines is None:
+        lines = _lines[loop] = {"bytes": Line(loop), "requests": Line(loop), "dropped": Line(loop)}
+    return lines[of]
 
 
 def wake(waiter: asyncio.Future[None]) -> None:
@@ -59,15 +63,15 @@ def wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-async def wait_for_turn() -> None:
-    """Wait in the line of the running event loop."""
+async def wait_for_turn(of: Work = "requests") -> None:
+    """Wait in a line of the running event loop."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def come_back() -> None:
         if not turn.done():
             turn.set_result(None)
 
-    line().join(come_back)
+    line(of).join(come_back)
     await turn
 
 

@@ -22,6 +22,7 @@ from oauth_proxy import (
     cookies,
     errors,
     forms,
+    lingering,
     oauth,
     outlet,
     paths,
@@ -310,6 +311,9 @@ def test_the_limits_are_those_that_are_shown() -> None:
         ),
         "Wrong tokens from one address": f"{bearers.MOST_WRONG}, and one more every {bearers.PAUSE:.0f} s",
         "A login, from leaving to coming back": f"{oauth.ATTEMPT_LIFETIME // 60} min",
+        "What a visitor still sends when the answer has been given": (
+            f"{lingering.SILENCE:.0f} s without a byte, {lingering.LONGEST:.0f} s in all"
+        ),
         "Open logins of one browser": f"{attempts.MOST}",
         "Address to come back to after a login": f"{paths.LONGEST_RETURN >> 10} KiB",
         "Form that begins a login, with an address that is too long for a URL": (

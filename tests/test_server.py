@@ -1,18 +1,24 @@
-"""aiohttp's server with our limits: what happens when an answer itself fails."""
+"""aiohttp's server with our limits: answers that fail, and answers that come before their request has ended."""
 
 import asyncio
 import gc
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import repeat
 
 import pytest
 from aiohttp import web
 
+from oauth_proxy import lingering
 from oauth_proxy.client_connection import ClientConnection, Handler, Refusal
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.server import Server
 from tests.support.proxy import serving
 from tests.support.tool import refused, unheard
-from tests.support.units import PATIENCE
+from tests.support.units import KIB, MIB, PATIENCE
 
 
 async def unused(request: web.BaseRequest) -> Outcome:
@@ -81,6 +87,81 @@ async def test_a_body_is_read_to_its_end_although_the_server_is_about_to_end() -
             server.pre_shutdown()
             writer.write(b"half")
             assert (await reader.read()).endswith(b"\r\n\r\nhalfhalf")
+        writer.close()
+
+
+UPLOADS = {
+    "that keeps the connection": {"Content-Length": str(20 * MIB)},
+    "that closes the connection": {"Content-Length": str(20 * MIB), "Connection": "close"},
+    "in chunks": {"Transfer-Encoding": "chunked", "Connection": "close"},
+}
+
+
+def answer_after_all(url: str, headers: dict[str, str], pieces: Iterator[bytes]) -> int:
+    """The status for somebody who reads only once all is sent."""
+    with closing(http.client.HTTPConnection(url.rpartition("/")[2], timeout=PATIENCE)) as connection:
+        connection.request("POST", "/", pieces, headers, encode_chunked="Transfer-Encoding" in headers)
+        return connection.getresponse().status
+
+
+async def early(request: web.BaseRequest) -> Outcome:
+    return Outcome(web.Response(status=403))
+
+
+@pytest.mark.parametrize("headers", UPLOADS.values(), ids=UPLOADS.keys())
+async def test_an_answer_that_comes_early_is_read_by_who_sends_the_whole_upload_first(
+    headers: dict[str, str],
+) -> None:
+    """The socket was closed over unread bytes, and the reset took the answer away: 20 times of 20."""
+    async with serving(Server(early, refusal=refused, answered=unheard)) as url:
+        for _ in range(3):
+            pieces = repeat(bytes(64 * KIB), 20 * MIB // (64 * KIB))
+            assert await asyncio.to_thread(answer_after_all, url, headers, iter(pieces)) == 403
+
+
+@pytest.mark.parametrize("headers", UPLOADS.values(), ids=UPLOADS.keys())
+async def test_an_upload_may_take_as_long_as_it_goes_on(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "SILENCE", 0.5)
+    monkeypatch.setattr(lingering, "LOOK", 0.05)
+    headers = {name: str(20 * KIB) if name == "Content-Length" else value for name, value in headers.items()}
+
+    def slowly() -> Iterator[bytes]:
+        for _ in range(20):
+            yield bytes(KIB)
+            time.sleep(0.05)
+
+    async with serving(Server(early, refusal=refused, answered=unheard)) as url:
+        assert await asyncio.to_thread(answer_after_all, url, headers, slowly()) == 403
+
+
+ENDS = {
+    "who is silent": {"SILENCE": 0.1},
+    "who never ends": {"LONGEST": 0.1},
+    "who a stop waits for": {"AT_THE_END": 0.1},
+}
+
+
+@pytest.mark.parametrize("headers", UPLOADS.values(), ids=UPLOADS.keys())
+@pytest.mark.parametrize("who", ENDS)
+async def test_what_nobody_wants_is_read_for_a_bounded_time(
+    headers: dict[str, str], who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"SILENCE": 3600.0, "LONGEST": 3600.0, "LOOK": 0.02, **ENDS[who]}.items():
+        monkeypatch.setattr(lingering, name, seconds)
+    server = Server(early, refusal=refused, answered=unheard)
+    async with serving(server) as url, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"POST / HTTP/1.1\r\nHost: x\r\n{lines}\r\n1000\r\n".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 403")
+        if who == "who a stop waits for":
+            server.drain()
+        while server.connections:
+            if who == "who never ends":
+                writer.write(b"x")
+            await asyncio.sleep(0.01)
         writer.close()
 
 

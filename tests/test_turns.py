@@ -32,7 +32,7 @@ async def test_a_failure_or_a_caller_who_has_left_does_not_stop_the_line() -> No
     left = asyncio.create_task(wait_for_turn())
     await asyncio.sleep(0)
     left.cancel()
-    line().join(lambda: 1 // 0)
+    line("requests").join(lambda: 1 // 0)
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     async with asyncio.timeout(20):
         await wait_for_turn()

@@ -127,9 +127,8 @@ class SqliteHome:
         if not self.lasting:
             await self.asked(partial(self._put_singly, rows))
         elif any(record.key.startswith("session:") for record in records):
-            await self.asked(
-                lambda file: self._write(file, rows, _PUT)
-            )  # synced, as the old refresh tokens no longer work
+            # Synced, as the old refresh tokens no longer work.
+            await self.asked(lambda file: self._write(file, rows, _PUT))
         else:
             await self.asked(lambda file: file.executemany(_PUT, rows).rowcount)
 

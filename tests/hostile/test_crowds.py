@@ -15,6 +15,8 @@ from tests.support.command import written
 from tests.support.proxy import RawAnswer, free_port
 from tests.support.raw_http import TOOL_BYTES, Wire, wired
 from tests.support.tool import until
+from tests.support.units import KIB
+from tests.tally import tried
 
 FEW = 16
 
@@ -72,6 +74,20 @@ async def test_when_none_is_idle_the_new_one_is_closed_at_once_and_readiness_say
             assert TOOL_BYTES in await all_of(each), "none of them was lost"
     assert (await small.ask("/healthz")).body == TOOL_BYTES
     assert (await asked(small.stage.admin_url, "/readyz")).status == 200
+
+
+async def test_who_goes_on_sending_what_was_refused_gives_way_to_anybody_who_comes(small: Wire) -> None:
+    """An answer that comes early waits for the upload to end: no stranger keeps a place by that."""
+    for lines in tried((["Connection: close"], [])):
+        upload = small.request("/page", f"Content-Length: {1 << 40}", *lines, method="POST") + b"x" * KIB
+        async with strangers(small, FEW) as sockets:
+            for each in sockets:
+                await sent(each, upload)
+                head = await asyncio.get_running_loop().sock_recv(each, 12)
+                assert head == b"HTTP/1.1 401"
+            assert small.stage.proxy.capacity.open == FEW
+            for _ in range(3):
+                assert (await small.ask("/healthz")).body == TOOL_BYTES
 
 
 @asynccontextmanager

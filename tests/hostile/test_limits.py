@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from oauth_proxy import client_connection, server
+from tests.hostile.test_heads import STRANGERS, counted, sent, strangers
 from tests.support.browser import NAVIGATING
 from tests.support.header_names import read_names
 from tests.support.proxy import RawAnswer
@@ -168,6 +169,20 @@ async def test_a_body_for_an_answer_of_ours_is_not_read_to_its_end(wire: Wire) -
         raw = await reader.read()
     assert RawAnswer.read(raw).status == 401
     assert not wire.tool.heard
+
+
+async def test_nothing_is_held_of_a_body_that_was_refused(wire: Wire) -> None:
+    """Its connection stays for as long as more comes, or for a while."""
+    head = wire.request("/page", f"Content-Length: {1 << 40}", "Connection: close", method="POST")
+    upload = head + b"x" * 200 * KIB
+    async with strangers(wire) as sockets:
+        with counted() as held:
+            for each in sockets:
+                assert await sent(each, upload)
+            for each in sockets:
+                assert (await asyncio.get_running_loop().sock_recv(each, 12)) == b"HTTP/1.1 401"
+            assert wire.stage.proxy.capacity.open == STRANGERS
+            assert held.size < STRANGERS * 32 * KIB
 
 
 async def test_a_body_that_would_inflate_passes_as_the_bytes_it_is(wire: Wire) -> None:

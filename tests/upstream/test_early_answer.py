@@ -1,6 +1,7 @@
 """Tools that answer, stall or leave while a request's body is still on its way."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -8,6 +9,7 @@ from oauth_proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from oauth_proxy.upstream.pool import Pool
 from tests.support.messages import OK, POST
 from tests.support.tool import Peer, Tool, a_stage, a_tool, until
+from tests.support.units import PATIENCE
 
 
 async def test_a_tool_that_refuses_early_is_heard_and_the_rest_is_not_sent() -> None:
@@ -93,6 +95,25 @@ async def test_a_tool_that_refuses_without_a_length_and_takes_no_more_is_given_u
         await until(lambda: door.upstream.open_connections == 0 and not door.tasks)
         await asyncio.wait({pump})
         visitor.hang_up()
+
+
+async def test_a_refusal_of_the_tool_is_read_by_who_sends_the_whole_upload_first() -> None:
+    """Behind nginx, 4 of 5 uploads that the tool refused ended in a 502."""
+
+    async def play(tool: Tool, peer: Peer) -> None:
+        await tool.asked(peer)
+        await peer.send(b"HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\n\r\nno")
+        await peer.rest()
+
+    def upload(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+            sock.sendall(POST + b"Content-Length: 20000000\r\n\r\n")
+            sock.sendall(bytes(20_000_000))
+            return sock.recv(12)
+
+    async with a_stage(play) as (_, door):
+        for _ in range(3):
+            assert await asyncio.to_thread(upload, door.port) == b"HTTP/1.1 413"
 
 
 async def test_an_answer_may_run_beside_its_request() -> None:
