@@ -10,6 +10,7 @@ from oauth_proxy.endings import Ending, ending_of
 from oauth_proxy.stall import StallWatch
 from oauth_proxy.turns import BULK, line
 from oauth_proxy.upstream.frames import Frames, close_frame
+from oauth_proxy.upstream.lost import unread
 
 LAST_WORDS = 10.0
 """Seconds in which one side may still send after the other has finished."""
@@ -207,6 +208,11 @@ class TunnelSide(asyncio.BufferedProtocol):
         if tunnel.ending is not None:
             tunnel.look(own)
 
+    def _forward_rest(self) -> None:
+        """Forward what TLS has received while this side was not read."""
+        if rest := unread(self._own.socket):
+            self.forward(rest)
+
     def _wait_for_turn(self) -> None:
         if not self._own.is_in_line:
             self._own.is_in_line = True
@@ -240,6 +246,7 @@ class TunnelSide(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """This side sends no more. The other may still finish for a while, unless it uses TLS or we close."""
         own, other, tunnel = self._own, self._other, self._tunnel
+        self._forward_rest()
         own.is_silent = True
         if tunnel.ending is not None:
             tunnel.lost(own)
@@ -254,6 +261,7 @@ class TunnelSide(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """This side is lost. What it sent last is still forwarded."""
         self._stop_watching()
+        self._forward_rest()
         self._tunnel.lost(self._own)
         self._before.connection_lost(exc)
 

@@ -23,7 +23,10 @@ def unread(transport: asyncio.BaseTransport) -> bytes:
 
     uvloop's TLS drops it when the socket ends while we do not read: `pause_reading` does not hold back that end.
     """
-    tls = transport.get_extra_info("ssl_object")
+    try:
+        tls = transport.get_extra_info("ssl_object")
+    except AttributeError:  # asyncio's transport, which we have closed twice: nothing of it is wanted
+        return b""
     pieces: list[bytes] = []
     if tls is not None:
         with suppress(ssl.SSLError):  # there is no more, or it is not whole

@@ -15,6 +15,7 @@ from tests.support.messages import CHUNKED, GET, OK_LINE
 from tests.support.raw_http import chunked_body
 from tests.support.tool import Peer, Tool, a_door, a_tool, until
 from tests.support.units import MIB, PATIENCE
+from tests.support.websocket import HANDSHAKE, SWITCH
 from tests.test_turns import Paused
 
 Tls = tuple[ssl.SSLContext, ssl.SSLContext]
@@ -40,6 +41,36 @@ def says_and_closes(listener: socket.socket, serving: ssl.SSLContext, answer: by
                 sock.unwrap()
 
 
+async def received_slowly(port: int, request: bytes) -> bytes:
+    """What a visitor gets behind the head who does not read while the tool is far ahead."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", port))
+    visitor = Peer(*await asyncio.open_connection(sock=sock))
+    try:
+        await visitor.send(request)
+        await asyncio.sleep(0.3)
+        return (await visitor.rest()).partition(b"\r\n\r\n")[2]
+    finally:
+        visitor.hang_up()
+
+
+@pytest.mark.parametrize("notify", [False, True], ids=["end", "close_notify"])
+async def test_a_slow_visitor_gets_all_that_a_websocket_said_before_its_tool_closed(
+    tls: Tls, notify: bool
+) -> None:
+    serving, trusting = tls
+    frames = (b"\x82\x7e\x20\x00" + bytes(8192)) * 350 + b"\x88\x00"
+    answer = SWITCH + frames
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        tool = asyncio.create_task(asyncio.to_thread(says_and_closes, listener, serving, answer, notify=notify))
+        address = Address("localhost", listener.getsockname()[1], tls=True)
+        async with a_door(address, ssl_context=trusting) as door:
+            assert await received_slowly(door.port, HANDSHAKE) == frames
+            await until(lambda: door.upstream.tunnels == 0)
+        await tool
+
+
 @pytest.mark.parametrize("notify", [False, True], ids=["end", "close_notify"])
 @pytest.mark.parametrize("framing", ["length", "chunks", "until close"])
 async def test_a_slow_visitor_gets_all_of_an_answer_whose_tool_has_closed_already(
@@ -55,17 +86,7 @@ async def test_a_slow_visitor_gets_all_of_an_answer_whose_tool_has_closed_alread
         tool = asyncio.create_task(asyncio.to_thread(says_and_closes, listener, serving, answer, notify=notify))
         address = Address("localhost", listener.getsockname()[1], tls=True)
         async with a_door(address, ssl_context=trusting) as door:
-            sock = socket.socket()
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.connect(("127.0.0.1", door.port))
-            visitor = Peer(*await asyncio.open_connection(sock=sock))
-            await visitor.send(GET)
-            await asyncio.sleep(0.3)  # the tool is far ahead
-            try:
-                received = await visitor.rest()
-            finally:
-                visitor.hang_up()
-            body = received.partition(b"\r\n\r\n")[2]
+            body = await received_slowly(door.port, GET)
             if framing != "length":
                 stream = asyncio.StreamReader()
                 stream.feed_data(body)
