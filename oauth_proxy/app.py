@@ -12,6 +12,7 @@ from oauth_proxy.assembly import (
     cookies_for,
     door_for,
     logout_for,
+    memberships_for,
     provider_for,
     public_rules,
     routes_for,
@@ -115,7 +116,7 @@ class Proxy:
             clock,
             self.memory,
             recheck=settings.access.recheck,
-            asked=self.provider.asked,
+            asked=memberships_for(settings).name,
             count=self.metrics.refreshes.add,
             audit=audit,
         )
@@ -257,6 +258,7 @@ class Proxy:
             except ConfigurationError as error:  # other processes have just read these files
                 log.warning("what is open ends, because a list cannot be read: %s", error)
         self._door.access.become(rules)
+        self.refresher.asked = self.provider.ask_about(memberships_for(newer))
         self.watch.sweep()
 
     def end_streams(self) -> None:

@@ -91,13 +91,17 @@ def provider_for(
         tuple(app.scopes),
         app.client_secret.get_secret_value() if app.client_secret else None,
     )
+    asked, count, proxies = memberships_for(settings), metrics.provider_called, app.proxies
+    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall, proxies)
+
+
+def memberships_for(settings: Settings) -> Memberships:
+    """The accounts and teams that the rules are about."""
     members = [rule for rule in settings.rules() if isinstance(rule, Member)]
-    asked = Memberships(
+    return Memberships(
         accounts=frozenset(rule.id for rule in members if rule.of == "account"),
         teams=frozenset(rule.id for rule in members if rule.of == "team"),
     )
-    count, proxies = metrics.provider_called, app.proxies
-    return Provider(api_for(settings), client, http, clock, asked, count, system.monotonic, system.wall, proxies)
 
 
 def access_for(settings: Settings, lists: Mapping[Path, EmailList], before: Settings | None = None) -> Access:

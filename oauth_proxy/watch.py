@@ -111,11 +111,12 @@ class Watch:
             return True  # whoever ended it has written so
         newest = (self._bearers if session.program else self._refresher).newest(session)
         refusal = self._access.refusal(newest.identity, places)
+        is_unknown = not (session.program or self._refresher.is_asked(newest))  # Frame.io is being asked
         if self._clock() >= session.created + self._lifetime:
             self._note(session, "proxy", "its lifetime has passed")
         elif session.program and self._bearers.is_refused(session):
             self._note(session, "provider", "the program's token is refused")
-        elif refusal is None:
+        elif refusal is None or is_unknown:
             return False
         elif refusal.everywhere:
             self._note(session, "proxy", refusal.cause)

@@ -194,18 +194,18 @@ class Link:
         self._untold = {end.what: end for end in self._ends.known()}
         self._records.complain_again()
         self._agreed_at = 0.0
-        before, self._epoch = self._epoch, await self.home.open()
-        if before not in (None, self._epoch):
-            self._settled_at = self._clock() + _SETTLES
-        await self._learn()
-        self.is_up = True  # before the writing, so that what ends in the meantime is written by its own caller
-        is_written = False
+        is_done = False
         try:
+            before, self._epoch = self._epoch, await self.home.open()
+            if before not in (None, self._epoch):
+                self._settled_at = self._clock() + _SETTLES
+            await self._learn()
+            self.is_up = True  # before the writing, so that what ends in the meantime is written by its own caller
             await self._tell()
             await self._retell()
-            is_written = True
+            is_done = True
         finally:
-            self.is_up = self.is_up and is_written  # a request whose client hangs up may be the one that writes
+            self.is_up = self.is_up and is_done  # a request whose client hangs up may be the one that does it
         if self.is_up and self._is_complained_of:
             self._is_complained_of = False
             log.warning("%s is back: what processes share is shared again", self.home.name)

@@ -49,8 +49,6 @@ class Provider:
         proxies: Proxies = _NO_PROXIES,
     ) -> None:
         self._api = api
-        self.asked = asked.name
-        """The name of the set of memberships that a profile is read with."""
         self._count = count
         self._client = client
         self._clock = clock
@@ -59,6 +57,11 @@ class Provider:
         self._shares = Shares()
         self._tokens = TokenEndpoint(api.token_url, self._calls, self._shares, elapsed)
         self._profiles = Profiles(api, asked, self._calls, self._shares, elapsed)
+
+    def ask_about(self, asked: Memberships) -> str:
+        """Read these memberships with each profile from now on; return the name of their set."""
+        self._profiles.ask_about(asked)
+        return asked.name
 
     def authorize_url(self, state: str, attempt: oauth.Attempt, *, switch: bool = False) -> str:
         """The URL where the visitor signs in and consents; with `switch`, Frame.io asks for the credentials again.

@@ -45,11 +45,15 @@ class Profiles:
         elapsed: Callable[[], float],
     ) -> None:
         self._api = api
-        self._questions = tuple(api.questions(asked))
-        self._asked = asked.name
+        self.ask_about(asked)
         self._calls = calls
         self._shares = shares
         self._breaker = Breaker(elapsed)
+
+    def ask_about(self, asked: Memberships) -> None:
+        """Read these memberships with each profile from now on."""
+        self._questions = tuple(self._api.questions(asked))
+        self._asked = asked.name
 
     @property
     def is_paused(self) -> bool:

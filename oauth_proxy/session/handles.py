@@ -74,12 +74,15 @@ class Handles:
             raise SignInRequired("the session's lifetime has passed")
         await self._memory.catch_up()
         session = self._going_on(await self._found(session_id, created))
-        return self._going_on(await self._refresher.fresh(session))
+        is_unknown = not self._allows(session.identity)
+        current = self._refresher.asked_again if is_unknown else self._refresher.fresh
+        return self._going_on(await current(session))
 
     def _going_on(self, session: Session) -> Session:
         """The newest known version of the session. Raises SignInRequired when it is over."""
         newest = self._refresher.newest(session)
-        if self._memory.has_ended(newest) or not self._allows(newest.identity):
+        is_refused = self._refresher.is_asked(newest) and not self._allows(newest.identity)
+        if is_refused or self._memory.has_ended(newest):
             raise SignInRequired("the session is over")
         return newest
 

@@ -52,7 +52,7 @@ class Refresher:
         self._clock = clock
         self._memory = memory
         self._recheck = recheck
-        self._asked = asked
+        self.asked = asked
         self._count = count
         self._newest = Bounded[str, Session](_REMEMBERED)
         self._renewals = Flights[Session]()
@@ -86,7 +86,7 @@ class Refresher:
 
     def is_asked(self, session: Session) -> bool:
         """Whether the profile was read with the memberships that the rules of today are about."""
-        return session.identity.asked == self._asked
+        return session.identity.asked == self.asked
 
     async def asked_again(self, session: Session) -> Session:
         """The session with a profile that was read with the memberships of today. Raises what `fresh` raises."""
@@ -99,11 +99,11 @@ class Refresher:
         return await (reads.join(session.id) or reads.start(session.id, self._read(session))).result()
 
     def has_news(self, session: Session) -> bool:
-        """Whether newer tokens or a newer profile are known, or will be soon."""
+        """Whether newer tokens or a newer profile are known, or will be soon, or may have to be asked for."""
+        if session.id in self._renewals or not self.is_asked(session):
+            return True
         known = self._newest.get(session.id)
-        return session.id in self._renewals or (
-            known is not None and (known.is_newer_than(session) or self._is_unread(known))
-        )
+        return known is not None and (known.is_newer_than(session) or self._is_unread(known))
 
     def newest(self, session: Session) -> Session:
         """The newer of this session and the one last refreshed in this process."""
@@ -119,7 +119,7 @@ class Refresher:
 
     def settled_until(self, session: Session) -> float:
         """When tokens or profile are next due, in seconds since the epoch."""
-        if session.profile_at < session.tokens.granted_at or not self.is_asked(session):
+        if session.profile_at < session.tokens.granted_at:
             return 0.0
         return min(session.tokens.due_at, session.profile_at + self._recheck)
 
@@ -156,7 +156,7 @@ class Refresher:
 
     async def _tended(self, session: Session) -> None:
         with suppress(ProxyError):  # logged where it was raised
-            await self.fresh(session)
+            await self.asked_again(session)
 
     async def _renewed(self, session: Session) -> Session:
         """Return the session with new tokens, or with the present ones if a refresh fails while they are valid."""
@@ -286,7 +286,8 @@ class Refresher:
     def _may_tend(self, session: Session) -> bool:
         """Whether a provider call can succeed now: not while a refresh that is due is paused."""
         may_renew = not (self._is_due(session) and self._unrenewed.left(session.id))
-        return self._is_unread(session) and self._may_read(session) and may_renew
+        is_due = self._is_unread(session) or not self.is_asked(session)
+        return is_due and self._may_read(session) and may_renew
 
     def _may_wait_for_others(self, session: Session) -> bool:
         """Whether to wait: another process may have new tokens but cannot be asked, and these are valid."""

@@ -202,10 +202,10 @@ class Sessions:
 
     async def _end(self, session: Session) -> None:
         """End the session everywhere; then revoke its newest tokens, also those of a refresh in progress."""
-        if self._allows(session.identity):
+        if self._may_come_back(session):
             self._memory.end_here(session)  # at once: the memory may be slow, or hang
         newest = await self._refresher.newest_anywhere(session)
-        if self._allows(newest.identity) or self._allows(session.identity):  # copied cookies hold the old profile
+        if self._may_come_back(newest) or self._may_come_back(session):  # copied cookies hold the old profile
             await self._memory.end(session)
         else:
             await self._memory.forget(session.id)
@@ -215,6 +215,10 @@ class Sessions:
                 newest = await self._refresher.newest_anywhere(newest)
         await self._memory.forget(session.id)
         await self._revoke(newest.tokens)
+
+    def _may_come_back(self, session: Session) -> bool:
+        """Whether a copy of the cookie would be let in, or Frame.io asked whether it is to be."""
+        return self._allows(session.identity) or not self._refresher.is_asked(session)
 
     async def _hold(self, session: Session, now: float) -> None:
         """Record the use. An open stream keeps an old cookie valid, so keep its newer tokens too."""

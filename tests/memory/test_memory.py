@@ -281,30 +281,30 @@ async def test_what_ends_while_the_home_is_read_anew_is_told(
 
 
 @shared
-@pytest.mark.parametrize("writing", ["tell", "put"])
-async def test_whoever_looks_first_at_a_home_that_is_back_may_hang_up_while_it_is_told(
-    place: Place, monkeypatch: pytest.MonkeyPatch, writing: str
+@pytest.mark.parametrize("doing", ["open", "news", "tell", "put"])
+async def test_whoever_looks_first_at_a_home_that_is_back_may_hang_up_while_it_is_read_and_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch, doing: str
 ) -> None:
     its_home, bell = place.home(), Bell()
     one = a_memory(place, home=its_home, bell=bell)
     session, ended = a_session(place), a_session(place, "b", who="u-al")
     await one.remember(session)
     await one.end(ended)
-    write, is_asked = getattr(its_home, writing), asyncio.Event()
+    write, is_asked = getattr(its_home, doing), asyncio.Event()
 
     async def slow(*told: object) -> None:
         is_asked.set()
         await asyncio.Event().wait()
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(its_home, writing, slow)
+        meanwhile.setattr(its_home, doing, slow)
         bell.ring()
         request = asyncio.create_task(one.catch_up())
         await is_asked.wait()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-    assert getattr(its_home, writing) == write
+    assert getattr(its_home, doing) == write
     await one.follow()
     assert one.trouble is None
     [other] = await processes(place, 1)

@@ -9,8 +9,9 @@ import pytest
 import websockets
 
 from oauth_proxy.demo.faults import Fault
-from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.demo.people import EDITOR, STUDIO_ACCOUNT
 from oauth_proxy.session import handles
+from oauth_proxy.settings import Member
 from tests.session.test_ended import closes
 from tests.support.browser import Visitor
 from tests.support.proxy import STUDIO, Stage, replica
@@ -77,6 +78,17 @@ async def test_asks_of_tools_and_requests_of_the_visitor_wait_for_the_same_refre
     )
     assert {f"Bearer {each}" for each in tokens} == {bearer(answer) for answer in answers}
     assert refreshes(stage) == 1
+
+
+async def test_a_handle_is_good_for_whom_a_rule_fits_that_is_new_in_the_file(
+    stage: Stage, handle: str, cookie: str
+) -> None:
+    for role, expected in (("admin", 200), ("owner", 401)):
+        stage.clock.advance(1)
+        rules = [Member("account", STUDIO_ACCOUNT, (role,))]
+        access = stage.settings.access.model_copy(update={"allow": rules})
+        stage.proxy.obey(stage.settings.model_copy(update={"access": access}))
+        assert await status(stage, handle) == expected
 
 
 async def test_a_tool_that_hangs_up_spends_no_refresh_token(stage: Stage, handle: str) -> None:

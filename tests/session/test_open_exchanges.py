@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from oauth_proxy.demo.faults import Fault
-from oauth_proxy.demo.people import EDITOR
+from oauth_proxy.demo.people import EDITOR, STUDIO_ACCOUNT
+from oauth_proxy.settings import Member
 from tests.support.browser import Visitor
 from tests.support.proxy import WANTED, Stage, on_stage, replica
 from tests.support.raw_http import HANDSHAKE
@@ -178,6 +179,23 @@ async def test_a_demotion_that_a_recheck_finds_cuts_what_is_open(kind: str) -> N
             await cut.ends()
             assert not going_on.is_over
         assert stage.frameio.calls["token:refresh_token"] == 0
+
+
+@pytest.mark.parametrize("kind", ["WebSocket", "event stream"])
+async def test_of_a_rule_that_is_new_in_the_file_whom_it_fits_keep_what_they_have_open(kind: str) -> None:
+    rules = [Member("account", STUDIO_ACCOUNT, ("admin",))]
+    studio = {"allow": [{"email": "*@studio.example.com"}]}
+    async with on_stage(tool=a_tool_without_end(), access=studio) as stage, Visitor() as one, Visitor() as two:
+        theirs, others = await signed_in(stage, one), await signed_in(stage, two, "Reviewer")
+        async with opened(stage, kind, theirs) as going_on, opened(stage, kind, others) as cut:
+            await are_open((stage, 2))
+            access = stage.settings.access.model_copy(update={"allow": rules})
+            stage.proxy.obey(stage.settings.model_copy(update={"access": access}))
+            assert not cut.is_over, "Frame.io has not been asked"
+            stage.clock.advance(1)
+            await rechecked(stage)
+            await cut.ends()
+            assert not going_on.is_over
 
 
 async def rechecked(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from oauth_proxy.demo.people import EDITOR, STUDIO_ACCOUNT
 from oauth_proxy.settings import Member
 from tests.support.browser import Visitor
 from tests.support.crowd import Alive, living_only
-from tests.support.proxy import A_MONTH, STUDIO, on_stage, replica
+from tests.support.proxy import A_MONTH, STUDIO, WANTED, on_stage, replica
 from tests.support.sessions import bearer, refreshes, settled, signed_in
 from tests.support.units import DAY, HOUR
 
@@ -141,15 +141,20 @@ async def test_a_recheck_that_finds_the_token_alone_dead_refreshes_it(visitor: V
         assert refreshes(stage) == 1
 
 
+@pytest.mark.parametrize("older", [False, True], ids=["the processes since", "the processes of before"])
 @pytest.mark.parametrize("api", ["v2", "v4"])
 async def test_a_rule_that_is_new_in_the_file_is_asked_about_before_it_refuses_anybody(
-    visitor: Visitor, api: Literal["v2", "v4"], tmp_path: Path
+    visitor: Visitor, api: Literal["v2", "v4"], older: bool, tmp_path: Path
 ) -> None:
     store = {"store": f"sqlite:{tmp_path}/sessions.db"}
     rules = [Member("account", STUDIO_ACCOUNT, ("admin",) if api == "v2" else ("owner", "admin"))]
     async with on_stage(api=api, session=store, access=STUDIO) as stage, Visitor() as second:
         editor, reviewer = await signed_in(stage, visitor), await signed_in(stage, second, "Reviewer")
         async with replica(stage, access=stage.settings.access.model_copy(update={"allow": rules})) as anew:
+            if older:
+                assert (await stage.ask("/echo", editor)).status == 200, "so that its cookie is known"
+                stage.proxy.obey(anew.settings)
+                anew = stage
             stage.frameio.faults.plan("me", Fault.SERVER_ERROR, 1)
             assert (await anew.ask("/echo", editor)).status == 503
             anew.clock.advance(2)
@@ -161,3 +166,16 @@ async def test_a_rule_that_is_new_in_the_file_is_asked_about_before_it_refuses_a
             assert stage.frameio.calls["me"] == asked
             await settled(anew)
         assert [grant.revoked for grant in stage.frameio.grants] == [False, api == "v2"]
+
+
+async def test_who_signs_out_before_a_new_rule_was_asked_about_has_signed_out(visitor: Visitor) -> None:
+    rules = [Member("account", STUDIO_ACCOUNT, ("admin",))]
+    async with on_stage(access=STUDIO) as stage:
+        cookie = await signed_in(stage, visitor)
+        access = stage.settings.access.model_copy(update={"allow": rules})
+        frameio = stage.settings.frameio.model_copy(update={"revoke_url": None})
+        async with replica(stage, access=access, frameio=frameio) as anew:
+            await anew.ask("/oauth2/sign_out", cookie, WANTED)
+            await settled(anew)
+            assert not stage.frameio.grants[-1].revoked
+            assert (await anew.ask("/echo", cookie)).status == 401
