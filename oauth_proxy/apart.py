@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def apart(work: Callable[[], T]) -> T:
-    """What `work` returns or raises; it has a thread that ends with the process."""
+    """What `work` returns or raises; it has a thread that ends with the process. OSError if none can be had."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -31,5 +31,8 @@ async def apart(work: Callable[[], T]) -> T:
             else:
                 loop.call_soon_threadsafe(settle, done.set_result, result)
 
-    Thread(target=run, daemon=True).start()
+    try:
+        Thread(target=run, daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
     return await done

@@ -94,6 +94,8 @@ class ClientConnection(Reading):
                 may_go_on = await self._respond(head, body)
                 if not (may_go_on and body.is_eof()) and not await self._finished(body, may_go_on=may_go_on):
                     break
+                if not body.at_eof():
+                    body.read_nowait()  # else it would be held for as long as the connection is idle
             if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
                 await handed_over(self.transport)
         except Exception as error:  # noqa: BLE001 - the response failed: all that is left is to log
@@ -154,7 +156,8 @@ class ClientConnection(Reading):
 
         Some clients read the response only after they have sent their body.
         """
-        self._capacity.rest(self)  # who comes now is more important
+        if may_go_on or self._last_word or self.is_sending:  # else what is left of the answer is being sent
+            self._capacity.rest(self)  # who comes now is more important
         lingering = Lingering(lambda: self.is_draining)
         if may_go_on and await lingering.read_out(body):
             return True
@@ -169,16 +172,13 @@ class ClientConnection(Reading):
             if transport.can_write_eof():
                 transport.write_eof()
             self.drop()
-            await lingering.look_on(
-                lambda: body.total_bytes + self.dropped
-            )  # cancelled when the connection is lost
+            await lingering.look_on(lambda: body.total_bytes + self.dropped)
         return False
 
     async def _say_last_word(self, transport: asyncio.Transport) -> None:
         """Send it after PAUSE seconds. The client has LINGER seconds to answer it.
 
-        A WebSocket whose connection ends before its own Close frame was, to Firefox, not closed cleanly (RFC 6455
-        7.1.1).
+        To Firefox, a WebSocket that ends before its own Close frame was not closed cleanly (RFC 6455 7.1.1).
         """
         await asyncio.sleep(PAUSE)
         if transport.is_closing():

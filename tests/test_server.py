@@ -3,21 +3,23 @@
 import asyncio
 import gc
 import http.client
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import repeat
 
 import pytest
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from oauth_proxy import lingering
+from oauth_proxy.capacity import Capacity
 from oauth_proxy.client_connection import ClientConnection, Handler, Refusal
 from oauth_proxy.errors import BadRequest
 from oauth_proxy.outcomes import Outcome
 from oauth_proxy.server import Server
 from tests.support.proxy import serving
-from tests.support.tool import refused, unheard
+from tests.support.tool import refused, unheard, until
 from tests.support.units import KIB, MIB, PATIENCE
 
 
@@ -87,6 +89,44 @@ async def test_a_body_is_read_to_its_end_although_the_server_is_about_to_end() -
             server.pre_shutdown()
             writer.write(b"half")
             assert (await reader.read()).endswith(b"\r\n\r\nhalfhalf")
+        writer.close()
+
+
+async def test_an_answer_that_is_still_being_sent_gives_way_to_nobody() -> None:
+    async def answers(request: web.BaseRequest) -> Outcome:
+        assert request.transport is not None
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * KIB)
+        return Outcome(web.Response(body=bytes(60 * KIB)))
+
+    capacity = Capacity(1)
+    server = Server(answers, refusal=refused, answered=unheard, capacity=capacity)
+    async with serving(server) as url, asyncio.timeout(PATIENCE):
+        at = ("127.0.0.1", int(url.rpartition(":")[2]))
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+        sock.connect(at)
+        slow, writer = await asyncio.open_connection(sock=sock, limit=KIB)
+        writer.write(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+        await slow.readuntil(b"\r\n\r\n")
+        assert (capacity.open, capacity.idle) == (1, 0)
+        newcomer, other = await asyncio.open_connection(*at)
+        assert await newcomer.read() == b""
+        assert len(await slow.read()) == 60 * KIB
+        for each in (writer, other):
+            each.close()
+
+
+async def test_nothing_of_a_body_that_nobody_read_is_held_while_the_connection_is_idle() -> None:
+    async def unread(request: web.BaseRequest) -> Outcome:
+        bodies.append(request.content)
+        return Outcome(web.Response(text="unread"))
+
+    bodies: list[StreamReader] = []
+    async with serving(Server(unread, refusal=refused, answered=unheard)) as url, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 61440\r\n\r\n" + bytes(61440))
+        await reader.readuntil(b"unread")
+        await until(bodies[0].at_eof)
         writer.close()
 
 

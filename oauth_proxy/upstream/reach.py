@@ -8,7 +8,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -78,15 +77,13 @@ class Name:
         if self._is_address:
             return await self._to_one_found(new, tls)
         loop = asyncio.get_running_loop()
-        if loop.time() < self._fresh_until:
-            with suppress(OSError):
-                return await self._to_one_found(new, tls)
+        if loop.time() < self._fresh_until and (connection := await self._to_one_kept(new, tls)):
+            return connection
         lookup = self._looked_up()
         if self._found:
             await asyncio.wait({lookup}, timeout=max(0, self._slow_from - loop.time()))
-            if not lookup.done():
-                with suppress(OSError):
-                    return await self._to_one_found(new, tls)
+            if not lookup.done() and (connection := await self._to_one_kept(new, tls)):
+                return connection
         await asyncio.wait({lookup})  # who is cancelled here does not cancel the lookup of the others
         lookup.result()
         return await self._to_one_found(new, tls)
@@ -104,6 +101,15 @@ class Name:
         if not lookup.cancelled() and lookup.exception() is None:
             self._found = [_written(*at) for *_, at in lookup.result()]
             self._fresh_until = asyncio.get_running_loop().time() + FRESH
+
+    async def _to_one_kept(self, new: NewConnection, tls: ssl.SSLContext | None) -> UpstreamConnection | None:
+        """As `_to_one_found`, and None if no address takes one: they may be old. Raises SSLError."""
+        try:
+            return await self._to_one_found(new, tls)
+        except ssl.SSLError:
+            raise
+        except OSError:
+            return None
 
     async def _to_one_found(self, new: NewConnection, tls: ssl.SSLContext | None) -> UpstreamConnection:
         """Return a connection to the first address that takes one."""
