@@ -44,7 +44,9 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 # A server that was killed may be back, with an older snapshot of the same content, before anybody saw it away. So
 # the run of the server counts, too. One that does not tell it is believed.
+# The id is kept for as long as somebody asks for it: where it runs out, all is told anew.
 _EPOCH = """
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
 local told = redis.pcall('INFO', 'server')
 local run = type(told) == 'string' and string.match(told, 'run_id:(%x+)') or ''
 return {redis.call('GET', KEYS[1]), run}
@@ -81,7 +83,7 @@ class RedisHome:
         """An id stored in the database, which changes when that was emptied, and the run of the server."""
         name, lasts = secrets.token_hex(_EPOCH_BYTES), _milliseconds(self._lifetime)
         await self._asked(self._client.set, self._epoch, name, nx=True, px=lasts)
-        epoch: list[Any] = await self._asked(self._client.eval, _EPOCH, 1, self._epoch)
+        epoch: list[Any] = await self._asked(self._client.eval, _EPOCH, 1, self._epoch, str(lasts))
         if not isinstance(epoch[0], bytes) or len(epoch[0]) != 2 * _EPOCH_BYTES:
             raise RedisError("it does not keep what it is told")
         self._read_to = b"0"
@@ -139,7 +141,7 @@ class RedisHome:
     async def news(self) -> tuple[object, list[str], bool]:
         """The id of the content, the sealed ends since the last call, and whether there may be more."""
         async with self._client.pipeline(transaction=False) as asked:
-            asked.eval(_EPOCH, 1, self._epoch)
+            asked.eval(_EPOCH, 1, self._epoch, str(_milliseconds(self._lifetime)))
             asked.xread({self._ended: self._read_to}, count=BATCH)
             epoch, streams = await self._asked(asked.execute)
         items: list[Any] = streams[0][1] if streams else []
