@@ -70,6 +70,7 @@ class Link:
         self._bell = bell
         self._heard_bell = b""
         self._begun = self._done = 0
+        self._is_closed = False
 
     async def get(self, key: str, read: Callable[[bytes], T]) -> T | None:
         """The stored value, decoded by `read`; None if there is none or the home cannot be reached."""
@@ -156,13 +157,14 @@ class Link:
         """
         asked_at = self._begun
         async with self._following:
-            if self._done <= asked_at:  # otherwise one that began after this call is done
+            if self._done <= asked_at and not self._is_closed:  # otherwise one that began after this call is done
                 self._begun += 1
                 await self._follow()
                 self._done = self._begun
 
     async def close(self) -> None:
-        """Close the connection to the home."""
+        """Close the connection to the home. Nothing opens it again: who is still under way finds the home away."""
+        self._is_closed, self.is_up = True, False
         with self._forgiving():
             await self.home.close()
 

@@ -312,6 +312,18 @@ async def test_whoever_looks_first_at_a_home_that_is_back_may_hang_up_while_it_i
     assert other.has_ended(ended)
 
 
+@pytest.mark.parametrize("place", ["redis", "cluster"], indirect=True)  # SQLite's is the place's to close, once
+async def test_a_home_that_was_closed_is_not_opened_again(place: Place) -> None:
+    one = await following(a_memory(place))
+    session = a_session(place)
+    await one.remember(session)
+    await one.close()
+    for _ in range(2):
+        await one.follow()
+        assert one.trouble
+        assert await one.newest(session.id) is None
+
+
 async def test_nothing_that_is_asked_of_a_home_that_is_away_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
