@@ -123,14 +123,12 @@ class CookieStore:
 
     def brought(self, received: RequestCookies) -> Session | None:
         """The session whose cookie the request brought, good or not; None if it brought none that we sealed."""
-        text = self._cookie.text(received)
-        content = self._cookie.open(text) if text is not None else None
+        content = self._content(received)
         return None if content is None or content.startswith(_POINTER) else decode(content)
 
     def pointed(self, received: RequestCookies) -> str | None:
         """The id of the session in the memory that the request's cookie points to; None if it points to none."""
-        text = self._cookie.text(received)
-        content = self._cookie.open(text) if text is not None else None
+        content = self._content(received)
         return None if content is None or not content.startswith(_POINTER) else _pointed(content)[0]
 
     async def save(self, session: Session, received: RequestCookies) -> list[str]:
@@ -177,6 +175,11 @@ class CookieStore:
         session = decode(content)
         return session is not None and self._memory.has_ended(session)
 
+    def _content(self, received: RequestCookies) -> bytes | None:
+        """What the request's cookie holds, good or not; None if it brought none that we sealed."""
+        text = self._cookie.text(received)
+        return None if text is None else self._cookie.open(text)
+
     def _open(self, text: str) -> Loaded | None:
         """Open a sealed session and cache it, because decryption is slow. Number and size are bounded."""
         content = self._cookie.open(text)
@@ -184,9 +187,7 @@ class CookieStore:
         if session is None:
             return None
         by_old_key = self._cookie.is_due(text)
-        is_ahead = (
-            session.created > self._clock() + _CLOCK_SKEW
-        )  # `load` refuses it, so that `cached` may not have it
+        is_ahead = session.created > self._clock() + _CLOCK_SKEW  # `load` refuses it, so `cached` may not have it
         is_due = by_old_key or is_ahead
         settled_until = 0.0 if is_due else min(self._due_at(session), self._settled_until(session))
         loaded = Loaded(session, by_old_key, settled_until)
